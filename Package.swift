@@ -1,0 +1,95 @@
+// swift-tools-version: 6.1
+import PackageDescription
+
+/// The layers, lowest first. A module may import only the modules named here;
+/// `make` builds with `--explicit-target-dependency-import-check error`, so the compiler holds it.
+let libraries: KeyValuePairs<String, [String]> = [
+    "Tensors": [],
+    "Topology": [],
+    "Collectives": [],
+    "Tokenization": ["CPCRE2"],
+    "Sampling": [],
+    "Kernels": ["CKernels", "Tensors"],
+    "MPICollectives": ["CMPI", "Collectives"],
+    "Checkpoints": ["Tensors"],
+    "Architectures": ["Tensors", "Topology"],
+    "Layers": ["Tensors", "Kernels", "Collectives", "Topology", "Architectures"],
+    "Quantization": ["Tensors", "Checkpoints", "Architectures"],
+    "Models": ["Layers", "Quantization", "Checkpoints", "Architectures", "Topology", "Collectives", "Kernels", "Tensors"],
+    "CostModel": ["Architectures", "Topology", "Tensors"],
+    "Engine": ["Models", "Layers", "Sampling", "Collectives", "Topology", "Tensors", "Kernels"],
+    "Generation": ["Engine", "Tokenization", "Sampling"],
+    "Bootstrap": [
+        "Generation", "Engine", "Models", "Layers", "MPICollectives", "Collectives", "Kernels", "Checkpoints", "CostModel",
+        "Architectures", "Topology", "Tokenization", "Tensors", "Sampling", "Quantization", "ArgumentParser", "Logging",
+    ],
+]
+
+/// Program name, directory under `Sources/Commands`, and what it may import.
+let commands: KeyValuePairs<String, (directory: String, dependencies: [String])> = [
+    "generate": ("Generate", ["Bootstrap", "Generation", "Engine", "Sampling", "Tokenization", "ArgumentParser"]),
+    "evaluate": ("Evaluate", ["Bootstrap", "Generation", "Engine", "Tokenization", "ArgumentParser"]),
+    "tokenize": ("Tokenize", ["Tokenization", "ArgumentParser"]),
+    "quantize": ("Quantize", ["Quantization", "Checkpoints", "Architectures", "Tensors", "ArgumentParser"]),
+]
+
+/// Test target under `Tests`, and what it may import besides `TestSupport`.
+let tests: KeyValuePairs<String, [String]> = [
+    "TensorsTests": ["Tensors"],
+    "TopologyTests": ["Topology"],
+    "CollectivesTests": ["Collectives"],
+    "TokenizationTests": ["Tokenization"],
+    "SamplingTests": ["Sampling"],
+    "KernelsTests": ["Kernels", "Tensors"],
+    "CheckpointsTests": ["Checkpoints", "Tensors"],
+    "ArchitecturesTests": ["Architectures", "Topology", "Tensors"],
+    "QuantizationTests": ["Quantization", "Checkpoints", "Architectures", "Tensors"],
+    "ModelsTests": [
+        "Models", "Layers", "Quantization", "Checkpoints", "Architectures", "CostModel", "Topology", "Collectives",
+        "Kernels", "Tensors", "Engine", "Sampling",
+    ],
+    "RankTests": ["MPICollectives", "Collectives"],
+    "GoldenTests": [],
+    "CommandTests": ["Checkpoints", "Tensors"],
+]
+
+/// Modules that come from other packages.
+let products: [String: Target.Dependency] = [
+    "ArgumentParser": .product(name: "ArgumentParser", package: "swift-argument-parser"),
+    "Logging": .product(name: "Logging", package: "swift-log"),
+]
+
+func dependencies(_ names: [String]) -> [Target.Dependency] {
+    names.map { products[$0] ?? .target(name: $0) }
+}
+
+let foreign: [Target] = [
+    .systemLibrary(
+        name: "MPILibrary", pkgConfig: Context.environment["MPI_PKG_CONFIG"] ?? "ompi-c",
+        providers: [.apt(["libopenmpi-dev"])]),
+    .systemLibrary(name: "CPCRE2", pkgConfig: "libpcre2-8", providers: [.apt(["libpcre2-dev"])]),
+    .target(name: "CMPI", dependencies: ["MPILibrary"]),
+    .target(name: "CKernels"),
+]
+
+let package = Package(
+    name: "Trireme",
+    products: commands.map { .executable(name: $0.key, targets: ["\($0.value.directory)Command"]) },
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    ],
+    targets: foreign
+        + libraries.map { .target(name: $0.key, dependencies: dependencies($0.value)) }
+        + commands.map {
+            .executableTarget(
+                name: "\($0.value.directory)Command", dependencies: dependencies($0.value.dependencies),
+                path: "Sources/Commands/\($0.value.directory)")
+        }
+        + [.target(name: "TestSupport", dependencies: ["Collectives", "Tensors"], path: "Tests/Support")]
+        + tests.map {
+            .testTarget(name: $0.key, dependencies: dependencies($0.value) + ["TestSupport"], path: "Tests/\($0.key)")
+        },
+    swiftLanguageModes: [.v6],
+    cLanguageStandard: .c17
+)
