@@ -1,1 +1,44 @@
 #include "CKernels.h"
+#include "tables.h"
+#include <string.h>
+
+static bool always(void) { return true; }
+
+#if defined(__x86_64__)
+static bool has_avx2(void) {
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+}
+static bool has_avx512(void) {
+    return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+}
+static bool has_avx512vnni(void) { return has_avx512() && __builtin_cpu_supports("avx512vnni"); }
+#endif
+
+static const struct {
+    const ck_kernels *table;
+    bool (*runs)(void);
+} tables[] = {
+    {&ck_scalar, always},
+#if defined(__x86_64__)
+    {&ck_avx2, has_avx2},
+    {&ck_avx512, has_avx512},
+    {&ck_avx512vnni, has_avx512vnni},
+#endif
+};
+
+enum { table_count = sizeof tables / sizeof tables[0] };
+
+const ck_kernels *ck_table(int32_t index, bool *runs) {
+    if (index < 0 || index >= table_count) return NULL;
+    *runs = tables[index].runs();
+    return tables[index].table;
+}
+
+const ck_kernels *ck_select(const char *name) {
+    for (int i = table_count - 1; i >= 0; i--) {
+        if (name && strcmp(name, tables[i].table->name) != 0) continue;
+        if (tables[i].runs()) return tables[i].table;
+    }
+    return NULL;
+}

@@ -1,1 +1,222 @@
+// The kernels of one processor, behind one table of functions.
+//
+// A kernel allocates nothing, starts no thread, keeps no state, checks nothing and cannot fail:
+// the Swift side checks shapes once, with messages, and splits work into parts over its workers.
+//
+// Every table gives the same bits for the same input. Two rules make it so: each output element is
+// computed by one chain of operations whose order depends on the shapes of the model only, and every
+// multiply-add is an explicit fma. So the number of workers, the number of tokens in a call, the width
+// of the processor's registers and the number of ranks cannot change a result.
+//
+// To add a table: one file that defines the operations of `vector/operations.md` for 16 lanes and
+// includes the headers of `vector/`, and a row in select.c. To add a kernel: scalar/ first, its test, vector/.
 #pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+#pragma clang assume_nonnull begin
+
+enum {
+    /// Output rows that lie side by side in a panel, one in each vector lane.
+    CK_LANES = 16,
+    /// Slices of the input dimension at most (see ck_matrix).
+    CK_MAX_SLICES = 8,
+    /// Consecutive positions in a block of the key-value cache.
+    CK_CACHE_BLOCK = 64,
+    /// Positions whose attention is computed alone before it is combined, by absolute position.
+    CK_SPAN = 256,
+    /// The longest head.
+    CK_MAX_HEAD = 512,
+};
+
+/// How the elements of a packed matrix, or of the key-value cache, are stored.
+typedef enum ck_format {
+    CK_F32 = 0,
+    CK_F16 = 1,
+    CK_BF16 = 2,
+    CK_INT8 = 3, // codes + 128, unsigned; a scale (and zero point) per row and group
+    CK_INT4 = 4, // codes + 8, unsigned, two to a byte; alike
+} ck_format;
+
+/// One worker's share of an operation: share `index` of `count` equal ones.
+typedef struct ck_part {
+    int32_t index, count;
+} ck_part;
+
+/// A weight matrix [rows, columns], packed in panels of 16 rows. Rows past the end are zero.
+///
+/// Layout of a panel; one "step" is 64 bytes (F32, BF16, INT8, INT4) or 32 (F16):
+///   F32   step k:     the 16 rows' weight of column k
+///   F16   step k:     the same
+///   BF16  step k/2:   for each row the columns k, k+1
+///   INT8  step k/4:   for each row the columns k .. k+3
+///   INT4  block b, step j of block/8: for each row four bytes; low nibbles hold columns 4j .. 4j+3
+///         of the block's first half, high nibbles those of its second half
+/// Integer columns are padded to whole blocks with the code of zero.
+///
+/// The sum over the columns is taken slice by slice, each slice in increasing column order from zero,
+/// and the slices are added as a tree of neighbours: ((s0+s1)+(s2+s3))+((s4+s5)+(s6+s7)).
+typedef struct ck_matrix {
+    const void *data;
+    const float *_Nullable scales; // [panel][group][16], integer formats
+    const float *_Nullable zeros;  // zero points in code units, alike; NULL when all are zero
+    int64_t rows, columns;
+    int64_t group;        // columns that share a scale
+    int64_t group_offset; // columns of the first group that lie before column 0 (on another rank)
+    int64_t group_count;  // groups that touch these columns
+    int32_t format;       // ck_format
+    int32_t block;        // columns that share an activation scale: 4, 8, 16 or 32
+    int32_t slice_count;  // 1, 2, 4 or 8
+    int64_t slice_ends[CK_MAX_SLICES]; // multiples of block but for the last; a slice may be empty
+} ck_matrix;
+
+/// Bytes of one packed panel.
+int64_t ck_panel_bytes(int32_t format, int64_t columns, int32_t block);
+
+/// Packs up to 16 rows of floats ([row_count][columns], rows `stride` apart) into one panel.
+void ck_pack_floats(int32_t format, const float *rows, int64_t row_count, int64_t stride, int64_t columns, void *panel);
+
+/// Packs up to 16 rows of signed codes into one panel.
+void ck_pack_codes(int32_t format, const int8_t *rows, int64_t row_count, int64_t stride, int64_t columns,
+                   int32_t block, void *panel);
+
+/// The input of a product: float rows, and for integer weights the same rows as codes.
+typedef struct ck_input {
+    const float *_Nullable values; // [tokens][value_stride]; used unless codes are given
+    int64_t value_stride;
+    const int8_t *_Nullable codes;   // [tokens][code_stride], whole blocks, padded with zeros
+    const float *_Nullable scales;   // [tokens][block_stride]
+    const int32_t *_Nullable sums;   // [tokens][block_stride]: sum of the block's codes
+    int64_t code_stride, block_stride;
+} ck_input;
+
+/// output[t, r] = sum over k of weight[r, k] * input[t, k], + bias[r].
+typedef struct ck_matmul {
+    const ck_matrix *weight;
+    ck_input input;
+    int64_t tokens;
+    float *output; // [tokens][output_stride]
+    int64_t output_stride;
+    const float *_Nullable bias; // [rows]
+} ck_matmul;
+
+/// codes = round(input * 127 / max|block|), scales = max|block| / 127, sums of the codes.
+typedef struct ck_quantize {
+    const float *input;
+    int64_t input_stride, tokens, columns;
+    int32_t block;
+    int8_t *codes;
+    float *scales;
+    int32_t *sums;
+    int64_t code_stride, block_stride;
+} ck_quantize;
+
+/// hidden += delta (if given); output = hidden / rms(hidden) * weight.
+typedef struct ck_norm {
+    float *hidden; // [tokens][columns]
+    const float *_Nullable delta;
+    float *output;
+    const float *weight;
+    int64_t tokens, columns;
+    float epsilon;
+} ck_norm;
+
+/// output[t, i] = silu(gate[t, i]) * up[t, i].
+typedef struct ck_gate {
+    const float *gate, *up; // rows `stride` apart
+    float *output;          // [tokens][output_stride]
+    int64_t stride, output_stride, tokens, columns;
+} ck_gate;
+
+/// Where a token's keys and values go.
+typedef struct ck_slot {
+    int32_t block;    // of the cache
+    int32_t position; // in the sequence
+} ck_slot;
+
+/// One layer's key-value cache on this rank: blocks of 64 positions.
+///
+/// keys   [block][head][64/16][head_dim][16]: 16 positions side by side, so that scores need no horizontal sum
+/// values [block][head][64][value_stride]: value_stride = head_dim rounded up to 16
+typedef struct ck_cache {
+    void *keys, *values;
+    int64_t heads, head_dim, value_stride;
+    int32_t format; // F32, F16, BF16
+} ck_cache;
+
+/// Rotates queries (in place, scaled) and keys by their angles and stores keys and values in the cache.
+///
+/// Rows hold [queries | keys | values]. Rotation pairs element i with element i + head_dim / 2.
+typedef struct ck_store {
+    float *rows; // [tokens][stride]
+    int64_t stride, tokens, query_heads;
+    const float *cosines, *sines; // [tokens][head_dim / 2]
+    float query_scale;
+    const ck_slot *slots; // [tokens]
+    ck_cache cache;
+} ck_store;
+
+/// Some consecutive tokens of one sequence whose attention is computed together.
+typedef struct ck_attention_item {
+    int64_t first_row;     // of the tokens in the step
+    int64_t token_count;   // at least 1
+    int64_t first_position;
+    const int32_t *blocks; // the sequence's blocks, by position / 64
+} ck_attention_item;
+
+/// output[t, h] = sum over j of softmax_j(query[t, h] · key[j]) value[j], j in (position - window, position].
+typedef struct ck_attend {
+    const float *queries; // [tokens][query_stride], scaled
+    float *output;        // [tokens][output_stride]
+    int64_t query_stride, output_stride;
+    const int32_t *head_map; // [query_heads]: which cache head each query head reads, not decreasing
+    int64_t query_heads;
+    int64_t window; // 0: all positions
+    const ck_attention_item *items;
+    int64_t item_count;
+    ck_cache cache;
+} ck_attend;
+
+/// The kernels of one instruction set. Every entry is set.
+typedef struct ck_kernels {
+    uint32_t abi_version;
+    int32_t level; // tables of one architecture in order of preference
+    const char *name;
+    void (*matmul)(const ck_matmul *, ck_part);     // parts: panels
+    void (*quantize)(const ck_quantize *, ck_part); // parts: tokens
+    void (*norm)(const ck_norm *, ck_part);         // parts: tokens
+    void (*gate)(const ck_gate *, ck_part);         // parts: columns
+    void (*store)(const ck_store *, ck_part);       // parts: tokens
+    void (*attend)(const ck_attend *, ck_part);     // parts: (item, cache head) pairs, dealt in turn
+} ck_kernels;
+
+#define CK_ABI_VERSION 1u
+
+/// The best table this processor can run, or the one named; NULL if it cannot run that one or none has the name.
+const ck_kernels *_Nullable ck_select(const char *_Nullable name);
+
+/// The tables in order of preference, best last; NULL past the end. Those the processor cannot run have gaps.
+const ck_kernels *_Nullable ck_table(int32_t index, bool *runs);
+
+/// Binds the calling thread to one processor; false if that is not allowed.
+bool ck_bind_thread(int32_t processor);
+
+/// The processors that this process may run on, in order: writes at most `capacity` numbers, returns how many there are.
+int32_t ck_allowed_processors(int32_t *out, int32_t capacity);
+
+/// Tells the processor that the caller waits in a loop.
+static inline void ck_pause(void) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+/// Elements of float types to float32.
+void ck_to_float(int32_t format, const void *source, int64_t count, float *out);
+
+/// a[i] += b[i].
+void ck_add(float *a, const float *b, int64_t count);
+
+#pragma clang assume_nonnull end

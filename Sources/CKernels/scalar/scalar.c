@@ -1,0 +1,237 @@
+// The reference table: plain loops, one obvious way. Vector tables must give the same bits.
+#include "../shared.h"
+#include "../tables.h"
+#include <math.h>
+
+/// The weight of row `r` of a float panel at column k.
+static float float_weight(int32_t format, const void *panel, int64_t r, int64_t k) {
+    switch (format) {
+    case CK_F32: return ((const float *)panel)[k * 16 + r];
+    case CK_F16: return ck_from_f16(((const uint16_t *)panel)[k * 16 + r]);
+    default: return ck_from_bf16(((const uint16_t *)panel)[(k >> 1) * 32 + r * 2 + (k & 1)]);
+    }
+}
+
+/// The stored (unsigned) code of row `r` at column k.
+static int32_t code(const ck_matrix *w, const uint8_t *panel, int64_t r, int64_t k) {
+    if (w->format == CK_INT8) return panel[(k >> 2) * 64 + r * 4 + (k & 3)];
+    int64_t first = k / w->block * w->block, i = k - first, half = w->block / 2, j = i < half ? i : i - half;
+    uint8_t byte = panel[first * 8 + (j >> 2) * 64 + r * 4 + (j & 3)];
+    return i < half ? byte & 15 : byte >> 4;
+}
+
+/// One group's part of a slice: sum of codes times inputs, without the weight's scale.
+static float piece_of_codes(const ck_matrix *w, const uint8_t *panel, int64_t r, const ck_input *in, int64_t t,
+                            int64_t begin, int64_t end, float zero) {
+    float sum = 0, inputs = 0;
+    int32_t offset = ck_code_offset(w->format);
+    if (!in->codes) {
+        const float *x = in->values + t * in->value_stride;
+        for (int64_t k = begin; k < end; k++) {
+            sum = fmaf((float)(code(w, panel, r, k) - offset), x[k], sum);
+            inputs += x[k];
+        }
+    } else {
+        const int8_t *x = in->codes + t * in->code_stride;
+        for (int64_t b = begin / w->block; b * w->block < end; b++) {
+            int32_t dot = -offset * in->sums[t * in->block_stride + b];
+            for (int64_t k = b * w->block; k < ck_min((b + 1) * w->block, end); k++) dot += code(w, panel, r, k) * x[k];
+            float scale = in->scales[t * in->block_stride + b];
+            sum = fmaf((float)dot, scale, sum);
+            inputs = fmaf((float)in->sums[t * in->block_stride + b], scale, inputs);
+        }
+    }
+    return w->zeros ? fmaf(-zero, inputs, sum) : sum;
+}
+
+static float slice(const ck_matrix *w, const void *panel, int64_t p, int64_t r, const ck_input *in, int64_t t,
+                   int64_t begin, int64_t end) {
+    float sum = 0;
+    if (w->format < CK_INT8) {
+        const float *x = in->values + t * in->value_stride;
+        for (int64_t k = begin; k < end; k++) sum = fmaf(float_weight(w->format, panel, r, k), x[k], sum);
+        return sum;
+    }
+    while (begin < end) {
+        int64_t piece_end = ck_piece_end(w, begin, end), at = (p * w->group_count + ck_group_of(w, begin)) * 16 + r;
+        float zero = w->zeros ? w->zeros[at] : 0;
+        sum = fmaf(piece_of_codes(w, panel, r, in, t, begin, piece_end, zero), w->scales[at], sum);
+        begin = piece_end;
+    }
+    return sum;
+}
+
+static void matmul(const ck_matmul *a, ck_part part) {
+    const ck_matrix *w = a->weight;
+    int64_t panel_bytes = ck_panel_bytes(w->format, w->columns, w->block);
+    ck_range panels = ck_share(ck_ceil_div(w->rows, 16), part);
+    for (int64_t row = panels.begin * 16; row < ck_min(panels.end * 16, w->rows); row++) {
+        const char *panel = (const char *)w->data + row / 16 * panel_bytes;
+        for (int64_t t = 0; t < a->tokens; t++) {
+            float sums[CK_MAX_SLICES];
+            for (int s = 0; s < w->slice_count; s++)
+                sums[s] = slice(w, panel, row / 16, row % 16, &a->input, t, s ? w->slice_ends[s - 1] : 0, w->slice_ends[s]);
+            for (int width = 1; width < w->slice_count; width *= 2)
+                for (int s = 0; s + width < w->slice_count; s += 2 * width) sums[s] += sums[s + width];
+            a->output[t * a->output_stride + row] = a->bias ? sums[0] + a->bias[row] : sums[0];
+        }
+    }
+}
+
+static void quantize(const ck_quantize *a, ck_part part) {
+    ck_range tokens = ck_share(a->tokens, part);
+    for (int64_t t = tokens.begin; t < tokens.end; t++) {
+        const float *x = a->input + t * a->input_stride;
+        for (int64_t b = 0; b * a->block < a->columns; b++) {
+            int64_t begin = b * a->block, at = t * a->block_stride + b;
+            ck_quantize_block(x + begin, ck_min(a->block, a->columns - begin), a->block,
+                              a->codes + t * a->code_stride + begin, &a->scales[at], &a->sums[at]);
+        }
+    }
+}
+
+/// The order in which a vector's lanes are added: halves, quarters, eighths, pairs.
+static float sum_lanes(float *lanes) {
+    for (int width = 8; width > 0; width /= 2)
+        for (int i = 0; i < width; i++) lanes[i] += lanes[i + width];
+    return lanes[0];
+}
+
+static void norm(const ck_norm *a, ck_part part) {
+    ck_range tokens = ck_share(a->tokens, part);
+    for (int64_t t = tokens.begin; t < tokens.end; t++) {
+        float *x = a->hidden + t * a->columns, *out = a->output + t * a->columns, squares[16] = {0};
+        for (int64_t k = 0; k < a->columns; k++) {
+            if (a->delta) x[k] += a->delta[t * a->columns + k];
+            squares[k % 16] = fmaf(x[k], x[k], squares[k % 16]);
+        }
+        float scale = 1.0f / sqrtf(sum_lanes(squares) / (float)a->columns + a->epsilon);
+        for (int64_t k = 0; k < a->columns; k++) out[k] = x[k] * scale * a->weight[k];
+    }
+}
+
+static float exponential(float x) {
+    if (!(x >= CK_EXP_LOW)) return 0;
+    x = x > CK_EXP_HIGH ? CK_EXP_HIGH : x;
+    float shifted = fmaf(x, CK_EXP_LOG2E, CK_EXP_ROUND), n = shifted - CK_EXP_ROUND;
+    float r = fmaf(n, -CK_EXP_LN2_HIGH, x);
+    r = fmaf(n, -CK_EXP_LN2_LOW, r);
+    float p = fmaf(CK_EXP_P0, r, CK_EXP_P1);
+    p = fmaf(p, r, CK_EXP_P2);
+    p = fmaf(p, r, CK_EXP_P3);
+    p = fmaf(p, r, CK_EXP_P4);
+    p = fmaf(p, r, CK_EXP_P5);
+    p = fmaf(p, r * r, r) + 1.0f;
+    return p * ck_bits_float((ck_float_bits(shifted) + 127) << 23);
+}
+
+static void gate(const ck_gate *a, ck_part part) {
+    ck_range columns = ck_share(a->columns, part);
+    for (int64_t t = 0; t < a->tokens; t++)
+        for (int64_t i = columns.begin; i < columns.end; i++) {
+            float g = a->gate[t * a->stride + i];
+            a->output[t * a->output_stride + i] = g / (1.0f + exponential(-g)) * a->up[t * a->stride + i];
+        }
+}
+
+static float load_element(int32_t format, const void *base, int64_t i) {
+    float value;
+    ck_to_float(format, (const char *)base + i * ck_element_bytes(format), 1, &value);
+    return value;
+}
+
+static void store_element(int32_t format, void *base, int64_t i, float value) {
+    switch (format) {
+    case CK_F32: ((float *)base)[i] = value; break;
+    case CK_F16: ((uint16_t *)base)[i] = ck_to_f16(value); break;
+    default: ((uint16_t *)base)[i] = ck_to_bf16(value);
+    }
+}
+
+/// Index of element d of the key (value) at a position of a cache block.
+static int64_t key_index(const ck_cache *c, int64_t block, int64_t head, int64_t position, int64_t d) {
+    int64_t within = position % CK_CACHE_BLOCK;
+    return (block * c->heads + head) * CK_CACHE_BLOCK * c->head_dim + (within / 16 * c->head_dim + d) * 16 + within % 16;
+}
+static int64_t value_index(const ck_cache *c, int64_t block, int64_t head, int64_t position, int64_t d) {
+    return ((block * c->heads + head) * CK_CACHE_BLOCK + position % CK_CACHE_BLOCK) * c->value_stride + d;
+}
+
+static void store(const ck_store *a, ck_part part) {
+    ck_range tokens = ck_share(a->tokens, part);
+    const ck_cache *c = &a->cache;
+    int64_t half = c->head_dim / 2;
+    for (int64_t t = tokens.begin; t < tokens.end; t++) {
+        const float *cosines = a->cosines + t * half, *sines = a->sines + t * half;
+        ck_slot slot = a->slots[t];
+        for (int64_t h = 0; h < a->query_heads + c->heads; h++) {
+            float *x = a->rows + t * a->stride + h * c->head_dim;
+            float scale = h < a->query_heads ? a->query_scale : 1.0f;
+            for (int64_t i = 0; i < half; i++) {
+                float first = fmaf(x[i], cosines[i], -(x[i + half] * sines[i]));
+                float second = fmaf(x[i + half], cosines[i], x[i] * sines[i]);
+                x[i] = first * scale;
+                x[i + half] = second * scale;
+            }
+        }
+        const float *keys = a->rows + t * a->stride + a->query_heads * c->head_dim, *values = keys + c->heads * c->head_dim;
+        for (int64_t h = 0; h < c->heads; h++)
+            for (int64_t d = 0; d < c->head_dim; d++) {
+                store_element(c->format, c->keys, key_index(c, slot.block, h, slot.position, d), keys[h * c->head_dim + d]);
+                store_element(c->format, c->values, value_index(c, slot.block, h, slot.position, d), values[h * c->head_dim + d]);
+            }
+    }
+}
+
+static void attend_one(const ck_attend *a, const ck_attention_item *item, int64_t t, int64_t h) {
+    const ck_cache *c = &a->cache;
+    int64_t position = item->first_position + t, head = a->head_map[h];
+    int64_t begin = a->window ? ck_max(0, position - a->window + 1) : 0;
+    const float *query = a->queries + (item->first_row + t) * a->query_stride + h * c->head_dim;
+    float most = -INFINITY, total = 0, result[CK_MAX_HEAD] = {0};
+    for (int64_t span = begin / CK_SPAN; span * CK_SPAN <= position; span++) {
+        float scores[CK_SPAN], span_most = -INFINITY, lanes[16] = {0}, vector[CK_MAX_HEAD] = {0};
+        int64_t from = ck_max(begin, span * CK_SPAN), to = ck_min(position + 1, (span + 1) * CK_SPAN);
+        for (int64_t j = from; j < to; j++) {
+            float score = 0;
+            int64_t block = item->blocks[j / CK_CACHE_BLOCK];
+            for (int64_t d = 0; d < c->head_dim; d++)
+                score = fmaf(load_element(c->format, c->keys, key_index(c, block, head, j, d)), query[d], score);
+            scores[j - span * CK_SPAN] = score;
+            span_most = score > span_most ? score : span_most;
+        }
+        for (int64_t j = from; j < to; j++) {
+            float p = exponential(scores[j - span * CK_SPAN] - span_most);
+            int64_t block = item->blocks[j / CK_CACHE_BLOCK];
+            lanes[j % 16] += p;
+            for (int64_t d = 0; d < c->head_dim; d++)
+                vector[d] = fmaf(load_element(c->format, c->values, value_index(c, block, head, j, d)), p, vector[d]);
+        }
+        float next = span_most > most ? span_most : most;
+        float keep = exponential(most - next), add = exponential(span_most - next);
+        total = fmaf(total, keep, sum_lanes(lanes) * add);
+        for (int64_t d = 0; d < c->head_dim; d++) result[d] = fmaf(result[d], keep, vector[d] * add);
+        most = next;
+    }
+    float *out = a->output + (item->first_row + t) * a->output_stride + h * c->head_dim;
+    for (int64_t d = 0; d < c->head_dim; d++) out[d] = result[d] / total;
+}
+
+static void attend(const ck_attend *a, ck_part part) {
+    for (int64_t i = 0; i < a->item_count; i++)
+        for (int64_t t = 0; t < a->items[i].token_count; t++)
+            for (int64_t h = 0; h < a->query_heads; h++)
+                if ((i * a->cache.heads + a->head_map[h]) % part.count == part.index) attend_one(a, &a->items[i], t, h);
+}
+
+const ck_kernels ck_scalar = {
+    .abi_version = CK_ABI_VERSION,
+    .level = 0,
+    .name = "scalar",
+    .matmul = matmul,
+    .quantize = quantize,
+    .norm = norm,
+    .gate = gate,
+    .store = store,
+    .attend = attend,
+};

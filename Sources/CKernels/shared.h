@@ -1,0 +1,114 @@
+// What every table needs: shares of work, the walk over slices and groups, and single-element conversions.
+#pragma once
+#include "CKernels.h"
+#include <string.h>
+
+#pragma STDC FP_CONTRACT OFF
+
+static inline int64_t ck_min(int64_t a, int64_t b) { return a < b ? a : b; }
+static inline int64_t ck_max(int64_t a, int64_t b) { return a > b ? a : b; }
+static inline int64_t ck_ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+/// Elements [begin, end) of `count` that belong to a part.
+typedef struct ck_range {
+    int64_t begin, end;
+} ck_range;
+
+static inline ck_range ck_share(int64_t count, ck_part part) {
+    return (ck_range){count * part.index / part.count, count * (part.index + 1) / part.count};
+}
+
+static inline float ck_bits_float(uint32_t bits) {
+    float value;
+    memcpy(&value, &bits, 4);
+    return value;
+}
+
+static inline uint32_t ck_float_bits(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, 4);
+    return bits;
+}
+
+static inline float ck_from_bf16(uint16_t value) { return ck_bits_float((uint32_t)value << 16); }
+
+/// To nearest, ties to even; NaN stays NaN.
+static inline uint16_t ck_to_bf16(float value) {
+    uint32_t bits = ck_float_bits(value);
+    if (value != value) return (uint16_t)((bits >> 16) | 0x40);
+    return (uint16_t)((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16);
+}
+
+static inline float ck_from_f16(uint16_t value) {
+    uint32_t sign = (uint32_t)(value & 0x8000) << 16, exponent = (value >> 10) & 0x1F, mantissa = value & 0x3FF;
+    if (exponent == 0x1F) return ck_bits_float(sign | 0x7F800000 | mantissa << 13);
+    if (exponent == 0) {
+        float magnitude = (float)mantissa * 0x1p-24f;
+        return sign ? -magnitude : magnitude;
+    }
+    return ck_bits_float(sign | (exponent + 112) << 23 | mantissa << 13);
+}
+
+/// To nearest, ties to even, as vcvtps2ph does.
+static inline uint16_t ck_to_f16(float value) {
+    uint32_t bits = ck_float_bits(value), sign = (bits >> 16) & 0x8000, magnitude = bits & 0x7FFFFFFF;
+    if (magnitude > 0x7F800000) return (uint16_t)(sign | 0x7E00 | ((magnitude >> 13) & 0x3FF));
+    if (magnitude >= 0x477FF000) return (uint16_t)(sign | 0x7C00);
+    if (magnitude < 0x38800000) {
+        // Adding 0.5 aligns the unit in the last place with that of a subnormal half, so the addition rounds.
+        float shifted = ck_bits_float(magnitude) + 0.5f;
+        return (uint16_t)(sign | (ck_float_bits(shifted) - 0x3F000000));
+    }
+    return (uint16_t)(sign | ((magnitude - 0x38000000 + 0xFFF + ((magnitude >> 13) & 1)) >> 13));
+}
+
+/// The end of the piece that starts at `column`: where its group or its slice ends, whichever comes first.
+static inline int64_t ck_piece_end(const ck_matrix *w, int64_t column, int64_t slice_end) {
+    int64_t group_end = ((column + w->group_offset) / w->group + 1) * w->group - w->group_offset;
+    return ck_min(group_end, slice_end);
+}
+
+static inline int64_t ck_group_of(const ck_matrix *w, int64_t column) {
+    return (column + w->group_offset) / w->group - w->group_offset / w->group;
+}
+
+/// What the stored unsigned codes exceed the signed ones by.
+static inline int32_t ck_code_offset(int32_t format) { return format == CK_INT8 ? 128 : 8; }
+
+static inline int64_t ck_element_bytes(int32_t format) { return format == CK_F32 ? 4 : 2; }
+
+/// Runs of query heads that read the same cache head: head_map[first .. end).
+static inline int64_t ck_head_run_end(const int32_t *head_map, int64_t first, int64_t count) {
+    int64_t end = first + 1;
+    while (end < count && head_map[end] == head_map[first]) end++;
+    return end;
+}
+
+// exp(x) = 2^n * p(r), r = x - n ln 2: Cody and Waite's reduction, and the minimax polynomial of degree 5
+// for (exp(r) - 1 - r) / r^2 from the Cephes library (expf). Error below 2 ulp on [-87.3, 88].
+#define CK_EXP_LOW -87.33654f
+#define CK_EXP_HIGH 88.0f
+#define CK_EXP_LOG2E 1.44269504088896341f
+#define CK_EXP_LN2_HIGH 0.693359375f
+#define CK_EXP_LN2_LOW -2.12194440e-4f
+#define CK_EXP_ROUND 12582912.0f // 1.5 * 2^23: adding it rounds to an integer, held in the low bits
+#define CK_EXP_P0 1.9875691500e-4f
+#define CK_EXP_P1 1.3981999507e-3f
+#define CK_EXP_P2 8.3334519073e-3f
+#define CK_EXP_P3 4.1665795894e-2f
+#define CK_EXP_P4 1.6666665459e-1f
+#define CK_EXP_P5 5.0000001201e-1f
+
+/// One block of activations as codes: `count` values, padded with zeros to `block`.
+static inline void ck_quantize_block(const float *x, int64_t count, int32_t block, int8_t *codes, float *scale, int32_t *sum) {
+    float most = 0;
+    for (int64_t k = 0; k < count; k++) most = __builtin_fabsf(x[k]) > most ? __builtin_fabsf(x[k]) : most;
+    float inverse = most > 0 ? 127.0f / most : 0;
+    *sum = 0;
+    for (int64_t k = 0; k < block; k++) {
+        float rounded = (k < count ? x[k] * inverse : 0.0f) + CK_EXP_ROUND - CK_EXP_ROUND; // ties to even
+        codes[k] = (int8_t)rounded;
+        *sum += codes[k];
+    }
+    *scale = most / 127.0f;
+}

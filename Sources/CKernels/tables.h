@@ -1,0 +1,7 @@
+#pragma once
+#include "CKernels.h"
+
+extern const ck_kernels ck_scalar;
+#if defined(__x86_64__)
+extern const ck_kernels ck_avx2, ck_avx512, ck_avx512vnni;
+#endif

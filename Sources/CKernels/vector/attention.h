@@ -1,0 +1,194 @@
+// Attention over the cache, for vectors of 16 lanes. See operations.md.
+//
+// Work on rows: a row is one query head of one token. Rows of an item that read the same cache head go
+// together, R at a time, so that each key and value is loaded once for R rows.
+
+/// Runs of 16 positions scored at once when rows are few, so that chains of additions overlap.
+enum { RUNS = 4 };
+
+typedef struct attention_rows {
+    const float *queries[ATTENTION_ROWS];
+    float *outputs[ATTENTION_ROWS];
+    int64_t positions[ATTENTION_ROWS];
+    float most[ATTENTION_ROWS], total[ATTENTION_ROWS];
+    _Alignas(64) float scores[ATTENTION_ROWS][CK_SPAN];
+    _Alignas(64) float result[ATTENTION_ROWS][CK_MAX_HEAD];
+} attention_rows;
+
+INLINE vf load_cached(const void *base, int64_t i, const int format) {
+    if (format == CK_F32) return vf_load((const float *)base + i);
+    if (format == CK_F16) return vf_load_f16((const uint16_t *)base + i);
+    return vf_load_bf16((const uint16_t *)base + i);
+}
+
+/// scores[r][.. 16 B] of B runs of 16 positions from `position` on.
+INLINE void score_runs(const ck_attend *a, const ck_attention_item *item, attention_rows *rows, int64_t head,
+                       int64_t position, const int format, const int R, const int B) {
+    const ck_cache *c = &a->cache;
+    int64_t key[RUNS];
+    vf acc[ATTENTION_ROWS * RUNS];
+#pragma unroll
+    for (int b = 0; b < B; b++) {
+        int64_t at = position + b * 16, block = item->blocks[at / CK_CACHE_BLOCK];
+        key[b] = ((block * c->heads + head) * CK_CACHE_BLOCK + at % CK_CACHE_BLOCK) * c->head_dim;
+    }
+#pragma unroll
+    for (int i = 0; i < R * B; i++) acc[i] = vf_zero();
+    for (int64_t d = 0; d < c->head_dim; d++) {
+#pragma unroll
+        for (int b = 0; b < B; b++) {
+            vf keys = load_cached(c->keys, key[b] + d * 16, format);
+#pragma unroll
+            for (int r = 0; r < R; r++) acc[r * B + b] = vf_fma(keys, vf_set1(rows->queries[r][d]), acc[r * B + b]);
+        }
+    }
+#pragma unroll
+    for (int r = 0; r < R; r++)
+#pragma unroll
+        for (int b = 0; b < B; b++) vf_store(&rows->scores[r][position % CK_SPAN + b * 16], acc[r * B + b]);
+}
+
+/// Masks a row's scores of the runs [first, end) of a span, and turns them into weights. Gives their maximum.
+INLINE float weigh_scores(attention_rows *rows, int r, int64_t span, int64_t first, int64_t end, int64_t window, float *sum) {
+    vf begin = vf_set1((float)(window ? ck_max(0, rows->positions[r] - window + 1) - span * CK_SPAN : 0));
+    vf limit = vf_set1((float)(rows->positions[r] - span * CK_SPAN));
+    vf most = vf_set1(-INFINITY), total = vf_zero();
+    for (int64_t i = first; i < end; i += 16) {
+        vf index = vf_add(vf_lane_index(), vf_set1((float)i)), score = vf_load(&rows->scores[r][i]);
+        score = vf_where_ge(limit, index, score, vf_set1(-INFINITY));
+        score = vf_where_ge(index, begin, score, vf_set1(-INFINITY));
+        vf_store(&rows->scores[r][i], score);
+        most = vf_max(most, score);
+    }
+    float span_most = vf_most(most);
+    // A row that sees nothing of this span (another row of the tile does) has no maximum to subtract.
+    vf shift = vf_set1(span_most == -INFINITY ? 0 : span_most);
+    for (int64_t i = first; i < end; i += 16) {
+        vf weight = vf_exp(vf_sub(vf_load(&rows->scores[r][i]), shift));
+        vf_store(&rows->scores[r][i], weight);
+        total = vf_add(total, weight);
+    }
+    *sum = vf_sum(total);
+    return span_most;
+}
+
+/// result[r][d ..] = result * keep + add * sum of weights times values, for C runs of 16 elements.
+INLINE void add_values(const ck_attend *a, const ck_attention_item *item, attention_rows *rows, int64_t head, int64_t span,
+                       int64_t first, int64_t end, int64_t d, const float *keep, const float *add, const int format,
+                       const int R, const int C) {
+    const ck_cache *c = &a->cache;
+    vf acc[ATTENTION_ROWS * VALUE_RUNS];
+#pragma unroll
+    for (int i = 0; i < R * C; i++) acc[i] = vf_zero();
+    for (int64_t i = first; i < end;) {
+        int64_t at = span * CK_SPAN + i, block = item->blocks[at / CK_CACHE_BLOCK];
+        int64_t value = ((block * c->heads + head) * CK_CACHE_BLOCK + at % CK_CACHE_BLOCK) * c->value_stride + d;
+        int64_t stop = ck_min(end, (i / CK_CACHE_BLOCK + 1) * CK_CACHE_BLOCK);
+        for (; i < stop; i++, value += c->value_stride) {
+            vf values[VALUE_RUNS];
+#pragma unroll
+            for (int j = 0; j < C; j++) values[j] = load_cached(c->values, value + j * 16, format);
+#pragma unroll
+            for (int r = 0; r < R; r++) {
+                vf weight = vf_set1(rows->scores[r][i]);
+#pragma unroll
+                for (int j = 0; j < C; j++) acc[r * C + j] = vf_fma(values[j], weight, acc[r * C + j]);
+            }
+        }
+    }
+#pragma unroll
+    for (int r = 0; r < R; r++)
+#pragma unroll
+        for (int j = 0; j < C; j++) {
+            float *result = &rows->result[r][d + j * 16];
+            vf_store(result, vf_fma(vf_load(result), vf_set1(keep[r]), vf_mul(acc[r * C + j], vf_set1(add[r]))));
+        }
+}
+
+INLINE float exponential(float x) {
+    _Alignas(64) float lanes[16];
+    vf_store(lanes, vf_exp(vf_set1(x)));
+    return lanes[0];
+}
+
+INLINE void attend_rows(const ck_attend *a, const ck_attention_item *item, attention_rows *rows, int64_t head,
+                        const int format, const int R) {
+    const ck_cache *c = &a->cache;
+    int64_t last = rows->positions[R - 1]; // rows come in order of position
+    int64_t begin = a->window ? ck_max(0, rows->positions[0] - a->window + 1) : 0;
+    for (int r = 0; r < R; r++) {
+        rows->most[r] = -INFINITY;
+        rows->total[r] = 0;
+        memset(rows->result[r], 0, (size_t)c->value_stride * 4);
+    }
+    for (int64_t span = begin / CK_SPAN; span * CK_SPAN <= last; span++) {
+        int64_t first = ck_max(begin - span * CK_SPAN, 0) / 16 * 16, limit = ck_min(last + 1 - span * CK_SPAN, CK_SPAN);
+        int64_t end = ck_ceil_div(limit, 16) * 16, i = first;
+        const int wide = R >= 4 ? 1 : RUNS / R;
+        for (; i + wide * 16 <= end; i += wide * 16) score_runs(a, item, rows, head, span * CK_SPAN + i, format, R, wide);
+        for (; i < end; i += 16) score_runs(a, item, rows, head, span * CK_SPAN + i, format, R, 1);
+        float keep[ATTENTION_ROWS], add[ATTENTION_ROWS];
+        for (int r = 0; r < R; r++) {
+            float sum, most = weigh_scores(rows, r, span, first, end, a->window, &sum);
+            float next = most > rows->most[r] ? most : rows->most[r];
+            // Before the first span that a row sees, both are minus infinity: their difference is no number, exp of it 0.
+            keep[r] = exponential(rows->most[r] - next);
+            add[r] = exponential(most - next);
+            rows->total[r] = __builtin_fmaf(rows->total[r], keep[r], sum * add[r]);
+            rows->most[r] = next;
+        }
+        // Elements past the limit have weight 0, but may hold what an earlier sequence left.
+        int64_t d = 0;
+        for (; d + VALUE_RUNS * 16 <= c->value_stride; d += VALUE_RUNS * 16)
+            add_values(a, item, rows, head, span, first, limit, d, keep, add, format, R, VALUE_RUNS);
+        for (; d < c->value_stride; d += 16) add_values(a, item, rows, head, span, first, limit, d, keep, add, format, R, 1);
+    }
+    for (int r = 0; r < R; r++)
+        for (int64_t d = 0; d < c->head_dim; d += 16) {
+            vf total = vf_set1(rows->total[r]);
+            vf_store_n(rows->outputs[r] + d, vf_div(vf_load(&rows->result[r][d]), total), ck_min(16, c->head_dim - d));
+        }
+}
+
+INLINE void attend_format(const ck_attend *a, ck_part part, const int format) {
+    attention_rows rows;
+    int64_t n = a->cache.head_dim;
+    for (int64_t index = 0; index < a->item_count; index++) {
+        const ck_attention_item *item = &a->items[index];
+        for (int64_t h = 0, end; h < a->query_heads; h = end) {
+            end = ck_head_run_end(a->head_map, h, a->query_heads);
+            int64_t head = a->head_map[h], width = end - h, count = item->token_count * width;
+            if ((index * a->cache.heads + head) % part.count != part.index) continue;
+            for (int64_t done = 0, taken; done < count; done += taken) {
+                taken = ck_min(ATTENTION_ROWS, count - done);
+                taken = taken >= 8 ? 8 : taken >= 4 ? 4 : taken >= 2 ? 2 : 1;
+                for (int64_t r = 0; r < taken; r++) {
+                    int64_t t = (done + r) / width, column = (h + (done + r) % width) * n;
+                    rows.queries[r] = a->queries + (item->first_row + t) * a->query_stride + column;
+                    rows.outputs[r] = a->output + (item->first_row + t) * a->output_stride + column;
+                    rows.positions[r] = item->first_position + t;
+                }
+                switch (taken) {
+#if ATTENTION_ROWS >= 8
+                case 8: attend_rows(a, item, &rows, head, format, 8); break;
+#endif
+                case 4: attend_rows(a, item, &rows, head, format, 4); break;
+                case 2: attend_rows(a, item, &rows, head, format, 2); break;
+                default: attend_rows(a, item, &rows, head, format, 1);
+                }
+            }
+        }
+    }
+}
+
+static void attend_f32(const ck_attend *a, ck_part part) { attend_format(a, part, CK_F32); }
+static void attend_f16(const ck_attend *a, ck_part part) { attend_format(a, part, CK_F16); }
+static void attend_bf16(const ck_attend *a, ck_part part) { attend_format(a, part, CK_BF16); }
+
+static void attend(const ck_attend *a, ck_part part) {
+    switch (a->cache.format) {
+    case CK_F32: attend_f32(a, part); break;
+    case CK_F16: attend_f16(a, part); break;
+    default: attend_bf16(a, part);
+    }
+}

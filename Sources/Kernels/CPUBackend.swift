@@ -1,0 +1,164 @@
+import CKernels
+import Tensors
+
+/// Where a token's keys and values go: a block of the cache and a position in the sequence.
+public typealias CacheSlot = ck_slot
+
+/// Some consecutive tokens of one sequence whose attention is computed together.
+public typealias AttentionItem = ck_attention_item
+
+/// Activations as 8-bit codes in blocks, for products with integer weights.
+public struct QuantizedActivations {
+    let codes: UnsafeMutablePointer<Int8>
+    let scales: UnsafeMutablePointer<Float>
+    let sums: UnsafeMutablePointer<Int32>
+    let codeStride: Int
+    let blockStride: Int
+    /// Columns that share a scale.
+    public let block: Int
+}
+
+/// Kernels, workers and the step's memory: what a layer computes with.
+///
+/// Shapes are checked here, once; kernels check nothing. No method allocates except from the arena.
+public final class CPUBackend {
+    public let table: KernelTable
+    public let pool: WorkerPool
+    public let arena: Arena
+    private let kernels: ck_kernels
+
+    public init(table: KernelTable, pool: WorkerPool, arena: Arena) {
+        self.table = table
+        self.pool = pool
+        self.arena = arena
+        kernels = table.functions.pointee
+    }
+
+    private func run<Function, Arguments: BitwiseCopyable>(_ function: Function, _ arguments: inout Arguments, alone: Bool = false) {
+        // Every kernel takes one pointer and one ck_part, so all have this calling convention.
+        withUnsafePointer(to: &arguments) {
+            pool.run(unsafeBitCast(function, to: WorkerPool.Job.self), UnsafeRawPointer($0), alone: alone)
+        }
+    }
+
+    /// Uninitialised rows from the arena.
+    public func makeActivations(tokenCount: Int, width: Int) -> Activations {
+        Activations(elements: arena.take(tokenCount * width), tokenCount: tokenCount, width: width)
+    }
+
+    /// `input` as 8-bit codes, `block` columns to a scale.
+    public func quantize(_ input: Activations, block: Int) -> QuantizedActivations {
+        let blocks = (input.width + block - 1) / block
+        let result = QuantizedActivations(
+            codes: arena.take(input.tokenCount * blocks * block), scales: arena.take(input.tokenCount * blocks),
+            sums: arena.take(input.tokenCount * blocks), codeStride: blocks * block, blockStride: blocks, block: block)
+        var arguments = ck_quantize(
+            input: input.elements, input_stride: Int64(input.stride), tokens: Int64(input.tokenCount),
+            columns: Int64(input.width), block: Int32(block), codes: result.codes, scales: result.scales,
+            sums: result.sums, code_stride: Int64(result.codeStride), block_stride: Int64(result.blockStride))
+        run(kernels.quantize, &arguments, alone: input.tokenCount == 1)
+        return result
+    }
+
+    /// output `[tokens, rows]` = input `[tokens, columns]` · weightᵀ + bias.
+    ///
+    /// - Parameter codes: the input quantized; nil multiplies by the floats themselves.
+    public func multiply(
+        _ weight: PackedMatrix, by input: Activations, codes: QuantizedActivations?, adding bias: UnsafePointer<Float>?,
+        into output: UnsafeMutablePointer<Float>, outputStride: Int
+    ) {
+        precondition(input.width == weight.columns && (codes == nil || codes?.block == weight.block))
+        var arguments = ck_matmul(
+            weight: UnsafePointer(weight.description),
+            input: ck_input(
+                values: input.elements, value_stride: Int64(input.stride), codes: codes.map { UnsafePointer($0.codes) },
+                scales: codes.map { UnsafePointer($0.scales) }, sums: codes.map { UnsafePointer($0.sums) },
+                code_stride: Int64(codes?.codeStride ?? 0), block_stride: Int64(codes?.blockStride ?? 0)),
+            tokens: Int64(input.tokenCount), output: output, output_stride: Int64(outputStride), bias: bias)
+        run(kernels.matmul, &arguments)
+    }
+
+    /// hidden += delta; the result is hidden / rms(hidden) · weight. Both have rows without gaps.
+    public func normalize(
+        _ hidden: Activations, adding delta: Activations?, weight: UnsafePointer<Float>, epsilon: Float
+    ) -> Activations {
+        precondition(hidden.stride == hidden.width && (delta == nil || delta?.stride == hidden.width))
+        let output = makeActivations(tokenCount: hidden.tokenCount, width: hidden.width)
+        var arguments = ck_norm(
+            hidden: hidden.elements, delta: delta.map { UnsafePointer($0.elements) }, output: output.elements,
+            weight: weight, tokens: Int64(hidden.tokenCount), columns: Int64(hidden.width), epsilon: epsilon)
+        run(kernels.norm, &arguments, alone: hidden.tokenCount == 1)
+        return output
+    }
+
+    /// silu(gate) · up, of rows that hold `[gate | up]`.
+    public func gate(_ gateAndUp: Activations) -> Activations {
+        let width = gateAndUp.width / 2
+        let output = makeActivations(tokenCount: gateAndUp.tokenCount, width: width)
+        var arguments = ck_gate(
+            gate: gateAndUp.elements, up: gateAndUp.elements + width, output: output.elements,
+            stride: Int64(gateAndUp.stride), output_stride: Int64(output.stride), tokens: Int64(gateAndUp.tokenCount),
+            columns: Int64(width))
+        run(kernels.gate, &arguments)
+        return output
+    }
+
+    /// Rotates queries and keys of rows `[queries | keys | values]` and stores keys and values in the cache.
+    ///
+    /// `cosines`, `sines`: `[tokens][head dimension / 2]`. Queries are multiplied by `queryScale`.
+    public func rotateAndStore(
+        _ rows: Activations, queryHeadCount: Int, cosines: UnsafePointer<Float>, sines: UnsafePointer<Float>,
+        queryScale: Float, slots: UnsafePointer<CacheSlot>, cache: CacheStorage
+    ) {
+        let heads = queryHeadCount + 2 * Int(cache.description.heads)
+        precondition(rows.width == heads * Int(cache.description.head_dim))
+        var arguments = ck_store(
+            rows: rows.elements, stride: Int64(rows.stride), tokens: Int64(rows.tokenCount),
+            query_heads: Int64(queryHeadCount), cosines: cosines, sines: sines, query_scale: queryScale, slots: slots,
+            cache: cache.description)
+        run(kernels.store, &arguments, alone: rows.tokenCount == 1)
+    }
+
+    /// Attention of rows' queries over the cache: `[tokens, query heads · head dimension]`.
+    ///
+    /// - Parameters:
+    ///   - headMap: which cache head each query head reads.
+    ///   - window: positions that a token sees, itself included; 0 for all.
+    public func attend(
+        _ rows: Activations, headMap: UnsafeBufferPointer<Int32>, window: Int, items: UnsafeBufferPointer<AttentionItem>,
+        cache: CacheStorage
+    ) -> Activations {
+        let output = makeActivations(
+            tokenCount: rows.tokenCount, width: headMap.count * Int(cache.description.head_dim))
+        guard let map = headMap.baseAddress, let items = items.baseAddress.map({ (base: $0, count: items.count) }) else {
+            return output
+        }
+        var arguments = ck_attend(
+            queries: rows.elements, output: output.elements, query_stride: Int64(rows.stride),
+            output_stride: Int64(output.stride), head_map: map, query_heads: Int64(headMap.count),
+            window: Int64(window), items: items.base, item_count: Int64(items.count), cache: cache.description)
+        run(kernels.attend, &arguments)
+        return output
+    }
+
+    /// a += b.
+    public func add(_ b: Activations, to a: Activations) {
+        let target = a.contiguous
+        guard let base = target.baseAddress else { return }
+        ck_add(base, b.elements, Int64(target.count))
+    }
+}
+
+/// Elements of a plain float type as float32.
+public func convertToFloat(
+    _ source: UnsafeRawPointer, type: ElementType, count: Int, into output: UnsafeMutablePointer<Float>
+) {
+    let format: Int32 =
+        switch type {
+        case .float32: Int32(CK_F32.rawValue)
+        case .float16: Int32(CK_F16.rawValue)
+        case .bfloat16: Int32(CK_BF16.rawValue)
+        default: preconditionFailure("\(type) is no plain float type")
+        }
+    ck_to_float(format, source, Int64(count), output)
+}

@@ -1,0 +1,115 @@
+import CKernels
+import Tensors
+
+/// A weight matrix `[rows, columns]` laid out for the kernels: panels of 16 rows, one in each vector lane.
+///
+/// Packed once at load, panel by panel, by the worker that will read the panel.
+public final class PackedMatrix: @unchecked Sendable {
+    // Sendable: written panel by panel before the first step, read only afterwards.
+    let data: AlignedBuffer
+    let scales: AlignedBuffer?
+    let zeros: AlignedBuffer?
+    let description: UnsafeMutablePointer<ck_matrix>
+
+    public let format: ComputeFormat
+    /// Output features.
+    public let rows: Int
+    /// Input features, of this shard.
+    public let columns: Int
+    /// Columns that share an activation scale.
+    public let block: Int
+    /// Scales of each row.
+    public let groupCount: Int
+    private let panelByteCount: Int
+
+    /// Panels of 16 rows, the last one perhaps not full.
+    public var panelCount: Int { (rows + ComputeFormat.panelRows - 1) / ComputeFormat.panelRows }
+    /// Bytes of memory that it takes.
+    public var byteCount: Int { data.byteCount + (scales?.byteCount ?? 0) + (zeros?.byteCount ?? 0) }
+
+    /// Reserves memory; `sliceEnds` and `groupOffset` as in `ck_matrix`.
+    public init(
+        format: ComputeFormat, rows: Int, columns: Int, block: Int, sliceEnds: [Int], groupOffset: Int = 0
+    ) throws(MemoryError) {
+        precondition([1, 2, 4, 8].contains(sliceEnds.count) && sliceEnds.last == columns)
+        precondition(sliceEnds.dropLast().allSatisfy { $0 % block == 0 || $0 == columns })
+        let bytes = format.byteCount(rows: rows, columns: columns, block: block, groupOffset: groupOffset)
+        data = try AlignedBuffer(byteCount: bytes.codes, hugePages: true)
+        scales = format.group == nil ? nil : try AlignedBuffer(byteCount: bytes.scales)
+        zeros = format.isSymmetric ? nil : try AlignedBuffer(byteCount: bytes.zeros)
+        self.format = format
+        self.rows = rows
+        self.columns = columns
+        self.block = block
+        let group = format.group ?? max(columns, 1)
+        groupCount = format.group == nil ? 0 : ComputeFormat.groupCount(columns: columns, group: group, groupOffset: groupOffset)
+        panelByteCount = Int(ck_panel_bytes(format.kernelFormat, Int64(columns), Int32(block)))
+        description = .allocate(capacity: 1)
+        description.initialize(
+            to: ck_matrix(
+                data: data.baseAddress, scales: scales?.baseAddress.assumingMemoryBound(to: Float.self),
+                zeros: zeros?.baseAddress.assumingMemoryBound(to: Float.self), rows: Int64(rows), columns: Int64(columns),
+                group: Int64(group), group_offset: Int64(groupOffset % group), group_count: Int64(groupCount),
+                format: format.kernelFormat, block: Int32(block), slice_count: Int32(sliceEnds.count),
+                slice_ends: (0, 0, 0, 0, 0, 0, 0, 0)))
+        withUnsafeMutableBytes(of: &description.pointee.slice_ends) { bytes in
+            for (index, end) in sliceEnds.enumerated() {
+                bytes.storeBytes(of: Int64(end), toByteOffset: index * MemoryLayout<Int64>.stride, as: Int64.self)
+            }
+        }
+    }
+
+    deinit {
+        description.deallocate()
+    }
+
+    /// Fills one panel of a float format from up to 16 rows of floats, `columns` apart.
+    public func packFloats(panel: Int, rows: UnsafePointer<Float>, rowCount: Int) {
+        ck_pack_floats(
+            format.kernelFormat, rows, Int64(rowCount), Int64(columns), Int64(columns),
+            data.baseAddress + panel * panelByteCount)
+    }
+
+    /// Fills one panel of an integer format from up to 16 rows of codes, `columns` apart, and their scales `[row][group]`.
+    public func packCodes(
+        panel: Int, rows: UnsafePointer<Int8>, scales: UnsafePointer<Float>, zeros: UnsafePointer<Float>?, rowCount: Int
+    ) {
+        ck_pack_codes(
+            format.kernelFormat, rows, Int64(rowCount), Int64(columns), Int64(columns), Int32(block),
+            data.baseAddress + panel * panelByteCount)
+        transpose(scales, rowCount: rowCount, panel: panel, into: self.scales)
+        if let zeros { transpose(zeros, rowCount: rowCount, panel: panel, into: self.zeros) }
+    }
+
+    /// `[row][group]` to `[group][16]`.
+    private func transpose(_ source: UnsafePointer<Float>, rowCount: Int, panel: Int, into buffer: AlignedBuffer?) {
+        guard let buffer else { return }
+        let lanes = ComputeFormat.panelRows
+        let target = buffer.baseAddress.assumingMemoryBound(to: Float.self) + panel * groupCount * lanes
+        for row in 0..<rowCount {
+            for group in 0..<groupCount { target[group * lanes + row] = source[row * groupCount + group] }
+        }
+    }
+}
+
+extension ComputeFormat {
+    var kernelFormat: Int32 {
+        switch self {
+        case .float32: Int32(CK_F32.rawValue)
+        case .float16: Int32(CK_F16.rawValue)
+        case .bfloat16: Int32(CK_BF16.rawValue)
+        case .int8: Int32(CK_INT8.rawValue)
+        case .int4: Int32(CK_INT4.rawValue)
+        }
+    }
+}
+
+extension KeyValueType {
+    var kernelFormat: Int32 {
+        switch self {
+        case .float32: Int32(CK_F32.rawValue)
+        case .float16: Int32(CK_F16.rawValue)
+        case .bfloat16: Int32(CK_BF16.rawValue)
+        }
+    }
+}

@@ -1,0 +1,26 @@
+/// Which attention heads a shard computes and which key-value heads it keeps.
+///
+/// Query heads are dealt by bisection. A shard keeps every key-value head that one of its query heads reads,
+/// so with fewer key-value heads than shards, or a deal that cuts through a group, some are kept twice.
+public struct HeadPlacement: Equatable, Sendable {
+    /// Global indices of the query heads.
+    public let queryHeads: Range<Int>
+    /// Global indices of the key-value heads.
+    public let keyValueHeads: Range<Int>
+    /// For each query head of this shard, which of its key-value heads it reads.
+    public let keyValueHeadOfQuery: [Int]
+
+    public init(queryHeadCount: Int, keyValueHeadCount: Int, group: ShardGroup, shard: Int) {
+        let perKeyValueHead = queryHeadCount / keyValueHeadCount
+        let heads = group.shares(of: queryHeadCount)[shard]
+        queryHeads = heads
+        guard let last = heads.last else {
+            keyValueHeads = 0..<0
+            keyValueHeadOfQuery = []
+            return
+        }
+        let first = heads.lowerBound / perKeyValueHead
+        keyValueHeads = first..<last / perKeyValueHead + 1
+        keyValueHeadOfQuery = heads.map { $0 / perKeyValueHead - first }
+    }
+}
