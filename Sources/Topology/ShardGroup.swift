@@ -47,6 +47,9 @@ public struct ContractionLayout: Equatable, Sendable {
         self.init(length: length, unit: unit)
     }
 
+    /// Pieces that cannot be cut further.
+    public var unitCount: Int { (length + unit - 1) / unit }
+
     /// Columns that share an activation scale when weights have `group` columns to a scale: at most 32.
     ///
     /// Divides the unit and the group, so that no block straddles a slice, a shard or a scale. Nil if that leaves less than 4.

@@ -1,0 +1,10 @@
+extension ModelFamily {
+    /// Llama whose tokens see a sliding window, if the configuration gives one.
+    public static let mistral = ModelFamily(modelTypes: ["mistral"], tensorNames: .huggingFace) {
+        file throws(ConfigurationError) in
+        var decoder = try DecoderConfiguration(llamaStyle: file)
+        let window = try file.optionalInteger("sliding_window", in: 1...1 << 30)
+        decoder.changeAttention { attention, _ in attention.window = window }
+        return decoder
+    }
+}

@@ -1,0 +1,65 @@
+/// How one model family's `config.json` and tensor names map onto `DecoderConfiguration`.
+public struct ModelFamily: Sendable {
+    /// The values of `model_type` that mean this family.
+    public let modelTypes: [String]
+    public let tensorNames: TensorNames
+    public let configure: @Sendable (ConfigurationFile) throws(ConfigurationError) -> DecoderConfiguration
+
+    /// Every family, in order of age.
+    public static let all: [ModelFamily] = [.llama, .mistral, .qwen2]
+
+    /// The family that a configuration names.
+    public static func named(by file: ConfigurationFile) throws(ConfigurationError) -> ModelFamily {
+        guard let modelType = try file.optionalString("model_type") else {
+            throw .missingKey(path: file.path, key: "model_type")
+        }
+        guard let family = all.first(where: { $0.modelTypes.contains(modelType) }) else {
+            throw .unknownFamily(path: file.path, modelType: modelType, known: all.flatMap(\.modelTypes))
+        }
+        return family
+    }
+}
+
+extension DecoderConfiguration {
+    /// Reads the keys that families after Llama share; a family then changes what it does differently.
+    public init(llamaStyle file: ConfigurationFile) throws(ConfigurationError) {
+        let sizes = 1...1 << 20
+        let hidden = try file.integer("hidden_size", in: sizes)
+        let heads = try file.integer("num_attention_heads", in: 1...1 << 16)
+        let keyValueHeads = try file.optionalInteger("num_key_value_heads", in: 1...heads) ?? heads
+        guard heads % keyValueHeads == 0 else {
+            throw file.unsupported("num_key_value_heads", "\(heads) query heads cannot share \(keyValueHeads) key-value heads evenly")
+        }
+        guard let headDimension = try file.optionalInteger("head_dim", in: 2...512) ?? (hidden % heads == 0 ? hidden / heads : nil),
+            (2...512).contains(headDimension)
+        else {
+            throw file.unsupported("hidden_size", "\(hidden) is not \(heads) heads of 2 to 512 features, and head_dim is not given")
+        }
+        guard headDimension % 2 == 0 else { throw file.unsupported("head_dim", "\(headDimension) is odd; rotary embedding turns pairs") }
+        let activation = try file.optionalString("hidden_act") ?? "silu"
+        guard activation == "silu" else { throw file.unsupported("hidden_act", "\"\(activation)\" is not supported; silu is") }
+        if try file.optionalNumber("partial_rotary_factor", in: 0...1) ?? 1 != 1 {
+            throw file.unsupported("partial_rotary_factor", "only whole heads are rotated")
+        }
+        let rotary = try RotaryEmbedding(file)
+        let attentionBias = try file.optionalBool("attention_bias") ?? false
+        let layer = LayerConfiguration(
+            attention: GroupedQueryAttention(
+                queryHeadCount: heads, keyValueHeadCount: keyValueHeads, headDimension: headDimension,
+                hasInputBias: attentionBias, hasOutputBias: attentionBias),
+            feedForward: GatedFeedForward(
+                intermediateSize: try file.integer("intermediate_size", in: sizes), hasBias: try file.optionalBool("mlp_bias") ?? false))
+        self.init(
+            modelType: try file.optionalString("model_type") ?? "", hiddenSize: hidden,
+            vocabularySize: try file.integer("vocab_size", in: 1...1 << 24),
+            tiesEmbeddings: try file.optionalBool("tie_word_embeddings") ?? false,
+            normEpsilon: Float(try file.optionalNumber("rms_norm_eps", in: 0...1) ?? 1e-6), positionLimit: rotary.reach,
+            rotary: rotary,
+            layers: Array(repeating: layer, count: try file.integer("num_hidden_layers", in: 1...4096)))
+    }
+
+    /// Changes every layer's attention.
+    mutating func changeAttention(_ change: (inout GroupedQueryAttention, _ layer: Int) -> Void) {
+        for layer in layers.indices { change(&layers[layer].attention, layer) }
+    }
+}

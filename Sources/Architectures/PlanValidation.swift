@@ -1,0 +1,39 @@
+import Topology
+
+/// A plan that a model, or the number of ranks, cannot take: every problem at once.
+public struct PlanError: Error, Equatable, CustomStringConvertible {
+    public let problems: [String]
+
+    public init(problems: [String]) {
+        self.problems = problems
+    }
+
+    public var description: String { problems.joined(separator: "; ") }
+}
+
+extension ParallelPlan {
+    /// Checks the plan against the model before a byte of weights is read. Only what is truly impossible is refused.
+    public func validate(for decoder: DecoderConfiguration, rankCount: Int, names: TensorNames) throws(PlanError) {
+        var problems = self.problems(rankCount: rankCount, layerCount: decoder.layers.count)
+        if problems.isEmpty {
+            for (layer, configuration) in decoder.layers.enumerated() {
+                let limits: [(ParameterName, Int, String)] = [
+                    (.query(layer: layer), configuration.attention.queryHeadCount, "heads"),
+                    (.gate(layer: layer), configuration.feedForward.contraction(shardCount: tensorDegree).unitCount, "pieces of columns"),
+                ]
+                for (name, most, what) in limits where tensorDegree > most {
+                    problems.append(
+                        "tensor \"\(names.module(name)).weight\" has \(most) \(what), which \(tensorDegree) ranks cannot share; "
+                            + "use a tensor parallel size from 1 to \(most)")
+                }
+                if !problems.isEmpty { break }
+            }
+            if tensorDegree > decoder.vocabularySize {
+                problems.append(
+                    "tensor \"\(names.module(.embedding)).weight\" has \(decoder.vocabularySize) rows; "
+                        + "use a tensor parallel size from 1 to \(decoder.vocabularySize)")
+            }
+        }
+        guard problems.isEmpty else { throw PlanError(problems: problems) }
+    }
+}
