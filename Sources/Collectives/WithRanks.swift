@@ -22,7 +22,7 @@ public func withRanks<Result: Sendable>(
             for thread in threads { pthread_join(thread, nil) }
         }
         for rank in 0..<count {
-            let work = RankWork {
+            let work: @Sendable () -> Void = {
                 do {
                     let result = try body(ThreadCommunicator(group: group, rank: rank))
                     results.withLock { $0[rank] = result }
@@ -43,33 +43,3 @@ public func withRanks<Result: Sendable>(
     return results.withLock { $0.compactMap(\.self) }
 }
 
-/// What one thread runs, as an object that can pass through a C pointer.
-private final class RankWork {
-    let run: @Sendable () -> Void
-
-    init(_ run: @escaping @Sendable () -> Void) {
-        self.run = run
-    }
-}
-
-/// Starts a joinable thread with 8 MiB of stack: the default of a secondary thread may be too small for a model.
-private func startThread(rank: Int, _ work: RankWork) throws(CommunicationError) -> pthread_t {
-    var attributes = pthread_attr_t()
-    pthread_attr_init(&attributes)
-    defer { pthread_attr_destroy(&attributes) }
-    pthread_attr_setstacksize(&attributes, 8 << 20)
-    var thread = pthread_t()
-    let context = Unmanaged.passRetained(work)
-    let code = pthread_create(
-        &thread, &attributes,
-        { context in
-            guard let context else { return nil }
-            Unmanaged<RankWork>.fromOpaque(context).takeRetainedValue().run()
-            return nil
-        }, context.toOpaque())
-    guard code == 0 else {
-        context.release()
-        throw .threadNotStarted(rank: rank, code: code)
-    }
-    return thread
-}
