@@ -79,12 +79,14 @@ public final class Heartbeat {
 
     deinit {
         guard let watch, let thread else { return }
-        watch.leave(.goodbye)
         watch.stop()
         pthread_join(thread, nil)
     }
 
     /// Tells the others that this rank is about to end.
+    ///
+    /// A good end waits until every rank has come to it, as the end of MPI does, so that a rank that is lost before
+    /// the last has finished is still noticed.
     ///
     /// - Parameter failing: whether it ends by an error of its own that it reports itself; the others then report
     ///   nothing while the launcher ends them.

@@ -19,6 +19,8 @@ final class HeartbeatWatch: @unchecked Sendable {
         var lastHeard: Int64
         var phase = Phase.starting
         var step: UInt64 = 0
+        /// Said goodbye, so its silence is no news. Kept until it closes: it may still wait for our goodbye.
+        var hasLeft = false
     }
 
     private struct Stranger {
@@ -34,7 +36,7 @@ final class HeartbeatWatch: @unchecked Sendable {
     private let pipe: (read: Int32, write: Int32)
 
     private let farewell = Atomic<UInt8>(0)
-    private let farewellIsSent = Atomic<Bool>(false)
+    private let farewellIsOver = Atomic<Bool>(false)
     private let endingIsKnown = Atomic<Bool>(false)
     private let isStopped = Atomic<Bool>(false)
 
@@ -45,6 +47,7 @@ final class HeartbeatWatch: @unchecked Sendable {
     /// Set when the job is known to end: connections that close then are no news.
     private var isQuiet = false
     private var hasSeenInterrupt = false
+    private var farewellIsSent = false
 
     /// A watch of rank 0, with a listener, or of another rank, with its connection to rank 0.
     init(
@@ -76,20 +79,23 @@ final class HeartbeatWatch: @unchecked Sendable {
 
     // MARK: Called by the rank's own thread
 
-    /// Tells the others how this rank ends, and waits a moment until they have been told.
+    /// Tells the others how this rank ends.
+    ///
+    /// A good end waits until all others have come to theirs, so that whoever dies before is still noticed.
+    /// A failing rank waits a moment for rank 0 to spread the word: the launcher will end all others next.
     func leave(_ how: Farewell) {
         guard farewell.compareExchange(expected: 0, desired: how.rawValue, ordering: .relaxed).exchanged else { return }
         wake()
-        // An error of this rank ends all others through the launcher: rank 0 must have spread the word before.
-        let needsAnswer = how == .failing && rank != 0
-        for _ in 0..<200 where !(farewellIsSent.load(ordering: .acquiring)
-            && (!needsAnswer || endingIsKnown.load(ordering: .acquiring))) {
+        var patience = how == .failing ? 200 : Int.max
+        while patience > 0, !farewellIsOver.load(ordering: .acquiring), !endingIsKnown.load(ordering: .acquiring) {
             usleep(1000)
+            patience -= 1
         }
     }
 
-    /// Lets the thread end.
+    /// Lets the thread end, after a goodbye if there has been none.
     func stop() {
+        _ = farewell.compareExchange(expected: 0, desired: Farewell.goodbye.rawValue, ordering: .relaxed)
         isStopped.store(true, ordering: .releasing)
         wake()
     }
@@ -112,9 +118,9 @@ final class HeartbeatWatch: @unchecked Sendable {
             // A process that was stopped or a machine that slept heard nothing: that says nothing about the others.
             if now - lastTurn > 3 * interval { for index in peers.indices { peers[index].lastHeard = now } }
             lastTurn = now
-            takeLeave()
             acceptStrangers(now)
             readPeers(now)
+            takeLeave()
             if InterruptFlag.isRaised, !hasSeenInterrupt { noteInterrupt(now, interval) }
             guard now >= nextBeat else { continue }
             nextBeat = now + interval
@@ -135,15 +141,18 @@ final class HeartbeatWatch: @unchecked Sendable {
     }
 
     private func takeLeave() {
-        guard !farewellIsSent.load(ordering: .relaxed),
-            let how = Farewell(rawValue: farewell.load(ordering: .relaxed)), how != .none
-        else { return }
-        if how == .failing {
-            isQuiet = true
-            endingIsKnown.store(rank == 0, ordering: .releasing)
+        guard let how = Farewell(rawValue: farewell.load(ordering: .relaxed)), how != .none else { return }
+        let othersHaveLeft = peers.allSatisfy(\.hasLeft) && joinedRanks.count == (rank == 0 ? cards.count - 1 : 0)
+        // Rank 0 says goodbye last: until then the others count on it.
+        if !farewellIsSent, how == .failing || rank != 0 || othersHaveLeft || isStopped.load(ordering: .acquiring) {
+            farewellIsSent = true
+            if how == .failing { isQuiet = true }
+            sendToAll(HeartbeatFrame(kind: how == .failing ? (rank == 0 ? .ending : .failing) : .goodbye, rank: rank))
         }
-        sendToAll(HeartbeatFrame(kind: how == .failing ? (rank == 0 ? .ending : .failing) : .goodbye, rank: rank))
-        farewellIsSent.store(true, ordering: .releasing)
+        // A failing rank's word has to come back from rank 0 (`endingIsKnown`).
+        if farewellIsSent, how == .failing ? rank == 0 : othersHaveLeft {
+            farewellIsOver.store(true, ordering: .releasing)
+        }
     }
 
     /// Rank 0: whoever presents the token in time becomes a peer; all others are closed.
@@ -192,18 +201,17 @@ final class HeartbeatWatch: @unchecked Sendable {
             peers[index].phase = frame.phase
             peers[index].step = frame.step
         case .goodbye:
-            peers.remove(at: index)
+            peers[index].hasLeft = true
         case .failing where rank == 0:
             // The sender is told too: it waits for this before it ends the job.
-            isQuiet = true
+            endQuietly()
+            peers[index].hasLeft = true
             sendToAll(HeartbeatFrame(kind: .ending, rank: sender))
-            peers.remove(at: index)
         case .ending where rank != 0:
-            isQuiet = true
-            endingIsKnown.store(true, ordering: .releasing)
+            endQuietly()
         case .lost where rank != 0 && cards.indices.contains(frame.rank):
             guard !isQuiet else { return }
-            isQuiet = true
+            endQuietly()
             onLoss(
                 LostRank(
                     rank: frame.rank, host: cards[frame.rank].name, phase: frame.phase, step: frame.step,
@@ -224,16 +232,17 @@ final class HeartbeatWatch: @unchecked Sendable {
     }
 
     private func reportSilence(longerThan limit: Int64, _ now: Int64) {
-        for peer in peers where now - peer.lastHeard > limit {
+        for peer in peers where !peer.hasLeft && now - peer.lastHeard > limit {
             lose(peer.rank, .silence(.nanoseconds(now - peer.lastHeard)))
         }
     }
 
     private func lose(_ lost: Int, _ cause: LostRank.Cause) {
         guard let index = peers.firstIndex(where: { $0.rank == lost }) else { return }
-        let peer = peers.remove(at: index)
-        guard !isQuiet else { return }
-        isQuiet = true  // one loss ends the job; what closes after it is a consequence
+        let peer = peers[index]
+        defer { peers.removeAll { $0.rank == lost } }
+        guard !isQuiet, !peer.hasLeft else { return }
+        endQuietly()  // one loss ends the job; what closes after it is a consequence
         if rank == 0 {
             var frame = HeartbeatFrame(kind: .lost, rank: lost)
             frame.phase = peer.phase
@@ -242,12 +251,17 @@ final class HeartbeatWatch: @unchecked Sendable {
                 frame.cause = 1
                 frame.milliseconds = UInt64(clamping: time.nanoseconds / 1_000_000)
             }
-            sendToAll(frame)
+            sendToAll(frame)  // to the lost one too: it may wake up again and must not report us
         }
         onLoss(
             LostRank(
                 rank: lost, host: cards[lost].name, phase: peer.phase, step: peer.step, cause: cause,
                 isReportedHere: rank == reporter(ofLost: lost, cause)))
+    }
+
+    private func endQuietly() {
+        isQuiet = true
+        endingIsKnown.store(true, ordering: .releasing)
     }
 
     /// The lowest rank believed to survive. A host that fell silent takes all of its ranks along.

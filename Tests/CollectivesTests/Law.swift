@@ -27,7 +27,7 @@ struct Law {
     }
 
     /// Lengths around the changes of algorithm and the ends of vectors and segments.
-    static let lengths = [0, 1, 3, 15, 16, 17, 33, 100, 1000, 4096, 16384, 16385, 70_000]
+    static let lengths = [0, 1, 3, 15, 16, 17, 33, 100, 1000, 4096, 16384, 16385, 40_000]
 
     func sumsAreExact() throws {
         for length in Self.lengths {
@@ -45,7 +45,7 @@ struct Law {
             let terms = (0..<group.size).map { Self.randomTerms(count: length, seed: UInt64($0 + 1)) }
             var values = terms[group.rank]
             try values.withUnsafeMutableBufferPointer { try group.allReduce($0) }
-            for index in values.indices {
+            for index in stride(from: 0, to: length, by: max(1, length / 500 | 1)) {
                 let expected = Self.treeSum(terms.map { $0[index] }[...])
                 try expect(
                     values[index].bitPattern == expected.bitPattern,
