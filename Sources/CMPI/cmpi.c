@@ -1,1 +1,157 @@
+#define _POSIX_C_SOURCE 200809L // strnlen
 #include "CMPI.h"
+
+#define OMPI_SKIP_MPICXX 1
+#include <limits.h>
+#include <mpi.h>
+#include <string.h>
+
+// A power of two well under INT_MAX, so that pieces of a long message stay aligned to every element type.
+enum { message_limit = 1 << 30 };
+
+_Static_assert(sizeof(MPI_Comm) <= sizeof(intptr_t), "a communicator handle must fit in a word");
+_Static_assert(sizeof(MPI_Request) <= sizeof(intptr_t), "a request handle must fit in a word");
+_Static_assert(sizeof(MPI_Message) <= sizeof(intptr_t), "a message handle must fit in a word");
+
+// memcpy instead of a cast: the handle is a pointer in Open MPI and an int in MPICH.
+static cmpi_group wrap(MPI_Comm comm) {
+    cmpi_group group = {0};
+    memcpy(&group.word, &comm, sizeof comm);
+    return group;
+}
+
+static MPI_Comm unwrap(cmpi_group group) {
+    MPI_Comm comm;
+    memcpy(&comm, &group.word, sizeof comm);
+    return comm;
+}
+
+static void copy_text(const char *source, char *text, size_t capacity) {
+    if (capacity == 0) return;
+    size_t length = strnlen(source, capacity - 1);
+    memcpy(text, source, length);
+    text[length] = 0;
+}
+
+int cmpi_init(void) {
+    int provided = 0;
+    int code = MPI_Init_thread(NULL, NULL, MPI_THREAD_SERIALIZED, &provided);
+    if (code != MPI_SUCCESS) return code;
+    if (provided < MPI_THREAD_SERIALIZED) return MPI_ERR_OTHER;
+    code = MPI_Comm_set_errhandler(MPI_COMM_SELF, MPI_ERRORS_RETURN);
+    if (code != MPI_SUCCESS) return code;
+    return MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN); // communicators split from it inherit this
+}
+
+int cmpi_was_started(void) {
+    int started = 0;
+    return MPI_Initialized(&started) == MPI_SUCCESS && started;
+}
+
+int cmpi_is_running(void) {
+    int finalized = 0;
+    return cmpi_was_started() && MPI_Finalized(&finalized) == MPI_SUCCESS && !finalized;
+}
+
+int cmpi_finalize(void) { return MPI_Finalize(); }
+
+void cmpi_abort(int status) {
+    if (cmpi_is_running()) MPI_Abort(MPI_COMM_WORLD, status);
+}
+
+void cmpi_error_text(int code, char *text, size_t capacity) {
+    char buffer[MPI_MAX_ERROR_STRING + 1] = {0};
+    int length = 0;
+    if (!cmpi_is_running() || MPI_Error_string(code, buffer, &length) != MPI_SUCCESS)
+        copy_text("no text for this code", buffer, sizeof buffer);
+    copy_text(buffer, text, capacity);
+}
+
+void cmpi_library_version(char *text, size_t capacity) {
+    char buffer[MPI_MAX_LIBRARY_VERSION_STRING + 1] = {0};
+    int length = 0;
+    if (MPI_Get_library_version(buffer, &length) != MPI_SUCCESS) copy_text("unknown", buffer, sizeof buffer);
+    copy_text(buffer, text, capacity);
+}
+
+cmpi_group cmpi_world(void) { return wrap(MPI_COMM_WORLD); }
+
+int cmpi_rank(cmpi_group group, int *rank) { return MPI_Comm_rank(unwrap(group), rank); }
+
+int cmpi_size(cmpi_group group, int *size) { return MPI_Comm_size(unwrap(group), size); }
+
+int cmpi_split(cmpi_group group, int color, int key, cmpi_group *out) {
+    MPI_Comm comm = MPI_COMM_NULL;
+    int code = MPI_Comm_split(unwrap(group), color, key, &comm);
+    *out = wrap(comm);
+    return code;
+}
+
+int cmpi_split_by_host(cmpi_group group, int key, cmpi_group *out) {
+    MPI_Comm comm = MPI_COMM_NULL;
+    int code = MPI_Comm_split_type(unwrap(group), MPI_COMM_TYPE_SHARED, key, MPI_INFO_NULL, &comm);
+    *out = wrap(comm);
+    return code;
+}
+
+int cmpi_free(cmpi_group group) {
+    MPI_Comm comm = unwrap(group);
+    return MPI_Comm_free(&comm);
+}
+
+size_t cmpi_message_limit(void) { return message_limit; }
+
+int cmpi_send(const void *bytes, size_t byte_count, int rank, int tag, cmpi_group group) {
+    if (byte_count > INT_MAX) return MPI_ERR_COUNT;
+    return MPI_Send(bytes, (int)byte_count, MPI_BYTE, rank, tag, unwrap(group));
+}
+
+int cmpi_isend(const void *bytes, size_t byte_count, int rank, int tag, cmpi_group group, cmpi_request *out) {
+    if (byte_count > INT_MAX) return MPI_ERR_COUNT;
+    MPI_Request request;
+    int code = MPI_Isend(bytes, (int)byte_count, MPI_BYTE, rank, tag, unwrap(group), &request);
+    memcpy(&out->word, &request, sizeof request);
+    return code;
+}
+
+int cmpi_wait(cmpi_request *requests, int count) {
+    int first = MPI_SUCCESS;
+    for (int i = 0; i < count; i++) {
+        MPI_Request request;
+        memcpy(&request, &requests[i].word, sizeof request);
+        int code = MPI_Wait(&request, MPI_STATUS_IGNORE);
+        if (first == MPI_SUCCESS) first = code;
+    }
+    return first;
+}
+
+int cmpi_mprobe(int rank, int tag, cmpi_group group, cmpi_message *out) {
+    MPI_Message message;
+    MPI_Status status;
+    int code = MPI_Mprobe(rank, tag, unwrap(group), &message, &status);
+    if (code != MPI_SUCCESS) return code;
+    int count = 0;
+    code = MPI_Get_count(&status, MPI_BYTE, &count);
+    memcpy(&out->word, &message, sizeof message);
+    out->byte_count = (size_t)count;
+    return code;
+}
+
+int cmpi_mrecv(void *bytes, size_t byte_count, cmpi_message *claimed) {
+    if (byte_count > INT_MAX) return MPI_ERR_COUNT;
+    MPI_Message message;
+    memcpy(&message, &claimed->word, sizeof message);
+    return MPI_Mrecv(bytes, (int)byte_count, MPI_BYTE, &message, MPI_STATUS_IGNORE);
+}
+
+int cmpi_barrier(cmpi_group group) { return MPI_Barrier(unwrap(group)); }
+
+int cmpi_library_all_reduce(float *values, size_t count, cmpi_group group) {
+    if (count > INT_MAX) return MPI_ERR_COUNT;
+    return MPI_Allreduce(MPI_IN_PLACE, values, (int)count, MPI_FLOAT, MPI_SUM, unwrap(group));
+}
+
+int cmpi_library_broadcast(void *bytes, size_t byte_count, int root, cmpi_group group) {
+    if (byte_count > INT_MAX) return MPI_ERR_COUNT;
+    return MPI_Bcast(bytes, (int)byte_count, MPI_BYTE, root, unwrap(group));
+}

@@ -1,1 +1,69 @@
+// The few MPI functions that Trireme needs, over plain types: no mpi.h, no macros, no opaque MPI handles.
+//
+// Why a C file: MPI's constants (MPI_COMM_WORLD, datatypes, MPI_IN_PLACE …) are macros that Swift cannot import,
+// and handles are pointers in Open MPI but integers in MPICH. Here both travel as one machine word.
+//
+// Every function that can fail returns MPI's error code, 0 for success; cmpi_error_text says what it means.
 #pragma once
+#include <stddef.h>
+#include <stdint.h>
+
+/// A communicator's handle.
+typedef struct cmpi_group {
+    intptr_t word;
+} cmpi_group;
+
+/// A send that has been started and must be waited for.
+typedef struct cmpi_request {
+    intptr_t word;
+} cmpi_request;
+
+/// A message that has arrived, or has begun to, and that no other receive can take.
+typedef struct cmpi_message {
+    intptr_t word;
+    size_t byte_count;
+} cmpi_message;
+
+/// Starts MPI for a process in which one thread at a time calls it. Errors come back as codes from here on.
+int cmpi_init(void);
+/// 1 between cmpi_init and cmpi_finalize, when MPI may be called; else 0.
+int cmpi_is_running(void);
+/// 1 once MPI has been started, even if it has ended since; it cannot be started twice.
+int cmpi_was_started(void);
+/// Ends MPI: waits for the other ranks to do the same.
+int cmpi_finalize(void);
+/// Ends every rank of the job with this exit status. Does not return when the launcher does its part.
+void cmpi_abort(int status);
+
+/// Writes what an error code means, ended by a zero byte.
+void cmpi_error_text(int code, char *_Nonnull text, size_t capacity);
+/// Writes the name and version of the MPI library, ended by a zero byte. May be called at any time.
+void cmpi_library_version(char *_Nonnull text, size_t capacity);
+
+/// The group of all ranks of the job. Not to be freed.
+cmpi_group cmpi_world(void);
+int cmpi_rank(cmpi_group group, int *_Nonnull rank);
+int cmpi_size(cmpi_group group, int *_Nonnull size);
+/// A group of those ranks that gave the same color, ordered by key.
+int cmpi_split(cmpi_group group, int color, int key, cmpi_group *_Nonnull out);
+/// A group of those ranks that can share memory: the ranks of one host.
+int cmpi_split_by_host(cmpi_group group, int key, cmpi_group *_Nonnull out);
+/// Gives a group back; every rank of it must.
+int cmpi_free(cmpi_group group);
+
+/// The most bytes that one message may have. Callers cut longer ones, so that a test can choose a smaller limit.
+size_t cmpi_message_limit(void);
+int cmpi_send(const void *_Nullable bytes, size_t byte_count, int rank, int tag, cmpi_group group);
+int cmpi_isend(const void *_Nullable bytes, size_t byte_count, int rank, int tag, cmpi_group group,
+               cmpi_request *_Nonnull out);
+/// Waits for all these sends; their buffers may be written again.
+int cmpi_wait(cmpi_request *_Nonnull requests, int count);
+/// Waits until the next message of that rank and tag has arrived (or its first part has), and claims it.
+int cmpi_mprobe(int rank, int tag, cmpi_group group, cmpi_message *_Nonnull out);
+/// Receives a claimed message.
+int cmpi_mrecv(void *_Nullable bytes, size_t byte_count, cmpi_message *_Nonnull message);
+int cmpi_barrier(cmpi_group group);
+
+/// The library's own operations, to measure ours against. They promise no order of addition.
+int cmpi_library_all_reduce(float *_Nonnull values, size_t count, cmpi_group group);
+int cmpi_library_broadcast(void *_Nonnull bytes, size_t byte_count, int root, cmpi_group group);

@@ -1,0 +1,117 @@
+import Glibc
+
+/// An error that every rank of a group knows about: each throws the same one, and one of them reports it.
+public struct AgreedError: Error, Equatable, Sendable, CustomStringConvertible {
+    /// The lowest rank that failed.
+    public let rank: Int
+    /// The host that this rank runs on.
+    public let host: String
+    /// What that rank's error says.
+    public let message: String
+    /// The exit status of the whole job.
+    public let status: Int32
+    /// How many ranks agreed.
+    public let groupSize: Int
+
+    /// The message, with the rank and its host where there is more than one.
+    public var description: String {
+        groupSize == 1 ? message : "rank \(rank) on \(host): \(message)"
+    }
+}
+
+/// Runs `body` on every rank and lets all of them fail together, in an orderly way, if any of them does.
+///
+/// Every rank of `world` must call it. The outcomes are exchanged afterwards, so `body` should be work that can fail
+/// for reasons of this rank alone, such as reading files; operations over the group inside it would hang when another
+/// rank has failed before them.
+///
+/// - Parameters:
+///   - world: the ranks that must agree.
+///   - status: the exit status that an error calls for.
+///   - body: this rank's work.
+/// - Throws: `AgreedError`, the same on every rank, naming the lowest that failed; `CommunicationError` if the exchange
+///   itself failed.
+public func agree<Result>(
+    on world: any Communicator, status: (any Error) -> Int32, _ body: () throws -> Result
+) throws -> Result {
+    let outcome = Swift.Result { try body() }
+    var mine = Verdict()
+    if case .failure(let error) = outcome {
+        mine.write(error, status: status(error), rank: world.rank)
+    }
+    var all = [UInt8](repeating: 0, count: Verdict.byteCount * world.size)
+    try mine.bytes.withUnsafeBytes { mine in
+        try all.withUnsafeMutableBytes { all in
+            try world.allGather(mine, into: all)
+        }
+    }
+    for rank in 0..<world.size {
+        let bytes = all[rank * Verdict.byteCount..<(rank + 1) * Verdict.byteCount]
+        if let error = Verdict(bytes: Array(bytes)).error(groupSize: world.size) { throw error }
+    }
+    return try outcome.get()
+}
+
+/// This machine's name, for messages; `TRIREME_HOST_NAME` replaces it where hosts cannot be told apart.
+public func hostName() -> String {
+    if let given = getenv("TRIREME_HOST_NAME") { return String(cString: given) }
+    var buffer = [CChar](repeating: 0, count: 256)
+    guard gethostname(&buffer, buffer.count - 1) == 0 else { return "an unnamed host" }
+    return buffer.withUnsafeBytes { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+}
+
+/// One rank's outcome at a fixed size: failed, status, rank, and two texts that end at a zero byte.
+private struct Verdict {
+    static let hostByteCount = 64
+    static let textByteCount = 2048
+    static let byteCount = 16 + hostByteCount + textByteCount
+
+    private(set) var bytes: [UInt8]
+
+    init(bytes: [UInt8] = [UInt8](repeating: 0, count: Self.byteCount)) {
+        self.bytes = bytes
+    }
+
+    mutating func write(_ error: any Error, status: Int32, rank: Int) {
+        // An error agreed on inside `body` keeps its first description.
+        let known = error as? AgreedError
+        bytes[0] = 1
+        store(known?.status ?? status, at: 4)
+        store(Int32(truncatingIfNeeded: known?.rank ?? rank), at: 8)
+        store(known?.host ?? hostName(), at: 16, limit: Self.hostByteCount)
+        store(known?.message ?? "\(error)", at: 16 + Self.hostByteCount, limit: Self.textByteCount)
+    }
+
+    func error(groupSize: Int) -> AgreedError? {
+        guard bytes.count == Self.byteCount, bytes[0] != 0 else { return nil }
+        return AgreedError(
+            rank: Int(integer(at: 8)), host: text(at: 16, limit: Self.hostByteCount),
+            message: text(at: 16 + Self.hostByteCount, limit: Self.textByteCount), status: integer(at: 4),
+            groupSize: groupSize)
+    }
+
+    private mutating func store(_ value: Int32, at offset: Int) {
+        bytes.withUnsafeMutableBytes { $0.storeBytes(of: value, toByteOffset: offset, as: Int32.self) }
+    }
+
+    private func integer(at offset: Int) -> Int32 {
+        bytes.withUnsafeBytes { $0.loadUnaligned(fromByteOffset: offset, as: Int32.self) }
+    }
+
+    private mutating func store(_ text: String, at offset: Int, limit: Int) {
+        // Cut between characters, not inside one, and leave room for the final zero.
+        var length = 0
+        for character in text {
+            let next = length + character.utf8.count
+            guard next < limit else { break }
+            length = next
+        }
+        for (index, byte) in text.utf8.prefix(length).enumerated() {
+            bytes[offset + index] = byte
+        }
+    }
+
+    private func text(at offset: Int, limit: Int) -> String {
+        String(decoding: bytes[offset..<offset + limit].prefix { $0 != 0 }, as: UTF8.self)
+    }
+}

@@ -1,0 +1,161 @@
+/// Compares what every rank asks for before each operation, and throws an error that names the ranks and their wishes
+/// where the group would otherwise hang.
+///
+/// Costs one small all-gather an operation. A message from rank to rank is preceded by a small header instead.
+/// A rank that sends while another enters an operation of the whole group is not found out: the two never compare.
+public final class CheckedCommunicator: Communicator {
+    private let inner: any Communicator
+    private var sequence = 0
+    private let mine = UnsafeMutablePointer<Request>.allocate(capacity: 1)
+    private let all: UnsafeMutablePointer<Request>
+
+    /// Wraps a communicator, which should not be used directly any more.
+    public init(_ inner: any Communicator) {
+        self.inner = inner
+        all = .allocate(capacity: inner.size)
+        let none = Request(sequence: 0, operation: .barrier, root: 0, byteCount: 0, detail: 0)
+        mine.initialize(to: none)
+        all.initialize(repeating: none, count: inner.size)
+    }
+
+    deinit {
+        mine.deallocate()
+        all.deallocate()
+    }
+
+    public var rank: Int { inner.rank }
+
+    public var size: Int { inner.size }
+
+    /// The inner communicator's times: the checks are part of them.
+    public var times: CommunicationTimes { inner.times }
+
+    public func allReduce(_ buffer: UnsafeMutableBufferPointer<Float>) throws(CommunicationError) {
+        try compare(.allReduce, byteCount: buffer.count * MemoryLayout<Float>.stride)
+        try inner.allReduce(buffer)
+    }
+
+    public func allGather(
+        _ mine: UnsafeRawBufferPointer, into all: UnsafeMutableRawBufferPointer
+    ) throws(CommunicationError) {
+        try compare(.allGather, byteCount: mine.count)
+        try inner.allGather(mine, into: all)
+    }
+
+    public func gather(
+        _ mine: UnsafeRawBufferPointer, byteCounts: [Int], into all: UnsafeMutableRawBufferPointer, to root: Int
+    ) throws(CommunicationError) {
+        var digest: UInt64 = 0xcbf2_9ce4_8422_2325  // FNV-1a: the lists must agree, and only their digests are sent
+        for count in byteCounts {
+            digest = (digest ^ UInt64(bitPattern: Int64(count))) &* 0x100_0000_01b3
+        }
+        try compare(.gather, root: root, byteCount: byteCounts.reduce(0, +), detail: digest)
+        try inner.gather(mine, byteCounts: byteCounts, into: all, to: root)
+    }
+
+    public func broadcast(_ bytes: UnsafeMutableRawBufferPointer, from root: Int) throws(CommunicationError) {
+        try compare(.broadcast, root: root, byteCount: bytes.count)
+        try inner.broadcast(bytes, from: root)
+    }
+
+    public func send(_ bytes: UnsafeRawBufferPointer, to rank: Int, tag: MessageTag) throws(CommunicationError) {
+        mine.pointee = Request(
+            sequence: 0, operation: .message, root: Int32(truncatingIfNeeded: rank), byteCount: Int64(bytes.count),
+            detail: UInt64(bitPattern: Int64(tag.rawValue)))
+        try inner.send(Self.bytes(mine, 1), to: rank, tag: tag)
+        try inner.send(bytes, to: rank, tag: tag)
+    }
+
+    public func receive(
+        into bytes: UnsafeMutableRawBufferPointer, from rank: Int, tag: MessageTag
+    ) throws(CommunicationError) {
+        try inner.receive(into: Self.mutableBytes(mine, 1), from: rank, tag: tag)
+        guard mine.pointee.operation == .message, mine.pointee.byteCount == Int64(bytes.count) else {
+            throw .byteCountMismatch(
+                operation: "receive of tag \(tag.rawValue) from rank \(rank)", rank: rank, expected: bytes.count,
+                found: Int(mine.pointee.byteCount))
+        }
+        try inner.receive(into: bytes, from: rank, tag: tag)
+    }
+
+    public func barrier() throws(CommunicationError) {
+        try compare(.barrier)
+        try inner.barrier()
+    }
+
+    /// The new group is checked as well.
+    public func split(color: Int, key: Int) throws(CommunicationError) -> any Communicator {
+        try compare(.split)
+        return CheckedCommunicator(try inner.split(color: color, key: key))
+    }
+
+    private func compare(
+        _ operation: Operation, root: Int = -1, byteCount: Int = 0, detail: UInt64 = 0
+    ) throws(CommunicationError) {
+        sequence += 1
+        let wish = Request(
+            sequence: Int64(sequence), operation: operation, root: Int32(truncatingIfNeeded: root),
+            byteCount: Int64(byteCount), detail: detail)
+        mine.pointee = wish
+        try inner.allGather(Self.bytes(mine, 1), into: Self.mutableBytes(all, size))
+        let requests = UnsafeBufferPointer(start: all, count: size)
+        guard requests.allSatisfy({ $0 == requests[0] }) else {
+            throw .differingRequests(sequence: sequence, wanted: requests.map(\.description))
+        }
+    }
+
+    private static func bytes(_ requests: UnsafeMutablePointer<Request>, _ count: Int) -> UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(mutableBytes(requests, count))
+    }
+
+    private static func mutableBytes(
+        _ requests: UnsafeMutablePointer<Request>, _ count: Int
+    ) -> UnsafeMutableRawBufferPointer {
+        UnsafeMutableRawBufferPointer(start: requests, count: count * MemoryLayout<Request>.stride)
+    }
+}
+
+/// The operations that ranks can disagree about. Integers, because they travel as bytes.
+private struct Operation: Equatable {
+    let code: Int32
+
+    static let allReduce = Operation(code: 1)
+    static let allGather = Operation(code: 2)
+    static let gather = Operation(code: 3)
+    static let broadcast = Operation(code: 4)
+    static let barrier = Operation(code: 5)
+    static let split = Operation(code: 6)
+    static let message = Operation(code: 7)
+
+    var name: String {
+        switch self {
+        case .allReduce: "allReduce"
+        case .allGather: "allGather"
+        case .gather: "gather"
+        case .broadcast: "broadcast"
+        case .barrier: "barrier"
+        case .split: "split"
+        case .message: "a message"
+        default: "operation \(code)"
+        }
+    }
+}
+
+/// What one rank wants to do next, as it travels: 32 bytes, all of them meaningful, no padding.
+private struct Request: Equatable, CustomStringConvertible {
+    var sequence: Int64
+    var operation: Operation
+    var root: Int32
+    var byteCount: Int64
+    var detail: UInt64
+
+    var description: String {
+        switch operation {
+        case .barrier, .split: operation.name
+        case .broadcast: "broadcast of \(byteCount) bytes from rank \(root)"
+        case .gather: "gather of \(byteCount) bytes (sizes' digest \(String(detail, radix: 16))) to rank \(root)"
+        case .message: "a message of \(byteCount) bytes to rank \(root)"
+        default: "\(operation.name) of \(byteCount) bytes"
+        }
+    }
+}

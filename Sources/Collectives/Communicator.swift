@@ -1,0 +1,131 @@
+/// A group of ranks that can exchange data.
+///
+/// Every rank of the group must call the same operations in the same order. One thread of a rank uses a
+/// communicator; the protocol is not `Sendable`, so that the compiler refuses to share one.
+public protocol Communicator: AnyObject {
+    /// This rank's number in the group, from 0.
+    var rank: Int { get }
+
+    /// How many ranks the group has.
+    var size: Int { get }
+
+    /// Replaces each element by its sum over the group, added in the order of `ReductionTree`.
+    ///
+    /// Every rank receives the same bits, and they do not depend on the length of the buffer.
+    func allReduce(_ buffer: UnsafeMutableBufferPointer<Float>) throws(CommunicationError)
+
+    /// Gives every rank the bytes of all ranks, in rank order; every rank gives equally many.
+    func allGather(
+        _ mine: UnsafeRawBufferPointer, into all: UnsafeMutableRawBufferPointer
+    ) throws(CommunicationError)
+
+    /// Gives `root` the bytes of all ranks, in rank order; rank `r` gives `byteCounts[r]`.
+    ///
+    /// Every rank passes the same `byteCounts`. `all` is not looked at off the root and may be empty there.
+    func gather(
+        _ mine: UnsafeRawBufferPointer, byteCounts: [Int], into all: UnsafeMutableRawBufferPointer, to root: Int
+    ) throws(CommunicationError)
+
+    /// Gives every rank the bytes of `root`; every rank gives a buffer of the same length.
+    func broadcast(_ bytes: UnsafeMutableRawBufferPointer, from root: Int) throws(CommunicationError)
+
+    /// Sends to one other rank, which must receive with the same tag and length. May wait until it does.
+    func send(_ bytes: UnsafeRawBufferPointer, to rank: Int, tag: MessageTag) throws(CommunicationError)
+
+    /// Receives what another rank sends with the same tag and length.
+    func receive(
+        into bytes: UnsafeMutableRawBufferPointer, from rank: Int, tag: MessageTag
+    ) throws(CommunicationError)
+
+    /// Waits until every rank of the group has called it.
+    func barrier() throws(CommunicationError)
+
+    /// Makes a group of the ranks that give the same `color`, ordered by `key` and then by rank.
+    ///
+    /// Every rank of this group must call it.
+    func split(color: Int, key: Int) throws(CommunicationError) -> any Communicator
+
+    /// Time and bytes of the operations of this rank on this communicator so far.
+    var times: CommunicationTimes { get }
+}
+
+/// Keeps messages between the same two ranks apart.
+public struct MessageTag: RawRepresentable, Hashable, Sendable {
+    /// The number that travels with the message.
+    public let rawValue: Int32
+
+    /// Makes a tag; those outside `allowed` are refused when they are used.
+    public init(rawValue: Int32) {
+        self.rawValue = rawValue
+    }
+
+    /// Tags that every communicator takes: MPI promises 0 to 32767, and the upper half is kept for collectives.
+    public static let allowed: ClosedRange<Int32> = 0...16383
+}
+
+/// Where the time of a communicator's operations went.
+public struct CommunicationTimes: Equatable, Sendable {
+    /// Time until partners arrived.
+    public var wait: Duration
+    /// Time to move bytes and add, from the partners' arrival on.
+    public var transfer: Duration
+    /// Bytes of this rank's buffers that were exchanged, counted once an operation.
+    public var byteCount: Int
+    /// Operations completed.
+    public var operationCount: Int
+
+    /// Makes a record; all zero unless told otherwise.
+    public init(wait: Duration = .zero, transfer: Duration = .zero, byteCount: Int = 0, operationCount: Int = 0) {
+        self.wait = wait
+        self.transfer = transfer
+        self.byteCount = byteCount
+        self.operationCount = operationCount
+    }
+
+    /// What happened since an earlier reading.
+    public static func - (later: Self, earlier: Self) -> Self {
+        Self(
+            wait: later.wait - earlier.wait, transfer: later.transfer - earlier.transfer,
+            byteCount: later.byteCount - earlier.byteCount,
+            operationCount: later.operationCount - earlier.operationCount)
+    }
+}
+
+/// The checks that every conformance makes of its arguments, in one place so that their errors agree.
+extension Communicator {
+    package func requirePartner(_ partner: Int, _ operation: StaticString) throws(CommunicationError) {
+        try requireMember(partner, operation)
+        if partner == rank { throw .toItself(operation: "\(operation)", rank: partner) }
+    }
+
+    package func requireMember(_ member: Int, _ operation: StaticString) throws(CommunicationError) {
+        guard (0..<size).contains(member) else {
+            throw .noSuchRank(operation: "\(operation)", rank: member, groupSize: size)
+        }
+    }
+
+    package func requireAllowed(_ tag: MessageTag) throws(CommunicationError) {
+        guard MessageTag.allowed.contains(tag.rawValue) else { throw .tagNotAllowed(tag) }
+    }
+
+    package func requireBytes(
+        _ found: Int, _ expected: Int, _ operation: StaticString
+    ) throws(CommunicationError) {
+        guard found == expected else {
+            throw .byteCountMismatch(operation: "\(operation)", rank: rank, expected: expected, found: found)
+        }
+    }
+
+    /// Checks a gather's sizes on this rank.
+    package func requireGather(
+        mine: Int, byteCounts: [Int], all: Int, root: Int
+    ) throws(CommunicationError) {
+        try requireMember(root, "gather")
+        guard byteCounts.count == size else {
+            throw .byteCountMismatch(
+                operation: "gather's list of byte counts", rank: rank, expected: size, found: byteCounts.count)
+        }
+        try requireBytes(mine, byteCounts[rank], "gather")
+        if rank == root { try requireBytes(all, byteCounts.reduce(0, +), "gather") }
+    }
+}

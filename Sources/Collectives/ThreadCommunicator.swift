@@ -1,0 +1,164 @@
+/// A group whose ranks are threads of this process, for tests and tools that must run without MPI.
+///
+/// Made by `withRanks`. When one rank fails, the others are released from their operations with an error.
+public final class ThreadCommunicator: Communicator {
+    /// This rank's number in the group, from 0.
+    public let rank: Int
+    private let group: ThreadGroup
+    private var clock = OperationClock()
+
+    init(group: ThreadGroup, rank: Int) {
+        self.group = group
+        self.rank = rank
+    }
+
+    /// How many ranks the group has.
+    public var size: Int { group.members.count }
+
+    public var times: CommunicationTimes { clock.times }
+
+    public func allReduce(_ buffer: UnsafeMutableBufferPointer<Float>) throws(CommunicationError) {
+        let bytes = UnsafeMutableRawBufferPointer(buffer)
+        try together("allReduce", bytes) { () throws(CommunicationError) in
+            // Each rank adds up its own segment of all buffers, in place, and hands the sums out.
+            let segment = ReductionTree.segment(ofCount: buffer.count, part: rank, parts: size)
+            guard !segment.isEmpty else { return }
+            ReductionTree.forEachAddition(count: size) { into, from in
+                guard let sum = floats(of: into, segment), let term = floats(of: from, segment) else { return }
+                ReductionTree.add(sum, term, into: sum, count: segment.count)
+            }
+            guard let sum = floats(of: 0, segment) else { return }
+            for other in 1..<max(size, 1) {
+                floats(of: other, segment)?.update(from: sum, count: segment.count)
+            }
+        }
+    }
+
+    public func allGather(
+        _ mine: UnsafeRawBufferPointer, into all: UnsafeMutableRawBufferPointer
+    ) throws(CommunicationError) {
+        try requireBytes(all.count, mine.count * size, "allGather")
+        try together("allGather", UnsafeMutableRawBufferPointer(mutating: mine)) { () throws(CommunicationError) in
+            for other in 0..<size {
+                copy(from: other, into: all, at: other * mine.count)
+            }
+        }
+    }
+
+    public func gather(
+        _ mine: UnsafeRawBufferPointer, byteCounts: [Int], into all: UnsafeMutableRawBufferPointer, to root: Int
+    ) throws(CommunicationError) {
+        try requireGather(mine: mine.count, byteCounts: byteCounts, all: all.count, root: root)
+        try together("gather", UnsafeMutableRawBufferPointer(mutating: mine), sameLength: false) {
+            () throws(CommunicationError) in
+            guard rank == root else { return }
+            var offset = 0
+            for other in 0..<size {
+                let found = group.deposits[other].byteCount
+                guard found == byteCounts[other] else {
+                    throw .byteCountMismatch(
+                        operation: "gather", rank: other, expected: byteCounts[other], found: found)
+                }
+                copy(from: other, into: all, at: offset)
+                offset += found
+            }
+        }
+    }
+
+    public func broadcast(_ bytes: UnsafeMutableRawBufferPointer, from root: Int) throws(CommunicationError) {
+        try requireMember(root, "broadcast")
+        try together("broadcast", bytes) { () throws(CommunicationError) in
+            if rank != root { copy(from: root, into: bytes, at: 0) }
+        }
+    }
+
+    public func send(_ bytes: UnsafeRawBufferPointer, to rank: Int, tag: MessageTag) throws(CommunicationError) {
+        try requirePartner(rank, "send")
+        try requireAllowed(tag)
+        clock.start()
+        let message = Array(bytes)
+        try group.world.locked { () throws(CommunicationError) in
+            group.world.post(message, to: mailbox(from: self.rank, to: rank, tag))
+        }
+        clock.finish(byteCount: bytes.count)
+    }
+
+    public func receive(
+        into bytes: UnsafeMutableRawBufferPointer, from rank: Int, tag: MessageTag
+    ) throws(CommunicationError) {
+        try requirePartner(rank, "receive")
+        try requireAllowed(tag)
+        clock.start()
+        let box = mailbox(from: rank, to: self.rank, tag)
+        let message = try group.world.locked { () throws(CommunicationError) in
+            try group.world.wait(for: "receive") {
+                [group.members[rank]]
+            } until: {
+                group.world.hasMessage(in: box)
+            }
+            return group.world.take(from: box)
+        }
+        clock.addWait()
+        guard let message, message.count == bytes.count else {
+            throw .byteCountMismatch(
+                operation: "receive", rank: rank, expected: bytes.count, found: message?.count ?? 0)
+        }
+        bytes.copyBytes(from: message)
+        clock.finish(byteCount: bytes.count)
+    }
+
+    public func barrier() throws(CommunicationError) {
+        clock.start()
+        try group.meet(rank: rank, for: "barrier")
+        clock.addWait()
+        clock.finish(byteCount: 0)
+    }
+
+    public func split(color: Int, key: Int) throws(CommunicationError) -> any Communicator {
+        let wish = ThreadGroup.Deposit(base: nil, byteCount: 0, color: color, key: key)
+        try group.meet(rank: rank, for: "split", wish)
+        let ranks = (0..<size)
+            .filter { group.deposits[$0].color == color }
+            .sorted { (group.deposits[$0].key, $0) < (group.deposits[$1].key, $1) }
+        let subgroup = try group.subgroup(color: color, ranks: ranks)
+        try group.meet(rank: rank, for: "split", mustComplete: true)
+        return ThreadCommunicator(group: subgroup, rank: ranks.firstIndex(of: rank) ?? 0)
+    }
+
+    /// Runs `body` while every rank's buffer is laid out for the others.
+    private func together(
+        _ operation: StaticString, _ bytes: UnsafeMutableRawBufferPointer, sameLength: Bool = true,
+        _ body: () throws(CommunicationError) -> Void
+    ) throws(CommunicationError) {
+        clock.start()
+        let deposit = ThreadGroup.Deposit(base: bytes.baseAddress, byteCount: bytes.count)
+        try group.meet(rank: rank, for: operation, deposit)
+        clock.addWait()
+        var failure: CommunicationError?
+        if sameLength, let odd = group.deposits.firstIndex(where: { $0.byteCount != group.deposits[0].byteCount }) {
+            failure = .byteCountMismatch(
+                operation: "\(operation)", rank: odd, expected: group.deposits[0].byteCount,
+                found: group.deposits[odd].byteCount)
+        } else {
+            do { try body() } catch { failure = error }
+        }
+        // Met even after a failure: the others may still be reading this rank's buffer.
+        try group.meet(rank: rank, for: operation, mustComplete: true)
+        if let failure { throw failure }
+        clock.finish(byteCount: bytes.count)
+    }
+
+    private func floats(of rank: Int, _ segment: Range<Int>) -> UnsafeMutablePointer<Float>? {
+        group.deposits[rank].base.map { $0.assumingMemoryBound(to: Float.self) + segment.lowerBound }
+    }
+
+    private func copy(from rank: Int, into all: UnsafeMutableRawBufferPointer, at offset: Int) {
+        let deposit = group.deposits[rank]
+        guard let source = deposit.base, let target = all.baseAddress else { return }
+        (target + offset).copyMemory(from: source, byteCount: deposit.byteCount)
+    }
+
+    private func mailbox(from sender: Int, to receiver: Int, _ tag: MessageTag) -> ThreadWorld.Mailbox {
+        ThreadWorld.Mailbox(group: ObjectIdentifier(group), sender: sender, receiver: receiver, tag: tag.rawValue)
+    }
+}

@@ -1,0 +1,155 @@
+import Glibc
+
+/// What all ranks of one `withRanks` share: one lock, and who has failed or ended.
+///
+/// One lock and one condition for every group of the process: ranks as threads serve tests, where being simple
+/// and never hanging counts more than speed.
+///
+/// `@unchecked Sendable`: every property is read and written with the lock held.
+final class ThreadWorld: @unchecked Sendable {
+    private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
+    private let changed = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
+    private var failure: (rank: Int, error: any Error)?
+    private var hasEnded: [Bool]
+    private var mailboxes: [Mailbox: [[UInt8]]] = [:]
+
+    /// Where messages wait: one queue for each group, pair of ranks and tag.
+    struct Mailbox: Hashable {
+        let group: ObjectIdentifier
+        let sender: Int
+        let receiver: Int
+        let tag: Int32
+    }
+
+    init(count: Int) {
+        hasEnded = Array(repeating: false, count: count)
+        pthread_mutex_init(mutex, nil)
+        pthread_cond_init(changed, nil)
+    }
+
+    deinit {
+        pthread_cond_destroy(changed)
+        pthread_mutex_destroy(mutex)
+        changed.deallocate()
+        mutex.deallocate()
+    }
+
+    /// Runs `body` with the lock held.
+    func locked<Result>(_ body: () throws(CommunicationError) -> Result) throws(CommunicationError) -> Result {
+        pthread_mutex_lock(mutex)
+        defer { pthread_mutex_unlock(mutex) }
+        return try body()
+    }
+
+    /// Waits, with the lock held, until `isDone`.
+    ///
+    /// Unless `mustComplete`, gives up when a rank has failed or when one of `awaited()` has ended.
+    func wait(
+        for operation: StaticString, mustComplete: Bool = false, awaited: () -> [Int], until isDone: () -> Bool
+    ) throws(CommunicationError) {
+        while !isDone() {
+            if !mustComplete {
+                if let failure { throw .rankFailed(rank: failure.rank, message: "\(failure.error)") }
+                if let ended = awaited().first(where: { hasEnded[$0] }) {
+                    throw .rankEnded(operation: "\(operation)", rank: ended)
+                }
+            }
+            pthread_cond_wait(changed, mutex)
+        }
+    }
+
+    /// Wakes every waiting rank, so that it looks again; with the lock held.
+    func announce() {
+        pthread_cond_broadcast(changed)
+    }
+
+    /// Notes that a rank's body has returned or thrown; the first error is kept.
+    func end(rank: Int, error: (any Error)?) {
+        pthread_mutex_lock(mutex)
+        hasEnded[rank] = true
+        if let error, failure == nil { failure = (rank, error) }
+        announce()
+        pthread_mutex_unlock(mutex)
+    }
+
+    /// The first error of any rank; called when all have ended.
+    var firstError: (any Error)? {
+        pthread_mutex_lock(mutex)
+        defer { pthread_mutex_unlock(mutex) }
+        return failure?.error
+    }
+
+    /// Puts a copy of a message into its box; with the lock held.
+    func post(_ message: [UInt8], to box: Mailbox) {
+        mailboxes[box, default: []].append(message)
+        announce()
+    }
+
+    /// Whether a message waits there; with the lock held.
+    func hasMessage(in box: Mailbox) -> Bool {
+        mailboxes[box]?.isEmpty == false
+    }
+
+    /// Takes the oldest message; with the lock held.
+    func take(from box: Mailbox) -> [UInt8]? {
+        guard hasMessage(in: box) else { return nil }
+        return mailboxes[box]?.removeFirst()
+    }
+}
+
+/// What the ranks of one group share: where they meet, and what each has laid out for the others.
+///
+/// `@unchecked Sendable`: properties are written with the world's lock held; `deposits` are read without it only
+/// between the two meetings of an operation, when no rank writes them.
+final class ThreadGroup: @unchecked Sendable {
+    /// What a rank shows the others during an operation.
+    struct Deposit {
+        var base: UnsafeMutableRawPointer?
+        var byteCount = 0
+        var color = 0
+        var key = 0
+    }
+
+    let world: ThreadWorld
+    /// The number in the world of each rank of this group.
+    let members: [Int]
+    private(set) var deposits: [Deposit]
+    private var arrivals: [Int]
+    private var splits: [Int: (group: ThreadGroup, left: Int)] = [:]
+
+    init(world: ThreadWorld, members: [Int]) {
+        self.world = world
+        self.members = members
+        deposits = Array(repeating: Deposit(), count: members.count)
+        arrivals = Array(repeating: 0, count: members.count)
+    }
+
+    /// Lays out a deposit and waits until every rank of the group has arrived as often as this one.
+    ///
+    /// The meeting that ends an operation passes `mustComplete`: all ranks are inside and will arrive, and none may
+    /// leave early while another still reads its buffer.
+    func meet(
+        rank: Int, for operation: StaticString, mustComplete: Bool = false, _ deposit: Deposit? = nil
+    ) throws(CommunicationError) {
+        try world.locked { () throws(CommunicationError) in
+            if let deposit { deposits[rank] = deposit }
+            arrivals[rank] += 1
+            let mine = arrivals[rank]
+            world.announce()
+            try world.wait(for: operation, mustComplete: mustComplete) {
+                members.indices.filter { arrivals[$0] < mine }.map { members[$0] }
+            } until: {
+                arrivals.allSatisfy { $0 >= mine }
+            }
+        }
+    }
+
+    /// The group of a color, made by the first of its ranks that asks and forgotten after the last.
+    func subgroup(color: Int, ranks: [Int]) throws(CommunicationError) -> ThreadGroup {
+        try world.locked { () throws(CommunicationError) in
+            let known = splits[color] ?? (ThreadGroup(world: world, members: ranks.map { members[$0] }), ranks.count)
+            splits[color] = known.left > 1 ? (known.group, known.left - 1) : nil
+            return known.group
+        }
+    }
+}

@@ -1,0 +1,151 @@
+import Collectives
+import Glibc
+
+/// Notices when a rank dies or its host disappears, which MPI does not tell, and says who and what it was doing.
+///
+/// Rank 0 is joined to every other rank by a TCP connection that a thread of its own serves; nothing goes through MPI
+/// after the start. A rank that is killed closes its connection at once; one that is cut off falls silent. Rank 0 tells
+/// the others. A rank that ends says so first, whichever ends first, so nothing is reported then.
+///
+/// Catches SIGTERM and SIGINT (`InterruptFlag`): a launcher sends SIGTERM about a second after a death, and the line
+/// that names the lost rank must come before the process ends.
+public final class Heartbeat {
+    /// Ends the process with status 75 after one line on standard error from the rank that should report.
+    ///
+    /// What programs do with a loss. No cleaning up: the rank's own thread may be waiting in MPI for ever.
+    public static let endTheJob: @Sendable (LostRank) -> Void = { loss in
+        if loss.isReportedHere {
+            // One write, so that the line arrives whole.
+            let line = Array("\(loss)\n".utf8)
+            _ = write(STDERR_FILENO, line, line.count)
+        }
+        _exit(75)
+    }
+
+    private let watch: HeartbeatWatch?
+    private let thread: pthread_t?
+    private let alone: Activity
+
+    /// What this rank is doing, for the others to say if it is lost.
+    public var activity: Activity { watch?.activity ?? alone }
+
+    /// Joins the ranks of `world`; every rank must call it. A group of one needs no heartbeat and gets none.
+    ///
+    /// - Parameters:
+    ///   - world: all ranks of the job; used during this call only.
+    ///   - options: timeouts, and the interface to use.
+    ///   - onLoss: called on the heartbeat's thread, once, when a rank is lost.
+    /// - Throws: `HeartbeatError`, the same on every rank, or `CommunicationError`.
+    public init(
+        over world: any Communicator, options: HeartbeatOptions = HeartbeatOptions(),
+        onLoss: @escaping @Sendable (LostRank) -> Void = Heartbeat.endTheJob
+    ) throws {
+        alone = Activity()
+        guard world.size > 1 else {
+            (watch, thread) = (nil, nil)
+            return
+        }
+        InterruptFlag.install()
+        let milliseconds = Int32(clamping: options.connectTimeout.nanoseconds / 1_000_000)
+        var card = HostCard(interface: options.interface)
+        let keys = try HostCard.exchange(card, over: world).map(\.loopbackKey)
+        var listener: HeartbeatSocket?
+        if world.rank == 0, let open = try? HeartbeatSocket.listen(loopbackOnly: Set(keys).count == 1) {
+            (listener, card.port) = (open.socket, open.port)
+            var random = SystemRandomNumberGenerator()
+            card.token = card.token.map { _ in UInt8.random(in: .min ... .max, using: &random) }
+        }
+        let cards = try HostCard.exchange(card, over: world)
+        guard cards[0].port != 0 else { throw HeartbeatError.system(operation: "listening on rank 0", code: EADDRINUSE) }
+
+        var hub: HeartbeatSocket?
+        if world.rank != 0 {
+            hub = Self.join(cards[0], from: card, rank: world.rank, timeout: milliseconds)
+        }
+        let watch = try HeartbeatWatch(
+            rank: world.rank, cards: cards, listener: listener, hub: hub, options: options, onLoss: onLoss)
+        let thread = try startThread(rank: world.rank) { watch.run() }
+        self.watch = watch
+        self.thread = thread
+
+        // Rank 0's thread welcomes the others meanwhile; here all learn whether everyone has got through.
+        let joined = try Self.outcomes(world.rank == 0 || hub != nil, over: world)
+        if let missing = joined.firstIndex(of: false) {
+            throw HeartbeatError.unreachable(
+                rank: missing, host: cards[missing].name, hub: cards[0].name,
+                addresses: cards[missing].routes(to: cards[0]).map { "\($0.text):\(cards[0].port)" })
+        }
+    }
+
+    deinit {
+        guard let watch, let thread else { return }
+        watch.stop()
+        pthread_join(thread, nil)
+    }
+
+    /// Tells the others that this rank is about to end.
+    ///
+    /// A good end waits until every rank has come to it, as the end of MPI does, so that a rank that is lost before
+    /// the last has finished is still noticed.
+    ///
+    /// - Parameter failing: whether it ends by an error of its own that it reports itself; the others then report
+    ///   nothing while the launcher ends them.
+    public func leave(failing: Bool = false) {
+        watch?.leave(failing ? .failing : .goodbye)
+    }
+
+    /// Tries every way to rank 0 until one answers with the token.
+    private static func join(
+        _ hub: HostCard, from card: HostCard, rank: Int, timeout: Int32
+    ) -> HeartbeatSocket? {
+        let routes = card.routes(to: hub)
+        let share = timeout / Int32(max(1, routes.count))
+        for route in routes {
+            guard let socket = HeartbeatSocket.connect(to: route, port: hub.port, timeout: share) else { continue }
+            var hello = HeartbeatFrame(kind: .hello, rank: rank)
+            hello.token = Array(hub.token.prefix(16))
+            socket.send(hello)
+            // A private address may belong to another machine here; only rank 0 knows the second half.
+            if let answer = socket.awaitFrame(timeout: share), answer.kind == .welcome,
+                answer.token == Array(hub.token.suffix(16)) {
+                return socket
+            }
+        }
+        return nil
+    }
+
+    private static func outcomes(
+        _ mine: Bool, over world: any Communicator
+    ) throws(CommunicationError) -> [Bool] {
+        let all = UnsafeMutableRawBufferPointer.allocate(byteCount: world.size, alignment: 1)
+        defer { all.deallocate() }
+        try withUnsafeBytes(of: UInt8(mine ? 1 : 0)) { mine throws(CommunicationError) in
+            try world.allGather(mine, into: all)
+        }
+        return all.map { $0 != 0 }
+    }
+}
+
+/// Runs `body` with a heartbeat over `world`, and takes leave in the way that its outcome asks for.
+///
+/// - Parameters:
+///   - world: all ranks of the job.
+///   - options: timeouts, and the interface to use.
+///   - onLoss: called on the heartbeat's thread when a rank is lost; by default ends the process with status 75.
+///   - body: the program.
+/// - Throws: what `body` throws, after the others have been told that this rank ends by an error of its own.
+public func withHeartbeat<Result>(
+    over world: any Communicator, options: HeartbeatOptions = HeartbeatOptions(),
+    onLoss: @escaping @Sendable (LostRank) -> Void = Heartbeat.endTheJob,
+    _ body: (Heartbeat) throws -> Result
+) throws -> Result {
+    let heartbeat = try Heartbeat(over: world, options: options, onLoss: onLoss)
+    do {
+        let result = try body(heartbeat)
+        heartbeat.leave()
+        return result
+    } catch {
+        heartbeat.leave(failing: true)
+        throw error
+    }
+}

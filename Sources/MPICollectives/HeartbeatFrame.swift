@@ -1,0 +1,73 @@
+/// One message of the heartbeat: always 32 bytes, so that reading one is bounded whatever a peer sends.
+///
+/// `[kind, phase, cause, 0] [rank 4] [step 8] [milliseconds 8] [0 8]`; a hello and a welcome carry 16 bytes of the
+/// token from offset 8 instead. Numbers are little-endian.
+struct HeartbeatFrame: Equatable {
+    static let byteCount = 32
+
+    enum Kind: UInt8 {
+        /// To rank 0: who I am, and the first half of the token.
+        case hello = 1
+        /// From rank 0: the second half of the token, so that it is known to be rank 0.
+        case welcome
+        /// Alive, and doing this.
+        case beat
+        /// Ends well: its connection will close.
+        case goodbye
+        /// Ends by an error of its own, which it reports itself.
+        case failing
+        /// From rank 0: some rank ends by an error of its own, so do not report those that close.
+        case ending
+        /// From rank 0: that rank was lost.
+        case lost
+    }
+
+    var kind: Kind
+    var phase = Phase.starting
+    var cause: UInt8 = 0
+    var rank: Int
+    var step: UInt64 = 0
+    var milliseconds: UInt64 = 0
+    /// Only in a hello and a welcome.
+    var token: [UInt8] = []
+
+    var bytes: [UInt8] {
+        var bytes = [kind.rawValue, phase.rawValue, cause, 0]
+        bytes += Self.littleEndian(UInt32(truncatingIfNeeded: rank))
+        if kind == .hello || kind == .welcome {
+            bytes += token.prefix(16)
+        } else {
+            bytes += Self.littleEndian(step) + Self.littleEndian(milliseconds)
+        }
+        return bytes + [UInt8](repeating: 0, count: Self.byteCount - bytes.count)
+    }
+
+    init(kind: Kind, rank: Int) {
+        self.kind = kind
+        self.rank = rank
+    }
+
+    /// Nil if the bytes are no frame.
+    init?(bytes: [UInt8]) {
+        guard bytes.count == Self.byteCount, let kind = Kind(rawValue: bytes[0]), let phase = Phase(rawValue: bytes[1])
+        else { return nil }
+        self.kind = kind
+        self.phase = phase
+        cause = bytes[2]
+        rank = Int(Self.number(bytes[4..<8]))
+        if kind == .hello || kind == .welcome {
+            token = Array(bytes[8..<24])
+        } else {
+            step = Self.number(bytes[8..<16])
+            milliseconds = Self.number(bytes[16..<24])
+        }
+    }
+
+    private static func littleEndian<Integer: FixedWidthInteger>(_ value: Integer) -> [UInt8] {
+        withUnsafeBytes(of: value.littleEndian) { Array($0) }
+    }
+
+    private static func number(_ bytes: ArraySlice<UInt8>) -> UInt64 {
+        bytes.reversed().reduce(0) { $0 << 8 | UInt64($1) }
+    }
+}

@@ -1,0 +1,137 @@
+import Glibc
+
+/// A TCP connection or listener of the heartbeat, closed when the last reference goes.
+final class HeartbeatSocket {
+    let descriptor: Int32
+    private var inbox: [UInt8] = []
+    private var isStuffed = false
+
+    init(descriptor: Int32) {
+        self.descriptor = descriptor
+    }
+
+    deinit {
+        close(descriptor)
+    }
+
+    /// What a read found.
+    enum Reading {
+        case frame(HeartbeatFrame)
+        case nothing
+        /// Closed by the other side, or not speaking our language.
+        case closed
+    }
+
+    /// Listens at a port that the system chooses, on loopback only if every rank is on this host.
+    static func listen(loopbackOnly: Bool) throws(HeartbeatError) -> (socket: HeartbeatSocket, port: UInt16) {
+        let listener = try open()
+        var address = socketAddress(loopbackOnly ? InterfaceAddress.loopback.address : 0, port: 0)
+        let length = socklen_t(MemoryLayout<sockaddr_in>.size)
+        try require(withSocketAddress(&address) { bind(listener.descriptor, $0, length) }, "bind")
+        try require(Glibc.listen(listener.descriptor, 128), "listen")
+        var actual = length
+        try require(withSocketAddress(&address) { getsockname(listener.descriptor, $0, &actual) }, "getsockname")
+        return (listener, UInt16(bigEndian: address.sin_port))
+    }
+
+    /// Connects, giving up after `timeout` milliseconds; nil if there is no answer.
+    static func connect(to address: InterfaceAddress, port: UInt16, timeout: Int32) -> HeartbeatSocket? {
+        guard let socket = try? open() else { return nil }
+        var target = socketAddress(address.address, port: port)
+        let length = socklen_t(MemoryLayout<sockaddr_in>.size)
+        let result = withSocketAddress(&target) { Glibc.connect(socket.descriptor, $0, length) }
+        guard result == 0 || errno == EINPROGRESS else { return nil }
+        guard result == 0 || socket.wait(for: POLLOUT, timeout: timeout) else { return nil }
+        var code: Int32 = 0
+        var size = socklen_t(MemoryLayout<Int32>.size)
+        guard getsockopt(socket.descriptor, SOL_SOCKET, SO_ERROR, &code, &size) == 0, code == 0 else { return nil }
+        socket.sendAtOnce()
+        return socket
+    }
+
+    /// The next connection to this listener, if one waits.
+    func accept() -> HeartbeatSocket? {
+        let peer = Glibc.accept(descriptor, nil, nil)
+        guard peer >= 0 else { return nil }
+        _ = fcntl(peer, F_SETFD, FD_CLOEXEC)
+        _ = fcntl(peer, F_SETFL, O_NONBLOCK)
+        let socket = HeartbeatSocket(descriptor: peer)
+        socket.sendAtOnce()
+        return socket
+    }
+
+    /// Sends without waiting. What does not fit is dropped: a peer that reads nothing is noticed by its silence.
+    func send(_ frame: HeartbeatFrame) {
+        guard !isStuffed else { return }
+        let bytes = frame.bytes
+        let sent = Glibc.send(descriptor, bytes, bytes.count, Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT))
+        // Half a frame would put every later one out of step.
+        if sent > 0, sent < bytes.count { isStuffed = true }
+    }
+
+    /// Reads at most what is missing of one frame, without waiting.
+    func read() -> Reading {
+        var buffer = [UInt8](repeating: 0, count: HeartbeatFrame.byteCount)
+        let count = recv(descriptor, &buffer, HeartbeatFrame.byteCount - inbox.count, Int32(MSG_DONTWAIT))
+        if count < 0 {
+            return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? .nothing : .closed
+        }
+        guard count > 0 else { return .closed }
+        inbox += buffer.prefix(count)
+        guard inbox.count == HeartbeatFrame.byteCount else { return .nothing }
+        defer { inbox.removeAll(keepingCapacity: true) }
+        guard let frame = HeartbeatFrame(bytes: inbox) else { return .closed }
+        return .frame(frame)
+    }
+
+    /// Waits for one whole frame; nil if none comes in time.
+    func awaitFrame(timeout: Int32) -> HeartbeatFrame? {
+        while wait(for: POLLIN, timeout: timeout) {
+            switch read() {
+            case .frame(let frame): return frame
+            case .nothing: continue
+            case .closed: return nil
+            }
+        }
+        return nil
+    }
+
+    private func wait(for event: Int32, timeout: Int32) -> Bool {
+        var entry = pollfd(fd: descriptor, events: Int16(event), revents: 0)
+        var result = poll(&entry, 1, timeout)
+        while result < 0, errno == EINTR { result = poll(&entry, 1, timeout) }
+        return result > 0
+    }
+
+    private func sendAtOnce() {
+        var yes: Int32 = 1
+        setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &yes, socklen_t(MemoryLayout<Int32>.size))
+    }
+
+    private static func open() throws(HeartbeatError) -> HeartbeatSocket {
+        let kind = Int32(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue)
+        let descriptor = socket(AF_INET, kind, 0)
+        try require(descriptor, "socket")
+        return HeartbeatSocket(descriptor: descriptor)
+    }
+
+    private static func require(_ result: Int32, _ operation: String) throws(HeartbeatError) {
+        guard result >= 0 else { throw .system(operation: operation, code: errno) }
+    }
+
+    private static func socketAddress(_ address: UInt32, port: UInt16) -> sockaddr_in {
+        var result = sockaddr_in()
+        result.sin_family = sa_family_t(AF_INET)
+        result.sin_port = port.bigEndian
+        result.sin_addr.s_addr = address
+        return result
+    }
+
+    private static func withSocketAddress(
+        _ address: inout sockaddr_in, _ body: (UnsafeMutablePointer<sockaddr>) -> Int32
+    ) -> Int32 {
+        withUnsafeMutablePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { body($0) }
+        }
+    }
+}

@@ -1,0 +1,298 @@
+import Collectives
+import Glibc
+import Synchronization
+
+/// What a heartbeat's thread does: sends and receives signs of life, and notices who is missing.
+///
+/// `@unchecked Sendable`: the thread alone uses every property that is not an atomic or a constant once it has started.
+final class HeartbeatWatch: @unchecked Sendable {
+    /// How this rank takes its leave.
+    enum Farewell: UInt8 {
+        case none
+        case goodbye
+        case failing
+    }
+
+    private struct Peer {
+        let rank: Int
+        let socket: HeartbeatSocket
+        var lastHeard: Int64
+        var phase = Phase.starting
+        var step: UInt64 = 0
+        /// Said goodbye, so its silence is no news. Kept until it closes: it may still wait for our goodbye.
+        var hasLeft = false
+    }
+
+    private struct Stranger {
+        let socket: HeartbeatSocket
+        let deadline: Int64
+    }
+
+    let activity: Activity
+    private let rank: Int
+    private let cards: [HostCard]
+    private let options: HeartbeatOptions
+    private let onLoss: @Sendable (LostRank) -> Void
+    private let pipe: (read: Int32, write: Int32)
+
+    private let farewell = Atomic<UInt8>(0)
+    private let farewellIsOver = Atomic<Bool>(false)
+    private let endingIsKnown = Atomic<Bool>(false)
+    private let isStopped = Atomic<Bool>(false)
+
+    private var listener: HeartbeatSocket?
+    private var peers: [Peer]
+    private var strangers: [Stranger] = []
+    private var joinedRanks: Set<Int> = []
+    /// Set when the job is known to end: connections that close then are no news.
+    private var isQuiet = false
+    private var hasSeenInterrupt = false
+    private var farewellIsSent = false
+
+    /// A watch of rank 0, with a listener, or of another rank, with its connection to rank 0.
+    init(
+        rank: Int, cards: [HostCard], listener: HeartbeatSocket?, hub: HeartbeatSocket?, options: HeartbeatOptions,
+        onLoss: @escaping @Sendable (LostRank) -> Void
+    ) throws(HeartbeatError) {
+        self.rank = rank
+        self.cards = cards
+        self.listener = listener
+        self.options = options
+        self.onLoss = onLoss
+        activity = Activity()
+        peers = hub.map { [Peer(rank: 0, socket: $0, lastHeard: OperationClock.now())] } ?? []
+        var ends: [Int32] = [-1, -1]
+        guard Glibc.pipe(&ends) == 0 else { throw .system(operation: "pipe", code: errno) }
+        pipe = (ends[0], ends[1])
+        for end in ends {
+            _ = fcntl(end, F_SETFL, O_NONBLOCK)
+            _ = fcntl(end, F_SETFD, FD_CLOEXEC)
+        }
+        InterruptFlag.wake(pipe.write)
+    }
+
+    deinit {
+        InterruptFlag.stopWaking(pipe.write)
+        close(pipe.read)
+        close(pipe.write)
+    }
+
+    // MARK: Called by the rank's own thread
+
+    /// Tells the others how this rank ends.
+    ///
+    /// A good end waits until all others have come to theirs, so that whoever dies before is still noticed.
+    /// A failing rank waits a moment for rank 0 to spread the word: the launcher will end all others next.
+    func leave(_ how: Farewell) {
+        guard farewell.compareExchange(expected: 0, desired: how.rawValue, ordering: .relaxed).exchanged else { return }
+        wake()
+        var patience = how == .failing ? 200 : Int.max
+        while patience > 0, !farewellIsOver.load(ordering: .acquiring), !endingIsKnown.load(ordering: .acquiring) {
+            usleep(1000)
+            patience -= 1
+        }
+    }
+
+    /// Lets the thread end, after a goodbye if there has been none.
+    func stop() {
+        _ = farewell.compareExchange(expected: 0, desired: Farewell.goodbye.rawValue, ordering: .relaxed)
+        isStopped.store(true, ordering: .releasing)
+        wake()
+    }
+
+    private func wake() {
+        var byte: UInt8 = 1
+        _ = write(pipe.write, &byte, 1)
+    }
+
+    // MARK: The thread
+
+    /// Runs until `stop`.
+    func run() {
+        let interval = max(1, options.interval.nanoseconds)
+        var nextBeat = OperationClock.now()
+        var lastTurn = nextBeat
+        while !isStopped.load(ordering: .acquiring) {
+            waitForNews(until: nextBeat)
+            let now = OperationClock.now()
+            // A process that was stopped or a machine that slept heard nothing: that says nothing about the others.
+            if now - lastTurn > 3 * interval { for index in peers.indices { peers[index].lastHeard = now } }
+            lastTurn = now
+            acceptStrangers(now)
+            readPeers(now)
+            takeLeave()
+            if InterruptFlag.isRaised, !hasSeenInterrupt { noteInterrupt(now, interval) }
+            guard now >= nextBeat else { continue }
+            nextBeat = now + interval
+            sendBeats()
+            reportSilence(longerThan: options.timeout.nanoseconds, now)
+        }
+        takeLeave()
+    }
+
+    private func waitForNews(until deadline: Int64) {
+        var entries = [pollfd(fd: pipe.read, events: Int16(POLLIN), revents: 0)]
+        let sockets = [listener].compactMap(\.self) + strangers.map(\.socket) + peers.map(\.socket)
+        entries += sockets.map { pollfd(fd: $0.descriptor, events: Int16(POLLIN), revents: 0) }
+        let pause = max(0, deadline - OperationClock.now()) / 1_000_000 + 1
+        poll(&entries, UInt(entries.count), Int32(clamping: pause))
+        var drain = [UInt8](repeating: 0, count: 16)
+        while read(pipe.read, &drain, drain.count) > 0 {}
+    }
+
+    private func takeLeave() {
+        guard let how = Farewell(rawValue: farewell.load(ordering: .relaxed)), how != .none else { return }
+        let othersHaveLeft = peers.allSatisfy(\.hasLeft) && joinedRanks.count == (rank == 0 ? cards.count - 1 : 0)
+        // Rank 0 says goodbye last: until then the others count on it.
+        if !farewellIsSent, how == .failing || rank != 0 || othersHaveLeft || isStopped.load(ordering: .acquiring) {
+            farewellIsSent = true
+            if how == .failing { isQuiet = true }
+            sendToAll(HeartbeatFrame(kind: how == .failing ? (rank == 0 ? .ending : .failing) : .goodbye, rank: rank))
+        }
+        // A failing rank's word has to come back from rank 0 (`endingIsKnown`).
+        if farewellIsSent, how == .failing ? rank == 0 : othersHaveLeft {
+            farewellIsOver.store(true, ordering: .releasing)
+        }
+    }
+
+    /// Rank 0: whoever presents the token in time becomes a peer; all others are closed.
+    private func acceptStrangers(_ now: Int64) {
+        while strangers.count < 64, let socket = listener?.accept() {
+            strangers.append(Stranger(socket: socket, deadline: now + 5_000_000_000))
+        }
+        strangers = strangers.filter { stranger in
+            switch stranger.socket.read() {
+            case .nothing: return now < stranger.deadline
+            case .closed: return false
+            case .frame(let hello):
+                welcome(hello, stranger.socket, now)
+                return false
+            }
+        }
+    }
+
+    private func welcome(_ hello: HeartbeatFrame, _ socket: HeartbeatSocket, _ now: Int64) {
+        guard hello.kind == .hello, hello.token == Array(cards[0].token.prefix(16)),
+            (1..<cards.count).contains(hello.rank), joinedRanks.insert(hello.rank).inserted
+        else { return }
+        peers.append(Peer(rank: hello.rank, socket: socket, lastHeard: now))
+        var answer = HeartbeatFrame(kind: .welcome, rank: 0)
+        answer.token = Array(cards[0].token.suffix(16))
+        socket.send(answer)
+        if joinedRanks.count == cards.count - 1 { listener = nil }
+    }
+
+    private func readPeers(_ now: Int64) {
+        for peer in peers {
+            var reading = peer.socket.read()
+            while case .frame(let frame) = reading {
+                note(frame, from: peer.rank, now)
+                reading = peer.socket.read()
+            }
+            if case .closed = reading { lose(peer.rank, .connectionClosed) }
+        }
+    }
+
+    private func note(_ frame: HeartbeatFrame, from sender: Int, _ now: Int64) {
+        guard let index = peers.firstIndex(where: { $0.rank == sender }) else { return }
+        peers[index].lastHeard = now
+        switch frame.kind {
+        case .beat:
+            peers[index].phase = frame.phase
+            peers[index].step = frame.step
+        case .goodbye:
+            peers[index].hasLeft = true
+        case .failing where rank == 0:
+            // The sender is told too: it waits for this before it ends the job.
+            endQuietly()
+            peers[index].hasLeft = true
+            sendToAll(HeartbeatFrame(kind: .ending, rank: sender))
+        case .ending where rank != 0:
+            endQuietly()
+        case .lost where rank != 0 && cards.indices.contains(frame.rank):
+            guard !isQuiet else { return }
+            endQuietly()
+            onLoss(
+                LostRank(
+                    rank: frame.rank, host: cards[frame.rank].name, phase: frame.phase, step: frame.step,
+                    cause: frame.cause == 0
+                        ? .connectionClosed : .silence(.milliseconds(Int64(clamping: frame.milliseconds))),
+                    isReportedHere: false))
+        case .hello, .welcome, .failing, .ending, .lost:
+            break
+        }
+    }
+
+    private func noteInterrupt(_ now: Int64, _ interval: Int64) {
+        hasSeenInterrupt = true
+        // The launcher ends a job by SIGTERM when it has lost a host, often before our own timeout: whoever has
+        // missed three beats is the reason. Otherwise all ranks are being ended, and who closes first is no news.
+        reportSilence(longerThan: 3 * interval, now)
+        isQuiet = true
+    }
+
+    private func reportSilence(longerThan limit: Int64, _ now: Int64) {
+        for peer in peers where !peer.hasLeft && now - peer.lastHeard > limit {
+            lose(peer.rank, .silence(.nanoseconds(now - peer.lastHeard)))
+        }
+    }
+
+    private func lose(_ lost: Int, _ cause: LostRank.Cause) {
+        guard let index = peers.firstIndex(where: { $0.rank == lost }) else { return }
+        let peer = peers[index]
+        defer { peers.removeAll { $0.rank == lost } }
+        guard !isQuiet, !peer.hasLeft else { return }
+        endQuietly()  // one loss ends the job; what closes after it is a consequence
+        if rank == 0 {
+            var frame = HeartbeatFrame(kind: .lost, rank: lost)
+            frame.phase = peer.phase
+            frame.step = peer.step
+            if case .silence(let time) = cause {
+                frame.cause = 1
+                frame.milliseconds = UInt64(clamping: time.nanoseconds / 1_000_000)
+            }
+            sendToAll(frame)  // to the lost one too: it may wake up again and must not report us
+        }
+        onLoss(
+            LostRank(
+                rank: lost, host: cards[lost].name, phase: peer.phase, step: peer.step, cause: cause,
+                isReportedHere: rank == reporter(ofLost: lost, cause)))
+    }
+
+    private func endQuietly() {
+        isQuiet = true
+        endingIsKnown.store(true, ordering: .releasing)
+    }
+
+    /// The lowest rank believed to survive. A host that fell silent takes all of its ranks along.
+    private func reporter(ofLost lost: Int, _ cause: LostRank.Cause) -> Int {
+        if lost != 0 { return 0 }
+        if case .silence = cause,
+            let elsewhere = cards.firstIndex(where: { $0.loopbackKey != cards[0].loopbackKey }) {
+            return elsewhere
+        }
+        return 1
+    }
+
+    private func sendBeats() {
+        let current = activity.current
+        var frame = HeartbeatFrame(kind: .beat, rank: rank)
+        frame.phase = current.phase
+        frame.step = current.step
+        frame.milliseconds = UInt64(clamping: current.elapsed.nanoseconds / 1_000_000)
+        sendToAll(frame)
+    }
+
+    private func sendToAll(_ frame: HeartbeatFrame) {
+        for peer in peers { peer.socket.send(frame) }
+    }
+}
+
+extension Duration {
+    /// Whole nanoseconds, at most what fits.
+    var nanoseconds: Int64 {
+        let (seconds, attoseconds) = components
+        let (product, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
+        return overflow ? (seconds < 0 ? .min : .max) / 2 : product + attoseconds / 1_000_000_000
+    }
+}

@@ -1,0 +1,114 @@
+import CMPI
+import Collectives
+
+extension MPICommunicator {
+    public func allGather(
+        _ mine: UnsafeRawBufferPointer, into all: UnsafeMutableRawBufferPointer
+    ) throws(CommunicationError) {
+        try requireBytes(all.count, mine.count * size, "allGather")
+        clock.start()
+        try forEachPiece(of: mine.count) { piece throws(CommunicationError) in
+            for step in 1..<max(size, 1) {
+                try post(
+                    UnsafeRawBufferPointer(rebasing: mine[piece]), to: (rank + step) % size,
+                    tag: CollectiveTag.allGather)
+            }
+            for step in 1..<max(size, 1) {
+                let other = (rank + size - step) % size
+                try fetch(
+                    into: part(of: all, from: other * mine.count, piece), from: other,
+                    tag: CollectiveTag.allGather, "allGather")
+            }
+            try finishSends()
+        }
+        part(of: all, from: rank * mine.count, 0..<mine.count).copyMemory(from: mine)
+        clock.finish(byteCount: mine.count)
+    }
+
+    public func gather(
+        _ mine: UnsafeRawBufferPointer, byteCounts: [Int], into all: UnsafeMutableRawBufferPointer, to root: Int
+    ) throws(CommunicationError) {
+        try requireGather(mine: mine.count, byteCounts: byteCounts, all: all.count, root: root)
+        clock.start()
+        if rank == root {
+            var offset = 0
+            for other in 0..<size {
+                if other == rank {
+                    part(of: all, from: offset, 0..<mine.count).copyMemory(from: mine)
+                } else {
+                    try forEachPiece(of: byteCounts[other]) { piece throws(CommunicationError) in
+                        try fetch(
+                            into: part(of: all, from: offset, piece), from: other, tag: CollectiveTag.gather,
+                            "gather")
+                    }
+                }
+                offset += byteCounts[other]
+            }
+        } else {
+            try sendPieces(mine, to: root, tag: CollectiveTag.gather)
+        }
+        clock.finish(byteCount: mine.count)
+    }
+
+    /// A binomial tree of messages: each rank receives once, then serves half as many ranks as its parent did before.
+    public func broadcast(_ bytes: UnsafeMutableRawBufferPointer, from root: Int) throws(CommunicationError) {
+        try requireMember(root, "broadcast")
+        clock.start()
+        try forEachPiece(of: bytes.count) { piece throws(CommunicationError) in
+            let piece = UnsafeMutableRawBufferPointer(rebasing: bytes[piece])
+            let place = (rank + size - root) % size
+            var reach = 1
+            while reach < size, place & reach == 0 { reach *= 2 }
+            if place != 0 {
+                let parent = (place - reach + root) % size
+                try fetch(into: piece, from: parent, tag: CollectiveTag.broadcast, "broadcast")
+            }
+            reach /= 2
+            while reach > 0 {
+                if place + reach < size {
+                    let child = (place + reach + root) % size
+                    try post(UnsafeRawBufferPointer(piece), to: child, tag: CollectiveTag.broadcast)
+                }
+                reach /= 2
+            }
+            try finishSends()
+        }
+        clock.finish(byteCount: bytes.count)
+    }
+
+    public func send(_ bytes: UnsafeRawBufferPointer, to rank: Int, tag: MessageTag) throws(CommunicationError) {
+        try requirePartner(rank, "send")
+        try requireAllowed(tag)
+        clock.start()
+        try sendPieces(bytes, to: rank, tag: tag.rawValue)
+        clock.finish(byteCount: bytes.count)
+    }
+
+    public func receive(
+        into bytes: UnsafeMutableRawBufferPointer, from rank: Int, tag: MessageTag
+    ) throws(CommunicationError) {
+        try requirePartner(rank, "receive")
+        try requireAllowed(tag)
+        clock.start()
+        try forEachPiece(of: bytes.count) { piece throws(CommunicationError) in
+            try fetch(
+                into: UnsafeMutableRawBufferPointer(rebasing: bytes[piece]), from: rank, tag: tag.rawValue, "receive")
+        }
+        clock.finish(byteCount: bytes.count)
+    }
+
+    private func sendPieces(
+        _ bytes: UnsafeRawBufferPointer, to rank: Int, tag: Int32
+    ) throws(CommunicationError) {
+        try forEachPiece(of: bytes.count) { piece throws(CommunicationError) in
+            let piece = UnsafeRawBufferPointer(rebasing: bytes[piece])
+            try check(cmpi_send(piece.baseAddress, piece.count, Int32(rank), tag, handle), "MPI_Send")
+        }
+    }
+
+    private func part(
+        of all: UnsafeMutableRawBufferPointer, from offset: Int, _ piece: Range<Int>
+    ) -> UnsafeMutableRawBufferPointer {
+        UnsafeMutableRawBufferPointer(rebasing: all[offset + piece.lowerBound..<offset + piece.upperBound])
+    }
+}

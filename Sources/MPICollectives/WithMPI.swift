@@ -1,0 +1,78 @@
+import CMPI
+import Collectives
+import Glibc
+
+/// Runs `body` between MPI's start and its end, and ends the process itself if that fails.
+///
+/// Without a launcher the program is rank 0 of 1: MPI is not started at all (that takes time, and fails in some
+/// sandboxes), and `body` gets a `SoloCommunicator`.
+///
+/// An error ends the whole job with the status that `exitStatus` gives. An `AgreedError` is known to every rank: rank 0
+/// reports it and all end in an orderly way. Any other is reported by the rank that threw it, which then aborts the
+/// job: the others may be waiting for it. It never tries to end MPI while an error is in flight; that hangs.
+///
+/// - Parameters:
+///   - body: the program; it receives the group of all ranks.
+///   - exitStatus: the exit status that an error calls for.
+///   - report: called once with an error that ends the job, to print it.
+/// - Returns: what `body` returned.
+public func withMPI<Result>(
+    _ body: (any Communicator) throws -> Result, exitStatus: (any Error) -> Int32, report: (any Error) -> Void
+) -> Result {
+    do {
+        let result = try run(body)
+        if cmpi_is_running() == 1 { try check(cmpi_finalize(), "MPI_Finalize") }
+        return result
+    } catch let agreed as AgreedError {
+        if agreed.groupSize == 1 || MPIRuntime.worldRank == 0 { report(agreed) }
+        if cmpi_is_running() == 1 { _ = cmpi_finalize() }
+        exit(agreed.status)
+    } catch {
+        report(error)
+        let status = exitStatus(error)
+        cmpi_abort(status)
+        exit(status)
+    }
+}
+
+/// A scope of its own, so that every communicator is gone before MPI ends.
+private func run<Result>(_ body: (any Communicator) throws -> Result) throws -> Result {
+    try body(try MPIRuntime.start())
+}
+
+/// The MPI library of this process.
+package enum MPIRuntime {
+    /// Variables that launchers set: Open MPI's, MPICH's and Slurm's, and those of the PMIx standard.
+    private static let launcherVariables = [
+        "OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_SIZE", "PMI_RANK", "PMI_FD", "MPI_LOCALNRANKS",
+    ]
+
+    /// Whether a launcher has started this process as one of several ranks.
+    package static var isLaunched: Bool {
+        launcherVariables.contains { getenv($0) != nil }
+    }
+
+    /// Starts MPI if a launcher has started this process, and gives the group of all ranks.
+    package static func start() throws(CommunicationError) -> any Communicator {
+        guard isLaunched else { return SoloCommunicator() }
+        return try world()
+    }
+
+    /// The group of all ranks; starts MPI if it has not been started.
+    package static func world() throws(CommunicationError) -> MPICommunicator {
+        if cmpi_was_started() == 0 { try check(cmpi_init(), "MPI_Init_thread") }
+        return try MPICommunicator(handle: cmpi_world(), owned: false)
+    }
+
+    /// This rank's number among all; 0 when MPI does not run.
+    package static var worldRank: Int {
+        var rank: Int32 = 0
+        guard cmpi_is_running() == 1, cmpi_rank(cmpi_world(), &rank) == 0 else { return 0 }
+        return Int(rank)
+    }
+
+    /// Ends MPI if it runs; for programs that do not use `withMPI`, such as a test bundle at its exit.
+    package static func finish() {
+        if cmpi_is_running() == 1 { _ = cmpi_finalize() }
+    }
+}

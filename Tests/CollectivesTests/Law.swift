@@ -1,0 +1,153 @@
+import Collectives
+
+/// What every communicator must do, whatever carries its bytes. `RankTests` links to this file, so that ranks as
+/// threads and ranks as processes are held to the same law.
+///
+/// Every rank of the group calls each function; a violation is thrown, because ranks as threads have no test context.
+struct Law {
+    let group: any Communicator
+
+    struct Violation: Error, CustomStringConvertible {
+        let description: String
+    }
+
+    /// All of it.
+    func check() throws {
+        try sumsAreExact()
+        try sumsFollowTheTree()
+        try gathers()
+        try broadcasts()
+        try sendsAround()
+        try splits()
+        try group.barrier()
+    }
+
+    func expect(_ condition: Bool, _ what: @autoclosure () -> String) throws {
+        guard condition else { throw Violation(description: "rank \(group.rank) of \(group.size): \(what())") }
+    }
+
+    /// Lengths around the changes of algorithm and the ends of vectors and segments.
+    static let lengths = [0, 1, 3, 15, 16, 17, 33, 100, 1000, 4096, 16384, 16385, 40_000]
+
+    func sumsAreExact() throws {
+        for length in Self.lengths {
+            var values = (0..<length).map { Float(($0 % 1000) * (group.rank + 1)) }
+            try values.withUnsafeMutableBufferPointer { try group.allReduce($0) }
+            let factor = group.size * (group.size + 1) / 2
+            let wrong = values.indices.first { values[$0] != Float(($0 % 1000) * factor) }
+            try expect(wrong == nil, "allReduce of \(length): element \(wrong ?? 0) is wrong")
+        }
+    }
+
+    /// Random terms of very different sizes: nearly every other order of addition gives other bits.
+    func sumsFollowTheTree() throws {
+        for length in Self.lengths {
+            let terms = (0..<group.size).map { Self.randomTerms(count: length, seed: UInt64($0 + 1)) }
+            var values = terms[group.rank]
+            try values.withUnsafeMutableBufferPointer { try group.allReduce($0) }
+            for index in stride(from: 0, to: length, by: max(1, length / 500 | 1)) {
+                let expected = Self.treeSum(terms.map { $0[index] }[...])
+                try expect(
+                    values[index].bitPattern == expected.bitPattern,
+                    "allReduce of \(length): element \(index) is \(values[index]), the tree gives \(expected)")
+            }
+        }
+    }
+
+    /// The definition, written as it is said: halves of halves, the longer half first.
+    static func treeSum(_ terms: ArraySlice<Float>) -> Float {
+        if terms.count == 1 { return terms[terms.startIndex] }
+        let middle = terms.startIndex + (terms.count + 1) / 2
+        return treeSum(terms[..<middle]) + treeSum(terms[middle...])
+    }
+
+    static func randomTerms(count: Int, seed: UInt64) -> [Float] {
+        var state = seed &* 0x9E37_79B9_7F4A_7C15
+        return (0..<count).map { _ in
+            state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+            let mantissa = Float(Int32(truncatingIfNeeded: state >> 32)) / 2_147_483_648
+            let exponent = Int((state >> 20) % 12)
+            return mantissa * Float(sign: .plus, exponent: exponent, significand: 1)
+        }
+    }
+
+    func gathers() throws {
+        for length in [0, 1, 7, 1000, 100_000] {
+            let mine = bytes(of: group.rank, length)
+            var all = [UInt8](repeating: 0xEE, count: length * group.size)
+            try mine.withUnsafeBytes { mine in
+                try all.withUnsafeMutableBytes { try group.allGather(mine, into: $0) }
+            }
+            try expect(all == (0..<group.size).flatMap { bytes(of: $0, length) }, "allGather of \(length) bytes")
+        }
+        for root in 0..<group.size {
+            let counts = (0..<group.size).map { ($0 * 37) % 50 + ($0 == 1 ? 100_000 : 0) }
+            let mine = bytes(of: group.rank, counts[group.rank])
+            var all = [UInt8](repeating: 0, count: group.rank == root ? counts.reduce(0, +) : 0)
+            try mine.withUnsafeBytes { mine in
+                try all.withUnsafeMutableBytes { try group.gather(mine, byteCounts: counts, into: $0, to: root) }
+            }
+            guard group.rank == root else { continue }
+            try expect(all == (0..<group.size).flatMap { bytes(of: $0, counts[$0]) }, "gather to \(root)")
+        }
+    }
+
+    func broadcasts() throws {
+        for root in 0..<group.size {
+            for length in [0, 1, 1000, 100_000] {
+                var data = bytes(of: group.rank, length)
+                try data.withUnsafeMutableBytes { try group.broadcast($0, from: root) }
+                try expect(data == bytes(of: root, length), "broadcast of \(length) bytes from \(root)")
+            }
+        }
+    }
+
+    /// A message travels once around the ring, then two tags cross.
+    func sendsAround() throws {
+        guard group.size > 1 else { return }
+        let next = (group.rank + 1) % group.size
+        let previous = (group.rank + group.size - 1) % group.size
+        var token = [UInt8](repeating: 0, count: 100_000)
+        if group.rank == 0 {
+            token = bytes(of: 7, token.count)
+            try token.withUnsafeBytes { try group.send($0, to: next, tag: MessageTag(rawValue: 5)) }
+        }
+        try token.withUnsafeMutableBytes { try group.receive(into: $0, from: previous, tag: MessageTag(rawValue: 5)) }
+        if group.rank != 0 {
+            try token.withUnsafeBytes { try group.send($0, to: next, tag: MessageTag(rawValue: 5)) }
+        }
+        try expect(token == bytes(of: 7, token.count), "the ring's message")
+
+        for (first, tag) in [(UInt8(1), 16383), (UInt8(2), 0)] where group.rank == 0 {
+            try [first].withUnsafeBytes { try group.send($0, to: 1, tag: MessageTag(rawValue: Int32(tag))) }
+        }
+        if group.rank == 1 {
+            var found: [UInt8] = [0, 0]
+            try found.withUnsafeMutableBytes { found in
+                for (index, tag) in [0, 16383].enumerated() {
+                    let one = UnsafeMutableRawBufferPointer(rebasing: found[index...index])
+                    try group.receive(into: one, from: 0, tag: MessageTag(rawValue: Int32(tag)))
+                }
+            }
+            try expect(found == [2, 1], "two tags that cross: \(found)")
+        }
+    }
+
+    func splits() throws {
+        // Odd and even ranks, in reverse order, with colors and keys that do not fit in 32 bits.
+        let color = group.rank % 2 == 0 ? Int.min : Int.max
+        let part = try group.split(color: color, key: -(group.rank << 33))
+        let peers = (0..<group.size).filter { $0 % 2 == group.rank % 2 }.reversed().map(\.self)
+        try expect(part.size == peers.count, "split gives a group of \(part.size)")
+        try expect(peers[part.rank] == group.rank, "split gives rank \(part.rank)")
+        var sum = [Float(group.rank)]
+        try sum.withUnsafeMutableBufferPointer { try part.allReduce($0) }
+        try expect(sum == [Float(peers.reduce(0, +))], "the sum of a part is \(sum)")
+        let again = try part.split(color: 0, key: 0)
+        try expect(again.size == part.size && again.rank == part.rank, "a split of a split")
+    }
+
+    func bytes(of rank: Int, _ count: Int) -> [UInt8] {
+        (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ rank &* 101 &+ 1) }
+    }
+}

@@ -1,0 +1,1 @@
+../CollectivesTests/Law.swift
