@@ -67,7 +67,8 @@ public struct Checkpoint: Sendable {
         precondition(isPlainFileName(name), "\(name) is not a plain file name")
         let path = "\(directory)/\(name)"
         guard fileKind(of: path) != nil else { return nil }
-        return Data(try MappedFile(path: path).bytes)
+        let file = try MappedFile(path: path)
+        return withExtendedLifetime(file) { Data(file.bytes) }
     }
 
     /// The storage of quantized weights as config.json declares it; nil if it declares none.
@@ -151,6 +152,7 @@ private struct ShardIndex {
 /// Parses a whole JSON file.
 func parseJSONFile(_ path: String) throws(CheckpointError) -> JSONValue {
     let file = try MappedFile(path: path)
+    defer { withExtendedLifetime(file) {} }
     do {
         return try JSONValue(parsing: file.bytes)
     } catch {
