@@ -21,6 +21,13 @@ public enum JSONValue: Equatable, Sendable {
         self = try parser.parseText()
     }
 
+    /// The same for an array of bytes.
+    public init(parsing bytes: [UInt8]) throws(JSONProblem) {
+        self = try bytes.withUnsafeBufferPointer { (buffer) throws(JSONProblem) in
+            try JSONValue(parsing: UnsafeRawBufferPointer(buffer))
+        }
+    }
+
     /// The value of the member `name` of an object; nil for anything else.
     public subscript(name: String) -> JSONValue? {
         guard case .object(let members) = self else { return nil }

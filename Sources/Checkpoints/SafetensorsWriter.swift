@@ -59,7 +59,9 @@ public final class SafetensorsWriter {
             throw .unwritable(path: temporaryPath, reason: systemErrorMessage())
         }
         let length = withUnsafeBytes(of: UInt64(header.utf8.count).littleEndian) { Array($0) }
-        try write(length + Array(header.utf8), at: 0)
+        try (length + Array(header.utf8)).withUnsafeBufferPointer { (buffer) throws(CheckpointError) in
+            try write(UnsafeRawBufferPointer(buffer), at: 0)
+        }
     }
 
     deinit {
@@ -98,25 +100,15 @@ public final class SafetensorsWriter {
         }
     }
 
-    private func write(_ bytes: [UInt8], at offset: Int) throws(CheckpointError) {
-        let problem = bytes.withUnsafeBytes { pwriteAll($0, at: offset) }
-        if let problem { throw problem }
-    }
-
     private func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws(CheckpointError) {
-        if let problem = pwriteAll(bytes, at: offset) { throw problem }
-    }
-
-    private func pwriteAll(_ bytes: UnsafeRawBufferPointer, at offset: Int) -> CheckpointError? {
         var written = 0
         while written < bytes.count, let base = bytes.baseAddress {
             let count = pwrite(descriptor, base + written, bytes.count - written, off_t(offset + written))
             if count < 0, errno == EINTR { continue }
             guard count > 0 else {
-                return .unwritable(path: temporaryPath, reason: count < 0 ? systemErrorMessage() : "the disk is full")
+                throw .unwritable(path: temporaryPath, reason: count < 0 ? systemErrorMessage() : "the disk is full")
             }
             written += count
         }
-        return nil
     }
 }
