@@ -1,0 +1,47 @@
+import Tensors
+
+extension Checkpoint {
+    /// The matrix `base` ("model.layers.0.mlp.down_proj"), in whatever format it is stored.
+    ///
+    /// Which tensors exist decides between the formats; `quantization` (from `quantizationConfiguration()`) says what
+    /// they mean.
+    ///
+    /// - Throws: `missingTensor`, `malformedTensor`, `unsupported`.
+    public func matrix(
+        named base: String, quantization: QuantizationConfiguration?
+    ) throws(CheckpointError) -> any MatrixSource {
+        if let packed = tensor(named: "\(base).weight_packed") {
+            guard let quantization else {
+                throw packed.malformed("it is quantized, but config.json has no quantization_config")
+            }
+            guard let scheme = quantization.scheme(for: base) else {
+                throw packed.malformed("it is quantized, but config.json's quantization_config excludes it")
+            }
+            return try PackedIntegerMatrix(name: base, scheme: scheme, in: self)
+        }
+        guard let tensor = tensor(named: "\(base).weight") else {
+            throw .missingTensor(name: "\(base).weight", directory: directory)
+        }
+        return try FloatMatrix(name: base, tensor: tensor)
+    }
+
+    /// The elements of the one-dimensional tensor `name` ("model.norm.weight") as floats.
+    ///
+    /// - Throws: `missingTensor`, `malformedTensor`, `unsupported`.
+    public func vector(named name: String) throws(CheckpointError) -> [Float] {
+        guard let tensor = tensor(named: name) else {
+            throw .missingTensor(name: name, directory: directory)
+        }
+        guard tensor.shape.count == 1 else {
+            throw tensor.malformed("its shape is \(tensor.shape); a vector has one dimension")
+        }
+        let format = try FloatFormat(of: tensor)
+        let bytes = tensor.bytes
+        return [Float](unsafeUninitializedCapacity: tensor.shape[0]) { buffer, count in
+            if let source = bytes.baseAddress, let out = buffer.baseAddress {
+                format.read(source, tensor.shape[0], into: out)
+            }
+            count = tensor.shape[0]
+        }
+    }
+}

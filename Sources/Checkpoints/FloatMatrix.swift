@@ -1,0 +1,102 @@
+import Tensors
+
+/// A matrix stored as float32, float16 or bfloat16, one element after another.
+struct FloatMatrix: MatrixSource {
+    let name: String
+    let rows: Int
+    let columns: Int
+    let encoding: MatrixEncoding
+
+    private let tensor: StoredTensor
+    private let format: FloatFormat
+
+    /// Takes a tensor of two dimensions.
+    ///
+    /// - Throws: `malformedTensor` for another number of dimensions, `unsupported` for another element type.
+    init(name: String, tensor: StoredTensor) throws(CheckpointError) {
+        guard tensor.shape.count == 2 else {
+            throw tensor.malformed("its shape is \(tensor.shape); a matrix has two dimensions")
+        }
+        self.name = name
+        self.tensor = tensor
+        format = try FloatFormat(of: tensor)
+        rows = tensor.shape[0]
+        columns = tensor.shape[1]
+        encoding = .float(tensor.type)
+    }
+
+    func readFloats(rows rowRange: Range<Int>, columns columnRange: Range<Int>, into out: UnsafeMutablePointer<Float>) {
+        checkBounds(rows: rowRange, columns: columnRange)
+        guard !columnRange.isEmpty, let base = tensor.bytes.baseAddress else { return }
+        let size = tensor.type.byteCount
+        var destination = out
+        for row in rowRange {
+            format.read(base + (row * columns + columnRange.lowerBound) * size, columnRange.count, into: destination)
+            destination += columnRange.count
+        }
+    }
+
+    func readCodes(rows: Range<Int>, columns: Range<Int>, into out: UnsafeMutablePointer<Int8>) {
+        preconditionFailure("\(name) is stored as floats and has no codes")
+    }
+
+    func readScales(
+        rows: Range<Int>, columns: Range<Int>, into scales: UnsafeMutablePointer<Float>,
+        zeroPoints: UnsafeMutablePointer<Float>?
+    ) {
+        preconditionFailure("\(name) is stored as floats and has no scales")
+    }
+
+    func release(rows: Range<Int>) {
+        tensor.release(rows: rows)
+    }
+}
+
+/// The float types that weights and scales are stored in, and how to read a run of them.
+enum FloatFormat: Sendable {
+    case float32
+    case float16
+    case bfloat16
+
+    /// - Throws: `unsupported` for an element type that is not one of the three.
+    init(of tensor: StoredTensor) throws(CheckpointError) {
+        switch tensor.type {
+        case .float32: self = .float32
+        case .float16: self = .float16
+        case .bfloat16: self = .bfloat16
+        default:
+            throw .unsupported(
+                path: tensor.path,
+                feature: "element type \(tensor.type.rawValue) of \"\(tensor.name)\" (F32, F16 and BF16 are read)")
+        }
+    }
+
+    /// Reads `count` elements from `source`, at any alignment.
+    func read(_ source: UnsafeRawPointer, _ count: Int, into out: UnsafeMutablePointer<Float>) {
+        switch self {
+        case .float32:
+            UnsafeMutableRawPointer(out).copyMemory(from: source, byteCount: count * 4)
+        case .float16:
+            for index in 0..<count {
+                out[index] = float(halfBits: UInt32(source.loadUnaligned(fromByteOffset: index * 2, as: UInt16.self)))
+            }
+        case .bfloat16:
+            for index in 0..<count {
+                let bits = source.loadUnaligned(fromByteOffset: index * 2, as: UInt16.self)
+                out[index] = Float(BFloat16(bitPattern: bits))
+            }
+        }
+    }
+}
+
+/// The value of an IEEE half; without branches, so that a loop over it vectorises on processors of any age.
+///
+/// Its exponent, moved to a float's place, is short by 127 - 15; a product with 2^112 adds that and also normalizes
+/// subnormals. Exponent 31 (infinity, NaN) must become 255.
+@inline(__always)
+private func float(halfBits: UInt32) -> Float {
+    let magnitude = Float(bitPattern: (halfBits & 0x7FFF) << 13) * 0x1p112
+    let isSpecial = halfBits & 0x7C00 == 0x7C00
+    let sign = (halfBits & 0x8000) << 16
+    return Float(bitPattern: magnitude.bitPattern | sign | (isSpecial ? 0x7F80_0000 : 0))
+}

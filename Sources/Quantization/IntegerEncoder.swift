@@ -1,0 +1,128 @@
+import Checkpoints
+import Tensors
+
+/// Scale and zero point of weights that share them: weight ≈ scale · (code − zeroPoint).
+public struct GroupParameters: Equatable, Sendable {
+    /// Above 0, exact in the type it will be stored in.
+    public let scale: Float
+    /// A signed code; 0 where the scheme is symmetric.
+    public let zeroPoint: Int32
+}
+
+/// Encodes weights by rounding to the nearest code, ties to even.
+///
+/// With L = 2^(bits-1) − 1 and N = 2^bits − 1, over the weights w that share a scale:
+///
+///     symmetric    s = max|w| / L              q = clamp(round(w / s), −L − 1, L)
+///     asymmetric   s = (max − min) / N         min and max widened to include 0
+///                  z = clamp(round(−min / s), 0, N)
+///                  q = clamp(round(w / s) + z, 0, N)        stored less 2^(bits-1), as is z
+///
+/// s is first rounded to the type it will be stored in, so that the codes belong to the scale that readers see.
+public struct IntegerEncoder: Sendable {
+    public let scheme: IntegerScheme
+    /// float32, float16 or bfloat16.
+    public let scaleType: ElementType
+
+    /// - Throws: `badScheme` for another scale type.
+    public init(scheme: IntegerScheme, scaleType: ElementType = .float32) throws(QuantizationError) {
+        guard [.float32, .float16, .bfloat16].contains(scaleType) else {
+            throw .badScheme(reason: "scales of type \(scaleType.rawValue) are not written")
+        }
+        self.scheme = scheme
+        self.scaleType = scaleType
+    }
+
+    /// What `range` asks for; nil if it is not finite or too wide.
+    public func parameters(for range: WeightRange) -> GroupParameters? {
+        guard range.isFinite else { return nil }
+        let half = Int32(1) << Int32(scheme.bits - 1)
+        if scheme.isSymmetric {
+            let limit = Float(half - 1)
+            let scale = storedScale(spanning: max(-range.minimum, range.maximum), steps: limit)
+            return scale.isFinite ? GroupParameters(scale: scale, zeroPoint: 0) : nil
+        }
+        let (low, high) = (min(0, range.minimum), max(0, range.maximum))
+        let steps = Float(2 * half - 1)
+        let scale = storedScale(spanning: high - low, steps: steps)
+        guard scale.isFinite else { return nil }
+        let zeroPoint = min(max((-low / scale).rounded(.toNearestOrEven), 0), steps)
+        return GroupParameters(scale: scale, zeroPoint: Int32(zeroPoint) - half)
+    }
+
+    /// Writes the codes of `count` weights.
+    public func encode(
+        _ weights: UnsafePointer<Float>, count: Int, _ parameters: GroupParameters,
+        into codes: UnsafeMutablePointer<Int8>
+    ) {
+        let scale = parameters.scale
+        let zeroPoint = parameters.zeroPoint
+        let high = Int32(1) << Int32(scheme.bits - 1) - 1
+        let low = -high - 1
+        // Adding 1.5 · 2^23 leaves no bits for a fraction, so the sum itself rounds, ties to even, and its low bits
+        // are the integer; |w / s| stays far below 2^22. Unlike `rounded()`, this vectorises on any processor.
+        let magic: Float = 12_582_912
+        let magicBits = Int32(bitPattern: magic.bitPattern)
+        for index in 0..<count {
+            let rounded = Int32(bitPattern: (weights[index] / scale + magic).bitPattern) &- magicBits
+            codes[index] = Int8(truncatingIfNeeded: min(max(rounded &+ zeroPoint, low), high))
+        }
+    }
+
+    /// `span / steps` as it will be stored; 1 where that is 0, so that weights of zero divide.
+    private func storedScale(spanning span: Float, steps: Float) -> Float {
+        let scale = stored(span / steps)
+        guard scale > 0 else { return 1 }
+        // Among float16's subnormals rounding down can cost half a step and more: the largest codes would not fit.
+        guard span / scale > steps + 0.5 else { return scale }
+        return scaleType == .float16 ? Float(Float16(scale).nextUp) : scale
+    }
+
+    private func stored(_ scale: Float) -> Float {
+        switch scaleType {
+        case .float16: Float(Float16(scale))
+        case .bfloat16: Float(BFloat16(scale))
+        default: scale
+        }
+    }
+}
+
+/// The smallest and the largest of some weights.
+public struct WeightRange: Equatable, Sendable {
+    // Bit patterns in the order of the floats they stand for: integer comparisons vectorise, and a NaN lies beyond
+    // the infinities instead of vanishing.
+    private var lowKey = Int32.max
+    private var highKey = Int32.min
+
+    /// The range of no weights; its ends are meaningless until weights are added.
+    public init() {}
+
+    /// Whether all weights so far are finite.
+    public var isFinite: Bool {
+        lowKey > Self.key(of: -.infinity) && highKey < Self.key(of: .infinity)
+    }
+    public var minimum: Float { Self.value(of: lowKey) }
+    public var maximum: Float { Self.value(of: highKey) }
+
+    /// Widens the range to `count` more weights.
+    public mutating func add(_ weights: UnsafePointer<Float>, count: Int) {
+        var low = lowKey
+        var high = highKey
+        for index in 0..<count {
+            let key = Self.key(of: weights[index])
+            low = min(low, key)
+            high = max(high, key)
+        }
+        lowKey = low
+        highKey = high
+    }
+
+    private static func key(of value: Float) -> Int32 {
+        let bits = Int32(bitPattern: value.bitPattern)
+        return bits ^ (bits >> 31 & 0x7FFF_FFFF)
+    }
+
+    private static func value(of key: Int32) -> Float {
+        Float(bitPattern: UInt32(bitPattern: key ^ (key >> 31 & 0x7FFF_FFFF)))
+    }
+}

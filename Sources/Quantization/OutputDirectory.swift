@@ -1,0 +1,97 @@
+import Checkpoints
+import FoundationEssentials
+import Glibc
+
+/// A directory that appears under its name only when it is complete.
+///
+/// It grows as `NAME.partial-PID` beside its final place and is renamed at the end.
+struct OutputDirectory: Sendable {
+    private let path: String
+    private let partial: String
+
+    /// Checks the place; nothing is created.
+    ///
+    /// - Throws: `outputInsideInput` (by identity of directories, so that symbolic links do not hide it),
+    ///   `outputExists`, `unwritable` where the parent directory does not exist.
+    init(path given: String, input: String) throws(QuantizationError) {
+        var path = given
+        while path.count > 1, path.hasSuffix("/") { path.removeLast() }
+        guard !path.isEmpty else { throw .unwritable(path: given, reason: "the name is empty") }
+        let exists = status(path) != nil
+        // A link to an empty directory stands for that directory.
+        let parent = exists ? path : path.contains("/") ? String(path[..<(path.lastIndex(of: "/") ?? path.endIndex)]) : "."
+        guard let resolved = realpath(parent.isEmpty ? "/" : parent, nil) else {
+            throw .unwritable(path: given, reason: "its parent directory does not exist")
+        }
+        defer { free(resolved) }
+        let start = String(cString: resolved)
+        var ancestor = start
+        while let place = status(ancestor) {
+            if let model = status(input), model.st_dev == place.st_dev, model.st_ino == place.st_ino {
+                throw .outputInsideInput(path: given)
+            }
+            guard let separator = ancestor.lastIndex(of: "/"), ancestor != "/" else { break }
+            ancestor = separator == ancestor.startIndex ? "/" : String(ancestor[..<separator])
+        }
+        if exists {
+            let contents = try? FileManager.default.contentsOfDirectory(atPath: start)
+            guard let contents, contents.isEmpty else { throw .outputExists(path: given) }
+            self.path = start
+        } else {
+            let name = path.split(separator: "/").last.map(String.init) ?? path
+            self.path = start == "/" ? "/\(name)" : "\(start)/\(name)"
+        }
+        partial = "\(self.path).partial-\(getpid())"
+    }
+
+    /// Creates the partial directory, which must not exist, and returns its path.
+    func create() throws(QuantizationError) -> String {
+        guard mkdir(partial, 0o777) == 0 else {
+            throw .unwritable(path: partial, reason: String(cString: strerror(errno)))
+        }
+        return partial
+    }
+
+    /// Writes a whole small file.
+    func write(_ name: String, _ bytes: [UInt8]) throws(QuantizationError) {
+        do {
+            try Data(bytes).write(to: URL(filePath: "\(partial)/\(name)"))
+        } catch {
+            throw .unwritable(path: "\(partial)/\(name)", reason: "\(error)")
+        }
+    }
+
+    /// Copies the files that a user of the weights needs beside them: tokenizer, generation defaults, licence.
+    func copyCompanions(from checkpoint: Checkpoint) throws(QuantizationError) {
+        let prefixes = [
+            "tokenizer", "special_tokens_map.", "added_tokens.", "vocab.", "merges.", "chat_template",
+            "generation_config.", "LICENSE", "NOTICE",
+        ]
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: checkpoint.directory)) ?? []
+        for name in names.sorted() where prefixes.contains(where: name.hasPrefix) || name.hasSuffix(".tiktoken") {
+            guard let status = status("\(checkpoint.directory)/\(name)"), status.st_mode & S_IFMT == S_IFREG else {
+                continue
+            }
+            let contents = try reading { () throws(CheckpointError) in try checkpoint.json(name) }
+            if let contents { try write(name, [UInt8](contents)) }
+        }
+    }
+
+    /// Gives the directory its name. An empty directory of that name is replaced.
+    func commit() throws(QuantizationError) {
+        guard rename(partial, path) == 0 else {
+            throw .unwritable(path: path, reason: String(cString: strerror(errno)))
+        }
+    }
+
+    /// Removes the partial directory and what is in it.
+    func discard() {
+        try? FileManager.default.removeItem(atPath: partial)
+    }
+}
+
+/// What the system knows about a path, links followed; nil if there is nothing.
+private func status(_ path: String) -> stat? {
+    var status = stat()
+    return stat(path, &status) == 0 ? status : nil
+}
