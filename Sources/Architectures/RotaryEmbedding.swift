@@ -106,7 +106,9 @@ extension RotaryEmbedding {
         theta = ownTheta ?? sharedTheta ?? 10_000
         scaling = .none
         guard let parameters else { return }
-        let kind = try parameters.optionalString("rope_type") ?? parameters.optionalString("type") ?? "default"
+        let newKind = try parameters.optionalString("rope_type")
+        let oldKind = try parameters.optionalString("type")
+        let kind = newKind ?? oldKind ?? "default"
         let factors = 1.0...1e6
         let ownOriginal = try parameters.optionalInteger("original_max_position_embeddings", in: lengths)
         let sharedOriginal = try file.optionalInteger("original_max_position_embeddings", in: lengths)

@@ -148,17 +148,3 @@ public final class CPUBackend {
         ck_add(base, b.elements, Int64(target.count))
     }
 }
-
-/// Elements of a plain float type as float32.
-public func convertToFloat(
-    _ source: UnsafeRawPointer, type: ElementType, count: Int, into output: UnsafeMutablePointer<Float>
-) {
-    let format: Int32 =
-        switch type {
-        case .float32: Int32(CK_F32.rawValue)
-        case .float16: Int32(CK_F16.rawValue)
-        case .bfloat16: Int32(CK_BF16.rawValue)
-        default: preconditionFailure("\(type) is no plain float type")
-        }
-    ck_to_float(format, source, Int64(count), output)
-}

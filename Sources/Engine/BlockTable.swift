@@ -1,0 +1,65 @@
+/// Which blocks of the key-value cache each sequence has.
+///
+/// Every rank keeps its own copy and changes it by the same messages in the same order, so all copies are equal.
+public struct BlockTable {
+    /// Positions in a block.
+    public let blockLength: Int
+    private var free: [Int32]
+    private var counts: [Int]
+    /// The sequences' lists, one after another, at fixed places: the attention kernel reads them by address.
+    private let lists: UnsafeMutablePointer<Int32>
+    private let listCapacity: Int
+    private let owner: BlockLists
+
+    public init(blockCount: Int, blockLength: Int, sequenceCount: Int, sequenceLength: Int) {
+        self.blockLength = blockLength
+        // Taken from the end: the lowest numbers first.
+        free = (0..<Int32(blockCount)).reversed()
+        counts = Array(repeating: 0, count: sequenceCount)
+        listCapacity = (sequenceLength + blockLength - 1) / blockLength
+        owner = BlockLists(count: sequenceCount * listCapacity)
+        lists = owner.elements
+    }
+
+    /// Blocks that no sequence has.
+    public var freeCount: Int { free.count }
+
+    /// Blocks for so many positions.
+    public func blockCount(forLength length: Int) -> Int { (length + blockLength - 1) / blockLength }
+
+    /// Gives a sequence blocks for `length` positions in all; false if there are not enough.
+    public mutating func extend(_ sequence: SequenceID, toLength length: Int) -> Bool {
+        let wanted = blockCount(forLength: length)
+        guard wanted <= listCapacity, wanted - counts[sequence.slot] <= free.count else { return false }
+        while counts[sequence.slot] < wanted {
+            guard let block = free.popLast() else { return false }
+            lists[sequence.slot * listCapacity + counts[sequence.slot]] = block
+            counts[sequence.slot] += 1
+        }
+        return true
+    }
+
+    /// Takes all blocks of a sequence back.
+    public mutating func release(_ sequence: SequenceID) {
+        for index in (0..<counts[sequence.slot]).reversed() { free.append(lists[sequence.slot * listCapacity + index]) }
+        counts[sequence.slot] = 0
+    }
+
+    /// The sequence's blocks, by position / block length.
+    public func blocks(of sequence: SequenceID) -> UnsafePointer<Int32> {
+        UnsafePointer(lists + sequence.slot * listCapacity)
+    }
+}
+
+private final class BlockLists {
+    let elements: UnsafeMutablePointer<Int32>
+
+    init(count: Int) {
+        elements = .allocate(capacity: max(1, count))
+        elements.initialize(repeating: 0, count: max(1, count))
+    }
+
+    deinit {
+        elements.deallocate()
+    }
+}

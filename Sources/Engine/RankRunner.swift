@@ -1,0 +1,168 @@
+import Collectives
+import Kernels
+import Layers
+import Models
+import Tensors
+
+/// What this rank does between steps, for whoever watches over the job.
+public enum RunnerPhase: Sendable {
+    case waiting
+    case prefill
+    case decode
+}
+
+/// Takes steps: the same code on every rank, driven by rank 0's messages.
+///
+/// Owns the buffers that a step needs. After the first steps of each size it allocates nothing.
+public final class RankRunner {
+    public let decoder: Decoder
+    public let backend: CPUBackend
+    public let limits: StepLimits
+    /// Called when the phase changes, with the number of the step.
+    public var onPhase: (RunnerPhase, Int) -> Void = { _, _ in }
+    /// Called with the table of a traced step.
+    public var onTrace: (StepTrace, Int) -> Void = { _, _ in }
+    /// Steps taken so far.
+    public private(set) var stepCount = 0
+
+    private var blocks: BlockTable
+    private let quantizesActivations: Bool
+    private let tokens: UnsafeMutablePointer<Int32>
+    private let slots: UnsafeMutablePointer<CacheSlot>
+    private let items: UnsafeMutablePointer<AttentionItem>
+    private var outputRows: [Int32] = []
+    /// Rank 0: the logits of some rows, `[rows][vocabulary]`.
+    private let logits: UnsafeMutablePointer<Float>?
+    private let logitsCount: Int
+
+    private static let logitsTag = MessageTag(rawValue: 2)
+
+    /// - Parameter cacheBlockCount: blocks of the key-value cache, as the decoder was loaded with.
+    public init(
+        decoder: Decoder, backend: CPUBackend, limits: StepLimits, cacheBlockCount: Int, quantizesActivations: Bool
+    ) {
+        self.decoder = decoder
+        self.backend = backend
+        self.limits = limits
+        self.quantizesActivations = quantizesActivations
+        blocks = BlockTable(
+            blockCount: cacheBlockCount, blockLength: CacheStorage.blockLength, sequenceCount: limits.sequenceCount,
+            sequenceLength: limits.sequenceLength)
+        tokens = .allocate(capacity: limits.tokenCount)
+        slots = .allocate(capacity: limits.tokenCount)
+        items = .allocate(capacity: limits.tokenCount / StepLimits.attentionTile + limits.sequenceCount + 1)
+        outputRows.reserveCapacity(limits.tokenCount)
+        logitsCount = StepLimits.logitRows * decoder.configuration.vocabularySize
+        logits = decoder.context.world.rank == 0 ? .allocate(capacity: logitsCount) : nil
+    }
+
+    deinit {
+        tokens.deallocate()
+        slots.deallocate()
+        items.deallocate()
+        logits?.deallocate()
+    }
+
+    /// Ranks other than 0: takes the steps that rank 0 announces until it says stop.
+    public func follow() throws(CommunicationError) {
+        let message = StepMessage(limits: limits)
+        while true {
+            onPhase(.waiting, stepCount)
+            try message.broadcast(over: decoder.context.world)
+            guard message.kind == .step else { return }
+            try take(message) { _, _ in }
+        }
+    }
+
+    /// Takes one step. On rank 0 `consume` gets every row of logits asked for, in the order of the chunks; it may
+    /// write to the row.
+    public func take(
+        _ message: StepMessage, _ consume: (_ row: Int, _ logits: UnsafeMutableBufferPointer<Float>) -> Void
+    ) throws(CommunicationError) {
+        for index in 0..<message.releaseCount { blocks.release(message.release(at: index)) }
+        guard message.chunkCount > 0 else { return }
+        stepCount += 1
+        onPhase(message.tokenCount > message.chunkCount ? .prefill : .decode, stepCount)
+        let trace = message.isTraced ? StepTrace() : nil
+        let step = prepare(message, trace: trace)
+        let rows = UnsafeBufferPointer(start: tokens, count: message.tokenCount)
+        let hidden = try decoder(rows, step)
+        try deliver(hidden, step, consume)
+        if let trace { onTrace(trace, stepCount) }
+    }
+
+    /// Lays out the step's tokens, slots, angles and attention items.
+    private func prepare(_ message: StepMessage, trace: StepTrace?) -> Step {
+        backend.arena.reset()
+        outputRows.removeAll(keepingCapacity: true)
+        let pairs = decoder.rotary.pairCount
+        let cosines = backend.arena.take(message.tokenCount * pairs, of: Float.self)
+        let sines = backend.arena.take(message.tokenCount * pairs, of: Float.self)
+        var row = 0
+        var itemCount = 0
+        message.forEachChunk { chunk in
+            let fits = blocks.extend(chunk.sequence, toLength: chunk.firstPosition + chunk.tokens.count)
+            precondition(fits, "the scheduler admits only what the cache can hold")
+            let list = blocks.blocks(of: chunk.sequence)
+            for (offset, token) in chunk.tokens.enumerated() {
+                let position = chunk.firstPosition + offset
+                tokens[row + offset] = token
+                slots[row + offset] = CacheSlot(block: list[position / blocks.blockLength], position: Int32(position))
+                decoder.rotary.fill(
+                    position: position, cosines: cosines + (row + offset) * pairs, sines: sines + (row + offset) * pairs)
+                if chunk.output == .all || (chunk.output == .last && offset == chunk.tokens.count - 1) {
+                    outputRows.append(Int32(row + offset))
+                }
+            }
+            for first in stride(from: 0, to: chunk.tokens.count, by: StepLimits.attentionTile) {
+                items[itemCount] = AttentionItem(
+                    first_row: Int64(row + first), token_count: Int64(min(StepLimits.attentionTile, chunk.tokens.count - first)),
+                    first_position: Int64(chunk.firstPosition + first), blocks: list)
+                itemCount += 1
+            }
+            row += chunk.tokens.count
+        }
+        return Step(
+            backend: backend, tokenCount: row, cosines: cosines, sines: sines, slots: slots,
+            attentionItems: UnsafeBufferPointer(start: items, count: itemCount),
+            quantizesActivations: quantizesActivations, trace: trace)
+    }
+
+    /// Computes logits in batches of rows on the last stage, and brings them to rank 0.
+    private func deliver(
+        _ hidden: Activations?, _ step: Step, _ consume: (Int, UnsafeMutableBufferPointer<Float>) -> Void
+    ) throws(CommunicationError) {
+        let context = decoder.context
+        let firstSource = (context.placement.stageCount - 1) * context.placement.group.count
+        let vocabulary = decoder.configuration.vocabularySize
+        for start in stride(from: 0, to: outputRows.count, by: StepLimits.logitRows) {
+            let mark = backend.arena.mark
+            defer { backend.arena.rewind(to: mark) }
+            let rows = outputRows[start..<min(start + StepLimits.logitRows, outputRows.count)]
+            let mine = hidden.flatMap { decoder.logits(of: $0, rows: rows, step) }
+            guard context.world.rank == 0, let logits else {
+                if let mine {
+                    try context.world.send(UnsafeRawBufferPointer(mine.contiguous), to: 0, tag: Self.logitsTag)
+                }
+                continue
+            }
+            for (shard, share) in decoder.vocabularyShares.enumerated() {
+                let part: Activations
+                if firstSource + shard == 0, let mine {
+                    part = mine
+                } else {
+                    part = backend.makeActivations(tokenCount: rows.count, width: share.count)
+                    try context.world.receive(
+                        into: UnsafeMutableRawBufferPointer(part.contiguous), from: firstSource + shard, tag: Self.logitsTag)
+                }
+                for row in 0..<rows.count {
+                    (logits + row * vocabulary + share.lowerBound).update(
+                        from: part.elements + row * part.stride, count: share.count)
+                }
+            }
+            for row in 0..<rows.count {
+                consume(start + row, UnsafeMutableBufferPointer(start: logits + row * vocabulary, count: vocabulary))
+            }
+        }
+    }
+}

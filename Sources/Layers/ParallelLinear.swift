@@ -1,0 +1,55 @@
+import Collectives
+import Kernels
+import Tensors
+
+/// A linear layer whose output features are divided among the ranks of its group.
+///
+/// Takes the whole input on every rank and gives this rank's columns of the output. No communication.
+public struct ColumnParallelLinear {
+    let weight: WeightMatrix
+    let bias: Vector?
+
+    public init(weight: WeightMatrix, bias: Vector? = nil) {
+        self.weight = weight
+        self.bias = bias
+    }
+
+    /// input `[tokens, input]` · weightᵀ `[input, output share]` + bias.
+    public func callAsFunction(_ input: Activations, _ step: Step) -> Activations {
+        step.multiply(weight, by: input, adding: bias)
+    }
+}
+
+/// A linear layer whose input features are divided among the ranks of its group.
+///
+/// Takes this rank's columns of the input and gives the whole output on every rank: one all-reduce.
+public struct RowParallelLinear {
+    let weight: WeightMatrix
+    let bias: Vector?
+    let group: any Communicator
+
+    public init(weight: WeightMatrix, bias: Vector? = nil, group: any Communicator) {
+        self.weight = weight
+        self.bias = bias
+        self.group = group
+    }
+
+    /// input `[tokens, input share]` · weightᵀ, summed over the group, + bias; written into `output` `[tokens, output]`.
+    public func callAsFunction(
+        _ input: Activations, into output: Activations, _ step: Step
+    ) throws(CommunicationError) {
+        _ = step.multiply(weight, by: input, adding: group.size == 1 ? bias : nil, into: output)
+        guard group.size > 1 else { return }
+        try step.traced(
+            "all-reduce", layer: nil, bytes: output.contiguous.count * 4, rows: output.tokenCount, columns: output.width
+        ) { () throws(CommunicationError) in
+            try group.allReduce(output.contiguous)
+        }
+        // After the sum, so that the degree does not change the bits.
+        guard let bias else { return }
+        for token in 0..<output.tokenCount {
+            let row = output.elements + token * output.stride
+            for i in 0..<output.width { row[i] += bias.elements[i] }
+        }
+    }
+}

@@ -1,0 +1,97 @@
+import Kernels
+import Tensors
+
+/// What is true for one step: the backend, which tokens stand where, and what their rows need.
+///
+/// Pointers are into the runner's own buffers and the step's arena; a step must not be kept.
+public struct Step {
+    public let backend: CPUBackend
+    /// Rows of the step.
+    public let tokenCount: Int
+    /// `[tokens][head dimension / 2]`.
+    public let cosines: UnsafePointer<Float>
+    public let sines: UnsafePointer<Float>
+    /// Where each token's keys and values go.
+    public let slots: UnsafePointer<CacheSlot>
+    /// Consecutive tokens of one sequence, whose attention is computed together.
+    public let attentionItems: UnsafeBufferPointer<AttentionItem>
+    /// Whether activations are quantized for products with integer weights.
+    public let quantizesActivations: Bool
+    /// Notes operations for `--trace-step`; nil in every other step.
+    public let trace: StepTrace?
+
+    public init(
+        backend: CPUBackend, tokenCount: Int, cosines: UnsafePointer<Float>, sines: UnsafePointer<Float>,
+        slots: UnsafePointer<CacheSlot>, attentionItems: UnsafeBufferPointer<AttentionItem>, quantizesActivations: Bool,
+        trace: StepTrace? = nil
+    ) {
+        self.backend = backend
+        self.tokenCount = tokenCount
+        self.cosines = cosines
+        self.sines = sines
+        self.slots = slots
+        self.attentionItems = attentionItems
+        self.quantizesActivations = quantizesActivations
+        self.trace = trace
+    }
+
+    /// input `[tokens, columns]` · weightᵀ + bias, in one of few rows of memory: `output`, or new ones.
+    func multiply(
+        _ weight: WeightMatrix, by input: Activations, adding bias: Vector?, into output: Activations? = nil
+    ) -> Activations {
+        let result = output ?? backend.makeActivations(tokenCount: input.tokenCount, width: weight.rows)
+        let mark = backend.arena.mark
+        for segment in weight.segments {
+            let isInteger = segment.matrix.format.group != nil
+            let codes = isInteger && quantizesActivations ? backend.quantize(input, block: segment.matrix.block) : nil
+            backend.multiply(
+                segment.matrix, by: input, codes: codes, adding: bias.map { $0.elements + segment.firstRow },
+                into: result.elements + segment.firstRow, outputStride: result.stride)
+            backend.arena.rewind(to: mark)
+        }
+        return result
+    }
+}
+
+/// What one step did, operation by operation.
+public final class StepTrace {
+    /// A row of the table.
+    public struct Entry: Sendable {
+        public let operation: String
+        public let layer: Int?
+        public let shape: String
+        /// Bytes of weights and cache read, or bytes exchanged.
+        public let byteCount: Int
+        public let duration: Duration
+    }
+
+    public private(set) var entries: [Entry] = []
+    private var started = ContinuousClock.now
+
+    public init() {}
+
+    /// Starts the clock of the next operation.
+    public func begin() {
+        started = .now
+    }
+
+    /// Notes what happened since `begin`.
+    public func end(_ operation: String, layer: Int?, shape: String, byteCount: Int) {
+        let duration = ContinuousClock.now - started
+        entries.append(
+            Entry(operation: operation, layer: layer, shape: shape, byteCount: byteCount, duration: duration))
+    }
+}
+
+extension Step {
+    /// Runs an operation, and notes it if this step is traced.
+    func traced<Result, Failure: Error>(
+        _ operation: StaticString, layer: Int?, bytes: Int, rows: Int, columns: Int, _ body: () throws(Failure) -> Result
+    ) throws(Failure) -> Result {
+        guard let trace else { return try body() }
+        trace.begin()
+        let result = try body()
+        trace.end("\(operation)", layer: layer, shape: "\(rows) x \(columns)", byteCount: bytes)
+        return result
+    }
+}

@@ -1,0 +1,106 @@
+import Architectures
+import Checkpoints
+import Kernels
+import Layers
+import Quantization
+import Tensors
+import Topology
+
+/// Some rows of a stored matrix: one of the pieces that are stacked into a layer's weight.
+struct MatrixPiece {
+    let source: any MatrixSource
+    let rows: Range<Int>
+    let format: ComputeFormat
+    let block: Int
+}
+
+/// Packs weights for the kernels: strips of 16 rows, each by the worker that will read it.
+struct MatrixPacker {
+    let pool: WorkerPool
+
+    /// Stacks the pieces' rows, of the columns `columns`, in as many segments as there are runs of one format.
+    func pack(_ pieces: [MatrixPiece], columns: Range<Int>, layout: ContractionLayout, group: ShardGroup?) throws -> WeightMatrix {
+        var segments: [WeightMatrix.Segment] = []
+        var firstRow = 0
+        var index = 0
+        while index < pieces.count {
+            let first = pieces[index]
+            let run = pieces[index...].prefix { $0.format == first.format && $0.block == first.block }
+            let rowCount = run.reduce(0) { $0 + $1.rows.count }
+            let matrix = try PackedMatrix(
+                format: first.format, rows: rowCount, columns: columns.count, block: first.block,
+                sliceEnds: group.map { layout.sliceEnds(of: columns, in: $0) }
+                    ?? layout.sliceEnds(of: columns, in: ShardGroup(count: 1)),
+                groupOffset: first.format.group.map { columns.lowerBound % $0 } ?? 0)
+            fill(matrix, from: Array(run), columns: columns)
+            for piece in run { try (piece.source as? QuantizingSource)?.checkFinite() }
+            segments.append(WeightMatrix.Segment(matrix: matrix, firstRow: firstRow))
+            firstRow += rowCount
+            index += run.count
+        }
+        return WeightMatrix(segments: segments)
+    }
+
+    private func fill(_ matrix: PackedMatrix, from pieces: [MatrixPiece], columns: Range<Int>) {
+        pool.forEachWorker { worker, workerCount in
+            // The same division as in the kernels, so that pages lie with the worker that reads them.
+            let panels = matrix.panelCount * worker / workerCount..<matrix.panelCount * (worker + 1) / workerCount
+            var strip = Strip(matrix: matrix)
+            defer { strip.deallocate() }
+            for panel in panels { strip.pack(panel, of: matrix, from: pieces, columns: columns) }
+        }
+    }
+}
+
+/// One worker's buffers for 16 rows.
+private struct Strip {
+    private let floats: UnsafeMutablePointer<Float>
+    private let codes: UnsafeMutablePointer<Int8>
+    private let scales: UnsafeMutablePointer<Float>
+    private let zeros: UnsafeMutablePointer<Float>
+
+    init(matrix: PackedMatrix) {
+        let rows = ComputeFormat.panelRows
+        let isFloat = matrix.format.group == nil
+        floats = .allocate(capacity: isFloat ? rows * max(1, matrix.columns) : 1)
+        codes = .allocate(capacity: isFloat ? 1 : rows * max(1, matrix.columns))
+        scales = .allocate(capacity: max(1, rows * matrix.groupCount))
+        zeros = .allocate(capacity: max(1, rows * matrix.groupCount))
+    }
+
+    func deallocate() {
+        floats.deallocate()
+        codes.deallocate()
+        scales.deallocate()
+        zeros.deallocate()
+    }
+
+    mutating func pack(_ panel: Int, of matrix: PackedMatrix, from pieces: [MatrixPiece], columns: Range<Int>) {
+        let wanted = panel * ComputeFormat.panelRows..<min((panel + 1) * ComputeFormat.panelRows, matrix.rows)
+        var pieceStart = 0
+        for piece in pieces {
+            defer { pieceStart += piece.rows.count }
+            let overlap = wanted.clamped(to: pieceStart..<pieceStart + piece.rows.count)
+            guard !overlap.isEmpty else { continue }
+            let first = overlap.lowerBound - pieceStart + piece.rows.lowerBound
+            let rows = first..<first + overlap.count
+            let offset = overlap.lowerBound - wanted.lowerBound
+            if matrix.format.group == nil {
+                piece.source.readFloats(rows: rows, columns: columns, into: floats + offset * matrix.columns)
+            } else {
+                piece.source.readGroups(
+                    rows: rows, columns: columns, codes: codes + offset * matrix.columns,
+                    scales: scales + offset * matrix.groupCount,
+                    zeroPoints: matrix.format.isSymmetric ? nil : zeros + offset * matrix.groupCount)
+            }
+            piece.source.release(rows: rows)
+        }
+        if matrix.format.group == nil {
+            matrix.packFloats(panel: panel, rows: floats, rowCount: wanted.count)
+        } else {
+            matrix.packCodes(
+                panel: panel, rows: codes, scales: scales, zeros: matrix.format.isSymmetric ? nil : zeros,
+                rowCount: wanted.count)
+        }
+    }
+}

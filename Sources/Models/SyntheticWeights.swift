@@ -1,0 +1,87 @@
+import Architectures
+import Checkpoints
+import Tensors
+
+/// Weights made up from a seed, so that speed and memory can be measured for a model that is not at hand.
+///
+/// Each element is a function of (seed, tensor, element index): the same at every plan; nothing is written or kept.
+public struct SyntheticWeights: WeightSource {
+    private let seed: UInt64
+    private let names: TensorNames
+    public let digest: UInt64
+
+    public init(seed: UInt64, names: TensorNames, decoder: DecoderConfiguration) {
+        self.seed = seed
+        self.names = names
+        digest = decoder.parameters().reduce(mixed(seed)) { mixed($0 ^ UInt64($1.count)) }
+    }
+
+    public func matrix(_ parameter: Parameter) -> any MatrixSource {
+        // Variance 1 / inputs keeps activations of the order of one, whatever the depth.
+        let inputs = Float(parameter.shape[1])
+        return SyntheticMatrix(
+            name: names.module(parameter.name), rows: parameter.shape[0], columns: parameter.shape[1],
+            seed: mixed(seed ^ hash(parameter)), scale: (parameter.role == .table ? 1 : (3 / inputs).squareRoot()))
+    }
+
+    public func vector(_ parameter: Parameter) -> [Float] {
+        if parameter.role == .norm { return Array(repeating: 1, count: parameter.count) }
+        let key = mixed(seed ^ hash(parameter))
+        return (0..<parameter.count).map { 0.02 * uniform(key &+ UInt64($0)) }
+    }
+
+    private func hash(_ parameter: Parameter) -> UInt64 {
+        // FNV-1a over the tensor's name.
+        (names.module(parameter.name) + (parameter.role == .bias ? ".bias" : ".weight")).utf8
+            .reduce(0xCBF2_9CE4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 }
+    }
+}
+
+/// SplitMix64's finalizer.
+private func mixed(_ value: UInt64) -> UInt64 {
+    var z = value &+ 0x9E37_79B9_7F4A_7C15
+    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+    return z ^ (z >> 31)
+}
+
+/// A number in (-1, 1) that bfloat16 holds exactly, so that every float type stores the same weight.
+private func uniform(_ key: UInt64) -> Float {
+    Float(Int32(truncatingIfNeeded: mixed(key) >> 56) - 128) / 128
+}
+
+private struct SyntheticMatrix: MatrixSource {
+    let name: String
+    let rows: Int
+    let columns: Int
+    let seed: UInt64
+    let scale: Float
+
+    var encoding: MatrixEncoding { .float(.bfloat16) }
+
+    func readFloats(rows: Range<Int>, columns: Range<Int>, into out: UnsafeMutablePointer<Float>) {
+        var out = out
+        // A power of two keeps the product exact in bfloat16.
+        let factor = Float(sign: .plus, exponent: scale.exponent, significand: 1)
+        for row in rows {
+            let base = seed &+ UInt64(row) &* UInt64(self.columns)
+            for column in columns {
+                out.pointee = factor * uniform(base &+ UInt64(column))
+                out += 1
+            }
+        }
+    }
+
+    func readCodes(rows: Range<Int>, columns: Range<Int>, into out: UnsafeMutablePointer<Int8>) {
+        preconditionFailure("\(name) has no codes")
+    }
+
+    func readScales(
+        rows: Range<Int>, columns: Range<Int>, into scales: UnsafeMutablePointer<Float>,
+        zeroPoints: UnsafeMutablePointer<Float>?
+    ) {
+        preconditionFailure("\(name) has no scales")
+    }
+
+    func release(rows: Range<Int>) {}
+}

@@ -1,0 +1,85 @@
+import Architectures
+import Checkpoints
+import Quantization
+import Tensors
+import Topology
+
+/// What `--dtype`, `--quantization` and `--lm-head` ask for.
+public struct WeightOptions: Equatable, Sendable {
+    /// How linear layers are stored.
+    public enum Quantization: Equatable, Sendable {
+        /// As the checkpoint has them.
+        case asStored
+        /// As floats, dequantized if need be.
+        case none
+        /// Quantized while loading.
+        case scheme(IntegerScheme)
+    }
+
+    /// What the output head gets when linear layers are quantized while loading.
+    public enum Head: Equatable, Sendable {
+        case asStored
+        case sameAsLayers
+        case scheme(IntegerScheme)
+    }
+
+    /// The float type of what is not quantized; nil: as stored.
+    public var floatType: ElementType?
+    public var quantization: Quantization
+    public var head: Head
+
+    public init(floatType: ElementType? = nil, quantization: Quantization = .asStored, head: Head = .asStored) {
+        self.floatType = floatType
+        self.quantization = quantization
+        self.head = head
+    }
+
+    /// The scheme that a parameter's matrix is encoded with while loading; nil: none.
+    func scheme(for name: ParameterName) -> IntegerScheme? {
+        guard case .scheme(let scheme) = quantization else { return nil }
+        guard name == .head else { return scheme }
+        switch head {
+        case .asStored: return nil
+        case .sameAsLayers: return scheme
+        case .scheme(let scheme): return scheme
+        }
+    }
+
+    /// The matrix as it will be packed, and its format.
+    ///
+    /// - Parameter layout: how its input dimension is cut.
+    func prepare(
+        _ source: any MatrixSource, as name: ParameterName, layout: ContractionLayout
+    ) throws -> (source: any MatrixSource, format: ComputeFormat, block: Int) {
+        var source = source
+        if let scheme = scheme(for: name) {
+            guard case .float = source.encoding else { throw ModelError.alreadyQuantized(tensor: source.name) }
+            source = try QuantizingSource(source, scheme: scheme)
+        }
+        switch source.encoding {
+        case .integer(let bits, let group, let symmetric) where quantization != .none:
+            guard let block = layout.activationBlock(group: group) else {
+                throw ModelError.cannotQuantize(
+                    tensor: source.name,
+                    reason: "groups of \(group) and pieces of \(layout.unit) columns have no common block of 4 columns or more; "
+                        + "use --quantization none")
+            }
+            // Two half blocks share the bytes of packed 4-bit codes, so that shorter blocks are widened.
+            let isNarrow = bits <= 4 && block >= 8
+            return (source, isNarrow ? .int4(group: group, symmetric: symmetric) : .int8(group: group, symmetric: symmetric), block)
+        case .integer:
+            return (source, try floatFormat(floatType ?? .bfloat16, source), 1)
+        case .float(let stored):
+            return (source, try floatFormat(floatType ?? stored, source), 1)
+        }
+    }
+
+    private func floatFormat(_ type: ElementType, _ source: any MatrixSource) throws -> ComputeFormat {
+        switch type {
+        case .float32: .float32
+        case .float16: .float16
+        case .bfloat16: .bfloat16
+        default: throw ModelError.cannotQuantize(tensor: source.name, reason: "\(type.rawValue) is no float type of the kernels")
+        }
+    }
+}
