@@ -193,7 +193,9 @@ struct JSONReader {
         _ = take("-")
         let leadingZero = current == UInt8(ascii: "0")
         let digitCount = skipDigits()
-        guard digitCount == 1 || (digitCount > 1 && !leadingZero) else { throw error("not a value") }
+        guard digitCount == 1 || (digitCount > 1 && !leadingZero) else {
+            throw JSONError(offset: start, reason: "not a value")
+        }
         var isInteger = true
         if take(".") {
             isInteger = false

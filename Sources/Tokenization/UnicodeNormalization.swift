@@ -118,10 +118,11 @@ private struct CharacterFacts {
         }
         let key = UInt64(first.value) << 32 | UInt64(second.value)
         if let known = composites[key] { return known }
-        var text = String.UnicodeScalarView()
-        text.append(first)
-        text.append(second)
-        let joined = String(text).precomposedStringWithCanonicalMapping.unicodeScalars
+        // In parts, for Foundation does not join U+0CCA with U+0CD5.
+        var parts: [Unicode.Scalar] = []
+        decompose(first, isCompatible: false, into: &parts)
+        let joined = String(String.UnicodeScalarView(parts + [second]))
+            .precomposedStringWithCanonicalMapping.unicodeScalars
         let composite = joined.count == 1 ? joined.first : nil
         composites.updateValue(composite, forKey: key)
         return composite
