@@ -1,6 +1,5 @@
 import ArgumentParser
 import Foundation
-@preconcurrency import Glibc
 import Tokenization
 
 /// The program `tokenize`: text to tokens and back.
@@ -70,7 +69,7 @@ struct Tokenize: ParsableCommand {
     }
 
     private func failure(_ message: String, _ code: ExitCode) -> ExitCode {
-        fputs("tokenize: \(message)\n", stderr)
+        FileHandle.standardError.write(Data("tokenize: \(message)\n".utf8))
         return code
     }
 
