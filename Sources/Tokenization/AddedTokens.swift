@@ -1,0 +1,144 @@
+/// A token that is looked for in the text before the model sees it.
+struct AddedToken: Sendable {
+    let id: Int32
+    let content: [UInt8]
+    /// Whether a decoder that skips special tokens skips it.
+    let isSpecial: Bool
+    /// Whether it is looked for after normalization, in its own normalized form.
+    let isNormalized: Bool
+    /// Whether it takes the white space on this side with it.
+    let stripsLeft: Bool
+    let stripsRight: Bool
+    /// Whether it counts only where no word continues on either side.
+    let isSingleWord: Bool
+
+    /// Reads an element of `added_tokens`.
+    init(_ field: FileField) throws(TokenizationError) {
+        id = Int32(try field["id"].integer(in: 0...Vocabulary.maximumID))
+        content = try field["content"].bytes()
+        isSpecial = try field["special"].boolean(or: false)
+        isNormalized = try field["normalized"].boolean(or: !isSpecial)
+        stripsLeft = try field["lstrip"].boolean(or: false)
+        stripsRight = try field["rstrip"].boolean(or: false)
+        isSingleWord = try field["single_word"].boolean(or: false)
+    }
+}
+
+/// Finds added tokens in a text: the leftmost, and of those that start there the longest.
+struct AddedTokenMatcher: Sendable {
+    /// A stretch of the text: an added token, or text between two.
+    struct Segment: Equatable {
+        let range: Range<Int>
+        let token: Int32?
+    }
+
+    /// A trie's node; children of a node are a list linked by `nextSibling`. Zero, the root, stands for none.
+    private struct Node {
+        let byte: UInt8
+        var firstChild = 0
+        var nextSibling = 0
+        var token: Int?
+    }
+
+    private let tokens: [AddedToken]
+    private var nodes = [Node(byte: 0)]
+    private var startsToken = [Bool](repeating: false, count: 256)
+
+    /// Makes a matcher that looks for each token under the spelling given with it.
+    init(_ entries: [(token: AddedToken, spelling: [UInt8])]) {
+        tokens = entries.map(\.token)
+        for (index, entry) in entries.enumerated() {
+            guard let first = entry.spelling.first else { continue }
+            startsToken[Int(first)] = true
+            var node = 0
+            for byte in entry.spelling { node = child(of: node, byte) ?? addChild(to: node, byte) }
+            if nodes[node].token == nil { nodes[node].token = index }
+        }
+    }
+
+    private func child(of node: Int, _ byte: UInt8) -> Int? {
+        var child = nodes[node].firstChild
+        while child != 0, nodes[child].byte != byte { child = nodes[child].nextSibling }
+        return child == 0 ? nil : child
+    }
+
+    private mutating func addChild(to node: Int, _ byte: UInt8) -> Int {
+        nodes.append(Node(byte: byte, nextSibling: nodes[node].firstChild))
+        nodes[node].firstChild = nodes.count - 1
+        return nodes.count - 1
+    }
+
+    /// Cuts the bytes of `text` at its added tokens; `takesSpecial` says whether special ones count.
+    func segments(of text: [UInt8], takesSpecial: Bool) -> [Segment] {
+        var segments: [Segment] = []
+        var end = 0
+        var offset = 0
+        while nodes.count > 1, offset < text.count {
+            guard startsToken[Int(text[offset])], let match = longestMatch(in: text, at: offset) else {
+                offset += 1
+                continue
+            }
+            let found = offset..<match.end
+            offset = match.end
+            let token = tokens[match.token]
+            // What matched and does not count is passed over whole, as in the reference.
+            if token.isSpecial && !takesSpecial { continue }
+            if token.isSingleWord && !Self.isSingleWord(found, in: text) { continue }
+            let start = token.stripsLeft ? max(end, Self.startOfSpace(before: found.lowerBound, in: text)) : found.lowerBound
+            let stop = token.stripsRight ? Self.endOfSpace(after: found.upperBound, in: text) : found.upperBound
+            if end < start { segments.append(Segment(range: end..<start, token: nil)) }
+            segments.append(Segment(range: min(start, stop)..<stop, token: token.id))
+            end = stop
+        }
+        if end < text.count { segments.append(Segment(range: end..<text.count, token: nil)) }
+        return segments
+    }
+
+    private func longestMatch(in text: [UInt8], at start: Int) -> (token: Int, end: Int)? {
+        var longest: (token: Int, end: Int)?
+        var node = 0
+        var offset = start
+        while offset < text.count, let next = child(of: node, text[offset]) {
+            node = next
+            offset += 1
+            if let token = nodes[node].token { longest = (token, offset) }
+        }
+        return longest
+    }
+
+    private static func isSingleWord(_ range: Range<Int>, in text: [UInt8]) -> Bool {
+        let wordBefore = range.lowerBound > 0 && isWord(scalar(in: text, before: range.lowerBound))
+        let wordAfter = range.upperBound < text.count && isWord(scalar(in: text, at: range.upperBound))
+        return !wordBefore && !wordAfter
+    }
+
+    /// What \w means to Rust's regex, which the reference asks here (Unicode Technical Standard 18, annex C).
+    private static func isWord(_ scalar: Unicode.Scalar) -> Bool {
+        let properties = scalar.properties
+        if properties.isAlphabetic || properties.isJoinControl { return true }
+        switch properties.generalCategory {
+        case .nonspacingMark, .spacingMark, .enclosingMark, .decimalNumber, .connectorPunctuation: return true
+        default: return false
+        }
+    }
+
+    private static func startOfSpace(before offset: Int, in text: [UInt8]) -> Int {
+        var start = offset
+        while start > 0 {
+            let scalar = scalar(in: text, before: start)
+            guard scalar.properties.isWhitespace else { break }
+            start -= UTF8.width(scalar)
+        }
+        return start
+    }
+
+    private static func endOfSpace(after offset: Int, in text: [UInt8]) -> Int {
+        var end = offset
+        while end < text.count {
+            let scalar = scalar(in: text, at: end)
+            guard scalar.properties.isWhitespace else { break }
+            end += UTF8.width(scalar)
+        }
+        return end
+    }
+}

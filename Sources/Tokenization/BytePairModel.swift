@@ -1,0 +1,162 @@
+/// Byte-pair encoding: a piece starts as single characters, and neighbours merge by rank until no rule applies.
+///
+/// R. Sennrich, B. Haddow, A. Birch, "Neural Machine Translation of Rare Words with Subword Units", 2016.
+struct BytePairModel: Sendable {
+    private let vocabulary: Vocabulary
+    private let merges: MergeTable
+    private let unknown: Int32?
+    private let fusesUnknown: Bool
+    private let ignoresMerges: Bool
+    private let prefix: [UInt8]?
+    private let suffix: [UInt8]?
+    /// The tokens "<0x00>" to "<0xFF>", where the model falls back to bytes.
+    private let byteTokens: [Int32?]?
+    /// The tokens of a byte-level alphabet, if it is complete: then pieces can stay bytes. See `spellsBytes`.
+    private let symbolsOfBytes: [Int32]?
+    /// Tokens under the bytes they stand for, for whole pieces.
+    private var idsOfBytes = ByteTable()
+
+    /// Whether pieces come as plain bytes and not as characters of `ByteAlphabet`.
+    ///
+    /// The spelling is one character for each byte, so nothing but time is lost when it is left out.
+    let spellsBytes: Bool
+
+    /// Reads a `model` field; `endsInByteCharacters` says that the last pre-tokenizer spells bytes.
+    init(_ field: FileField, _ vocabulary: Vocabulary, endsInByteCharacters: Bool) throws(TokenizationError) {
+        let dropout = try field["dropout"]
+        if case .integer(0) = dropout.value {
+        } else if case .number(0) = dropout.value {
+        } else if !dropout.isAbsent {
+            throw dropout.unsupported("dropping merges at random")
+        }
+        self.vocabulary = vocabulary
+        prefix = try field["continuing_subword_prefix"].bytesIfPresent()
+        suffix = try field["end_of_word_suffix"].bytesIfPresent()
+        fusesUnknown = try field["fuse_unk"].boolean(or: false)
+        ignoresMerges = try field["ignore_merges"].boolean(or: false)
+        let unknownField = try field["unk_token"]
+        unknown = try unknownField.bytesIfPresent().map { (name: [UInt8]) throws(TokenizationError) in
+            guard let id = vocabulary.id(of: name) else {
+                throw unknownField.malformed("\(Vocabulary.quoted(name[...])) is not in the vocabulary")
+            }
+            return id
+        }
+        byteTokens = try field["byte_fallback"].boolean(or: false) ? Self.byteTokens(vocabulary) : nil
+        merges = try Self.merges(try field["merges"], vocabulary, prefixCount: prefix?.count ?? 0)
+
+        let symbols = ByteAlphabet.characters.compactMap { vocabulary.id(of: $0) }
+        spellsBytes = endsInByteCharacters && prefix == nil && suffix == nil && symbols.count == 256
+        symbolsOfBytes = spellsBytes ? symbols : nil
+        if spellsBytes && ignoresMerges {
+            for (id, spelling) in vocabulary.spellings.enumerated() {
+                guard let spelling, let bytes = ByteAlphabet.decode(spelling) else { continue }
+                _ = idsOfBytes.insert(Int32(id), for: bytes, 0..<bytes.count)
+            }
+        }
+    }
+
+    private static func byteTokens(_ vocabulary: Vocabulary) -> [Int32?] {
+        (0...255).map { byte in
+            let digits = String(byte, radix: 16, uppercase: true)
+            return vocabulary.id(of: Array("<0x\(digits.count < 2 ? "0" : "")\(digits)>".utf8))
+        }
+    }
+
+    private static func merges(
+        _ field: FileField, _ vocabulary: Vocabulary, prefixCount: Int
+    ) throws(TokenizationError) -> MergeTable {
+        guard case .array(let rules) = field.value else { throw field.malformed("expected an array") }
+        var merges = MergeTable(minimumCapacity: rules.count)
+        for (rank, rule) in rules.enumerated() {
+            guard rank <= Int(Int32.max), let (left, right) = pair(rule) else {
+                throw field.malformed("rule \(rank) is not a pair of tokens")
+            }
+            guard let leftID = vocabulary.id(of: Array(left)), let rightID = vocabulary.id(of: Array(right)) else {
+                let pair = "\(Vocabulary.quoted(left)) and \(Vocabulary.quoted(right))"
+                throw field.malformed("rule \(rank) joins \(pair), which are not both in the vocabulary")
+            }
+            let joined = Array(left) + right.dropFirst(prefixCount)
+            guard let result = vocabulary.id(of: joined) else {
+                throw field.malformed("rule \(rank) makes \(Vocabulary.quoted(joined[...])), not in the vocabulary")
+            }
+            merges[leftID, rightID] = MergeTable.Merge(rank: UInt32(rank), result: result)
+        }
+        return merges
+    }
+
+    /// Older files write a rule as one string with a space, newer ones as an array of two.
+    private static func pair(_ rule: JSONValue) -> (ArraySlice<UInt8>, ArraySlice<UInt8>)? {
+        switch rule {
+        case .string(let text):
+            let parts = text.split(separator: 0x20, omittingEmptySubsequences: false)
+            return parts.count == 2 ? (parts[0], parts[1]) : nil
+        case .array(let parts):
+            guard parts.count == 2, case .string(let left) = parts[0], case .string(let right) = parts[1] else {
+                return nil
+            }
+            return (left, right)
+        default:
+            return nil
+        }
+    }
+
+    /// Appends the tokens of a piece, the bytes of `text` in `range`.
+    func encode(_ text: [UInt8], _ range: Range<Int>, into tokens: inout [TokenID], _ merger: inout BytePairMerger) {
+        if merger.recall(text, range, into: &tokens) { return }
+        let start = tokens.count
+        if ignoresMerges, let whole = spellsBytes ? idsOfBytes.value(of: text, range) : vocabulary.id(of: text, range) {
+            tokens.append(TokenID(whole))
+        } else {
+            merger.clear()
+            if let symbolsOfBytes {
+                for index in range { merger.append(symbolsOfBytes[Int(text[index])]) }
+            } else {
+                appendCharacters(of: text, range, to: &merger)
+            }
+            merger.merge(by: merges, into: &tokens)
+        }
+        merger.remember(text, range, tokens[start...])
+    }
+
+    private func appendCharacters(of text: [UInt8], _ range: Range<Int>, to merger: inout BytePairMerger) {
+        var pendingUnknown = false
+        var offset = range.lowerBound
+        while offset < range.upperBound {
+            let end = offset + utf8Length(startingWith: text[offset])
+            defer { offset = end }
+            let id =
+                if prefix == nil && suffix == nil {
+                    vocabulary.id(of: text, offset..<end)
+                } else {
+                    vocabulary.id(of: decorated(text, offset..<end, in: range))
+                }
+            if let id {
+                if pendingUnknown, let unknown { merger.append(unknown) }
+                pendingUnknown = false
+                merger.append(id)
+            } else if let bytes = fallback(decorated(text, offset..<end, in: range)) {
+                // An unknown token that is waiting stays behind these, as in the reference.
+                for id in bytes { merger.append(id) }
+            } else if let unknown {
+                if pendingUnknown && !fusesUnknown { merger.append(unknown) }
+                pendingUnknown = true
+            }
+        }
+        if pendingUnknown, let unknown { merger.append(unknown) }
+    }
+
+    /// The character with what the vocabulary marks inner and last characters by.
+    private func decorated(_ text: [UInt8], _ character: Range<Int>, in piece: Range<Int>) -> [UInt8] {
+        var spelling = Array(text[character])
+        if character.lowerBound > piece.lowerBound, let prefix { spelling = prefix + spelling }
+        if character.upperBound == piece.upperBound, let suffix { spelling += suffix }
+        return spelling
+    }
+
+    /// The byte tokens of a character, nil if the model has none or not all of them.
+    private func fallback(_ bytes: [UInt8]) -> [Int32]? {
+        guard let byteTokens else { return nil }
+        let ids = bytes.compactMap { byteTokens[Int($0)] }
+        return ids.count == bytes.count ? ids : nil
+    }
+}

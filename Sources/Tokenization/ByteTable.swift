@@ -1,0 +1,83 @@
+/// A map from byte strings to numbers, for vocabularies and caches.
+///
+/// A `Dictionary<String, _>` would take canonically equivalent strings for equal, and one keyed by `[UInt8]` needs an
+/// array for each question. This one is asked with a range of a text.
+struct ByteTable: Sendable {
+    private(set) var count = 0
+    /// Index of an entry plus one; zero is a free place. The length is a power of two, at most half full.
+    private var slots: [UInt32]
+    private var bytes: [UInt8] = []
+    private var ends: [Int] = [0]
+    private var values: [Int32] = []
+
+    /// Makes room for about this many entries.
+    init(minimumCapacity: Int = 0) {
+        var slotCount = 16
+        while slotCount < 2 * minimumCapacity { slotCount *= 2 }
+        slots = [UInt32](repeating: 0, count: slotCount)
+    }
+
+    /// The value stored under the bytes of `text` in `range`.
+    func value(of text: [UInt8], _ range: Range<Int>) -> Int32? {
+        let slot = slots[place(of: text, range)]
+        return slot == 0 ? nil : values[Int(slot) - 1]
+    }
+
+    /// The value stored under all of `key`.
+    func value(of key: [UInt8]) -> Int32? {
+        value(of: key, 0..<key.count)
+    }
+
+    /// Stores a value; false, and nothing changes, if the key is there already.
+    mutating func insert(_ value: Int32, for text: [UInt8], _ range: Range<Int>) -> Bool {
+        if 2 * (count + 1) > slots.count { grow() }
+        let place = place(of: text, range)
+        guard slots[place] == 0 else { return false }
+        bytes.append(contentsOf: text[range])
+        ends.append(bytes.count)
+        values.append(value)
+        count += 1
+        slots[place] = UInt32(count)
+        return true
+    }
+
+    /// Forgets everything and keeps the memory.
+    mutating func removeAll() {
+        for index in slots.indices { slots[index] = 0 }
+        bytes.removeAll(keepingCapacity: true)
+        ends.removeSubrange(1...)
+        values.removeAll(keepingCapacity: true)
+        count = 0
+    }
+
+    /// Where the key is, or the free place where it belongs.
+    private func place(of text: [UInt8], _ range: Range<Int>) -> Int {
+        var place = Self.hash(text, range) & (slots.count - 1)
+        while slots[place] != 0, !entry(Int(slots[place]) - 1, equals: text, range) {
+            place = (place + 1) & (slots.count - 1)
+        }
+        return place
+    }
+
+    private func entry(_ index: Int, equals text: [UInt8], _ range: Range<Int>) -> Bool {
+        let start = ends[index]
+        guard ends[index + 1] - start == range.count else { return false }
+        for offset in 0..<range.count where bytes[start + offset] != text[range.lowerBound + offset] { return false }
+        return true
+    }
+
+    private mutating func grow() {
+        slots = [UInt32](repeating: 0, count: 2 * slots.count)
+        for index in 0..<count {
+            slots[place(of: bytes, ends[index]..<ends[index + 1])] = UInt32(index + 1)
+        }
+    }
+
+    /// FNV-1a, then one multiplication so that the low bits depend on every byte.
+    /// Source: G. Fowler, L. C. Noll, K.-P. Vo, http://www.isthe.com/chongo/tech/comp/fnv/
+    private static func hash(_ text: [UInt8], _ range: Range<Int>) -> Int {
+        var hash: UInt64 = 0xCBF2_9CE4_8422_2325
+        for index in range { hash = (hash ^ UInt64(text[index])) &* 0x0000_0100_0000_01B3 }
+        return Int(truncatingIfNeeded: (hash &* 0x9E37_79B9_7F4A_7C15) >> 32)
+    }
+}

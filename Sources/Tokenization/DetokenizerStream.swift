@@ -1,0 +1,40 @@
+/// Turns tokens into text one at a time, and never shows half a character.
+///
+/// Bytes that are no character yet are held back; what is shown is not taken back. Work for a token does not depend
+/// on how many came before.
+public struct DetokenizerStream: Sendable {
+    private let tokenizer: Tokenizer
+    private let skippingSpecial: Bool
+    private var decoder: PieceDecoder
+
+    init(_ tokenizer: Tokenizer, _ decoder: PieceDecoder, skippingSpecial: Bool) {
+        self.tokenizer = tokenizer
+        self.decoder = decoder
+        self.skippingSpecial = skippingSpecial
+    }
+
+    /// Takes a token and gives the text that may be shown now, "" if there is none.
+    ///
+    /// A number that no token has is passed over.
+    public mutating func append(_ token: TokenID) -> String {
+        var text: [UInt8] = []
+        append(token, into: &text)
+        return String(decoding: text, as: UTF8.self)
+    }
+
+    /// Gives what was held back, as no token follows: U+FFFD for bytes that never became a character.
+    public mutating func finish() -> String {
+        var text: [UInt8] = []
+        finish(into: &text)
+        return String(decoding: text, as: UTF8.self)
+    }
+
+    mutating func append(_ token: TokenID, into text: inout [UInt8]) {
+        if skippingSpecial && tokenizer.isSpecial(token) { return }
+        if let spelling = tokenizer.vocabulary.spelling(of: token.rawValue) { decoder.take(spelling, into: &text) }
+    }
+
+    mutating func finish(into text: inout [UInt8]) {
+        decoder.finish(into: &text)
+    }
+}

@@ -1,0 +1,116 @@
+import FoundationEssentials
+
+/// A place in a JSON file: a value, and the names with which an error can point at it.
+struct FileField {
+    let value: JSONValue
+    let file: String
+    let name: String
+
+    /// Reads a file as one JSON value.
+    init(contentsOf path: String) throws(TokenizationError) {
+        guard FileManager.default.fileExists(atPath: path) else { throw .missingFile(path: path) }
+        let bytes: [UInt8]
+        do {
+            bytes = [UInt8](try Data(contentsOf: URL(filePath: path)))
+        } catch {
+            throw .unreadableFile(path: path, reason: "\(error)")
+        }
+        do {
+            self.init(value: try JSONReader.read(bytes), file: path, name: "")
+        } catch {
+            throw .malformedJSON(path: path, offset: error.offset, reason: error.reason)
+        }
+    }
+
+    private init(value: JSONValue, file: String, name: String) {
+        self.value = value
+        self.file = file
+        self.name = name
+    }
+
+    /// The error that this field does not say what it should.
+    func malformed(_ reason: String) -> TokenizationError {
+        .malformed(path: file, field: name.isEmpty ? "the file" : name, reason: reason)
+    }
+
+    /// The error that this field asks for something we lack.
+    func unsupported(_ what: String) -> TokenizationError {
+        .unsupported(path: file, field: name.isEmpty ? "the file" : name, what: what)
+    }
+
+    /// Whether the field is missing or null.
+    var isAbsent: Bool {
+        if case .null = value { true } else { false }
+    }
+
+    /// A member of this object; a missing one reads as null. A key given twice is refused, for readers differ on it.
+    subscript(key: String) -> FileField {
+        get throws(TokenizationError) {
+            let members = try members()
+            var found = FileField(value: .null, file: file, name: name.isEmpty ? key : "\(name).\(key)")
+            var count = 0
+            for member in members where member.key.elementsEqual(key.utf8) {
+                found = FileField(value: member.value, file: file, name: found.name)
+                count += 1
+            }
+            guard count < 2 else { throw found.malformed("given twice") }
+            return found
+        }
+    }
+
+    /// The members of this object, in the file's order.
+    func members() throws(TokenizationError) -> [JSONMember] {
+        guard case .object(let members) = value else { throw malformed("expected an object") }
+        return members
+    }
+
+    /// The elements of this array as fields; none if the field is absent.
+    func elements() throws(TokenizationError) -> [FileField] {
+        if isAbsent { return [] }
+        guard case .array(let values) = value else { throw malformed("expected an array") }
+        return values.enumerated().map { FileField(value: $1, file: file, name: "\(name)[\($0)]") }
+    }
+
+    /// The bytes of this string.
+    func bytes() throws(TokenizationError) -> [UInt8] {
+        guard case .string(let bytes) = value else { throw malformed("expected a string") }
+        return Array(bytes)
+    }
+
+    /// The bytes of this string, nil if the field is absent or the string empty: writers use both for "none".
+    func bytesIfPresent() throws(TokenizationError) -> [UInt8]? {
+        if isAbsent { return nil }
+        let bytes = try bytes()
+        return bytes.isEmpty ? nil : bytes
+    }
+
+    /// This string.
+    func string() throws(TokenizationError) -> String {
+        String(decoding: try bytes(), as: UTF8.self)
+    }
+
+    /// This truth value, or `standard` if the field is absent.
+    func boolean(or standard: Bool) throws(TokenizationError) -> Bool {
+        if isAbsent { return standard }
+        guard case .boolean(let truth) = value else { throw malformed("expected true or false") }
+        return truth
+    }
+
+    /// This integer, which must be in the range.
+    func integer(in range: ClosedRange<Int>) throws(TokenizationError) -> Int {
+        guard case .integer(let integer) = value else { throw malformed("expected an integer") }
+        guard range.contains(integer) else {
+            throw malformed("\(integer) is not within \(range.lowerBound) to \(range.upperBound)")
+        }
+        return integer
+    }
+
+    /// Components of a `Sequence`, flattened; a component that is none is a list of one, an absent one of none.
+    func flattened(membersOf list: String) throws(TokenizationError) -> [FileField] {
+        if isAbsent { return [] }
+        guard try self["type"].string() == "Sequence" else { return [self] }
+        var components: [FileField] = []
+        for element in try self[list].elements() { components += try element.flattened(membersOf: list) }
+        return components
+    }
+}

@@ -1,0 +1,85 @@
+/// One step that changes text before it is cut into pieces.
+enum Normalizer: Sendable {
+    case form(NormalizationForm)
+    case lowercase
+    case stripAccents
+    case strip(left: Bool, right: Bool)
+    case prepend([UInt8])
+    case replace(TextPattern, with: [UInt8])
+    case byteCharacters
+
+    /// Reads the steps of a `normalizer` field.
+    static func list(_ field: FileField) throws(TokenizationError) -> [Normalizer] {
+        var normalizers: [Normalizer] = []
+        for component in try field.flattened(membersOf: "normalizers") {
+            normalizers.append(try Normalizer(component))
+        }
+        return normalizers
+    }
+
+    private init(_ field: FileField) throws(TokenizationError) {
+        let type = try field["type"].string()
+        switch type {
+        case "NFC": self = .form(.nfc)
+        case "NFD": self = .form(.nfd)
+        case "NFKC": self = .form(.nfkc)
+        case "NFKD": self = .form(.nfkd)
+        case "Lowercase": self = .lowercase
+        case "StripAccents": self = .stripAccents
+        case "Strip":
+            self = .strip(
+                left: try field["strip_left"].boolean(or: true), right: try field["strip_right"].boolean(or: true))
+        case "Prepend": self = .prepend(try field["prepend"].bytes())
+        case "Replace":
+            self = .replace(try TextPattern(try field["pattern"]), with: try field["content"].bytes())
+        case "ByteLevel": self = .byteCharacters
+        default: throw field.unsupported("the normalizer \"\(type)\"")
+        }
+    }
+
+    /// The text after this step.
+    func normalize(_ text: [UInt8], _ workspace: PatternWorkspace) throws(TokenizationError) -> [UInt8] {
+        switch self {
+        case .form(let form):
+            return form.normalize(text)
+        case .lowercase:
+            // Character by character, as the reference does: a final sigma is not looked for.
+            return mapScalars(text) { $0.properties.lowercaseMapping }
+        case .stripAccents:
+            return mapScalars(text) { scalar in
+                switch scalar.properties.generalCategory {
+                case .nonspacingMark, .spacingMark, .enclosingMark: ""
+                default: String(Character(scalar))
+                }
+            }
+        case .strip(let left, let right):
+            let scalars = String(decoding: text, as: UTF8.self).unicodeScalars[...]
+            let isSpace = { (scalar: Unicode.Scalar) in scalar.properties.isWhitespace }
+            let start = left ? scalars.drop(while: isSpace) : scalars
+            guard right else { return Array(String(start).utf8) }
+            let end = start.lastIndex { !isSpace($0) }.map { start.index(after: $0) } ?? start.startIndex
+            return Array(String(start[..<end]).utf8)
+        case .prepend(let prefix):
+            return text.isEmpty ? text : prefix + text
+        case .replace(let pattern, let replacement):
+            return try pattern.replacing(in: text, with: replacement, workspace)
+        case .byteCharacters:
+            var spelled: [UInt8] = []
+            ByteAlphabet.spell(text, 0..<text.count, into: &spelled)
+            return spelled
+        }
+    }
+
+    private func mapScalars(_ text: [UInt8], _ transform: (Unicode.Scalar) -> String) -> [UInt8] {
+        String(decoding: text, as: UTF8.self).unicodeScalars.flatMap { transform($0).utf8 }
+    }
+}
+
+extension [Normalizer] {
+    /// The text after all steps.
+    func normalize(_ text: [UInt8], _ workspace: PatternWorkspace) throws(TokenizationError) -> [UInt8] {
+        var text = text
+        for normalizer in self { text = try normalizer.normalize(text, workspace) }
+        return text
+    }
+}

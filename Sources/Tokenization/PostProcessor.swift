@@ -1,0 +1,51 @@
+/// What `encode` puts around a text when special tokens are asked for.
+struct PostProcessor: Sendable {
+    private(set) var before: [TokenID] = []
+    private(set) var after: [TokenID] = []
+
+    /// Reads a `post_processor` field.
+    init(_ field: FileField, _ vocabulary: Vocabulary) throws(TokenizationError) {
+        for component in try field.flattened(membersOf: "processors") {
+            let type = try component["type"].string()
+            switch type {
+            // Moves the offsets of tokens in the text, which we do not give.
+            case "ByteLevel": break
+            case "TemplateProcessing": try wrap(component, vocabulary)
+            default: throw component.unsupported("the post-processor \"\(type)\"")
+            }
+        }
+    }
+
+    private mutating func wrap(_ field: FileField, _ vocabulary: Vocabulary) throws(TokenizationError) {
+        var parts: [[TokenID]] = [[]]
+        let single = try field["single"]
+        for element in try single.elements() {
+            let special = try element["SpecialToken"]
+            if special.isAbsent {
+                let sequence = try element["Sequence"]["id"].string()
+                guard sequence == "A" else { throw element.malformed("the template of one text names \"\(sequence)\"") }
+                parts.append([])
+            } else {
+                let ids = try ids(of: try special["id"].string(), try field["special_tokens"], vocabulary)
+                parts[parts.count - 1] += ids
+            }
+        }
+        guard parts.count == 2 else { throw single.malformed("the template must have the text once") }
+        before = parts[0] + before
+        after += parts[1]
+    }
+
+    private func ids(
+        of name: String, _ table: FileField, _ vocabulary: Vocabulary
+    ) throws(TokenizationError) -> [TokenID] {
+        let list = try table[name]["ids"]
+        var ids: [TokenID] = []
+        for element in try list.elements() {
+            let id = Int32(try element.integer(in: 0...Vocabulary.maximumID))
+            guard vocabulary.spelling(of: id) != nil else { throw element.malformed("no token has the id \(id)") }
+            ids.append(TokenID(id))
+        }
+        guard !ids.isEmpty else { throw list.malformed("\"\(name)\" has no ids") }
+        return ids
+    }
+}

@@ -1,0 +1,177 @@
+import Synchronization
+
+/// Text to tokens and back, as a `tokenizer.json` file describes it.
+///
+/// Immutable once loaded, and safe to use from any thread.
+public final class Tokenizer: Sendable {
+    /// What becomes of special tokens when text is encoded.
+    public enum SpecialTokens: String, CaseIterable, Sendable {
+        /// Special tokens named in the text are recognised; none is added.
+        case off
+        /// As `off`, and what the model wants around a text is added.
+        case on
+        /// Names of special tokens in the text are plain text; none is added.
+        case plain
+    }
+
+    /// The token that a text starts with, nil if `tokenizer_config.json` names none that the vocabulary has.
+    public let beginOfText: TokenID?
+    /// The token that ends a text, nil if `tokenizer_config.json` names none that the vocabulary has.
+    public let endOfText: TokenID?
+
+    let vocabulary: Vocabulary
+    private let specialIDs: Set<Int32>
+    private let plainMatcher: AddedTokenMatcher
+    private let normalizedMatcher: AddedTokenMatcher
+    private let normalizers: [Normalizer]
+    private let preTokenizers: [PreTokenizer]
+    private let model: BytePairModel
+    private let postProcessor: PostProcessor
+    private let wholeDecoder: PieceDecoder
+    private let streamDecoder: PieceDecoder
+    private let workspaces = Mutex<[EncodingWorkspace]>([])
+
+    /// Loads a folder that holds `tokenizer.json`, or such a file itself.
+    public init(contentsOf path: String) throws(TokenizationError) {
+        let location = TokenizerLocation(path)
+        let file = try FileField(contentsOf: location.tokenizer)
+        // "truncation" and "padding" are left to the caller, as transformers does: a prompt is never cut in silence.
+        normalizers = try Normalizer.list(try file["normalizer"])
+        var preTokenizers = try PreTokenizer.list(try file["pre_tokenizer"])
+        var endsInByteCharacters = false
+        if case .byteCharacters = preTokenizers.last { endsInByteCharacters = true }
+
+        let modelField = try file["model"]
+        // Files from before 2021 have no type where they mean BPE.
+        let type = try modelField["type"].isAbsent ? "BPE" : try modelField["type"].string()
+        var vocabulary: Vocabulary
+        switch type {
+        case "BPE":
+            vocabulary = try Vocabulary(try modelField["vocab"])
+            model = try BytePairModel(modelField, vocabulary, endsInByteCharacters: endsInByteCharacters)
+        default:
+            throw modelField.unsupported("the model \"\(type)\"")
+        }
+        if model.spellsBytes { preTokenizers.removeLast() }
+        self.preTokenizers = preTokenizers
+
+        var added: [AddedToken] = []
+        for field in try file["added_tokens"].elements() {
+            let token = try AddedToken(field)
+            if token.content.isEmpty { continue }
+            try vocabulary.add(token, field)
+            added.append(token)
+        }
+        self.vocabulary = vocabulary
+        specialIDs = Set(added.filter(\.isSpecial).map(\.id))
+        plainMatcher = AddedTokenMatcher(added.filter { !$0.isNormalized }.map { ($0, $0.content) })
+        var normalized: [(AddedToken, [UInt8])] = []
+        let workspace = PatternWorkspace()
+        for token in added where token.isNormalized {
+            normalized.append((token, try normalizers.normalize(token.content, workspace)))
+        }
+        normalizedMatcher = AddedTokenMatcher(normalized)
+
+        postProcessor = try PostProcessor(try file["post_processor"], vocabulary)
+        let decoder = try file["decoder"]
+        wholeDecoder = try PieceDecoder(decoder, showsRunsEarly: false)
+        streamDecoder = try PieceDecoder(decoder, showsRunsEarly: true)
+
+        let names = try location.namedTokens()
+        beginOfText = names.beginOfText.flatMap { vocabulary.id(of: $0) }.map { TokenID($0) }
+        endOfText = names.endOfText.flatMap { vocabulary.id(of: $0) }.map { TokenID($0) }
+    }
+
+    /// The highest token number plus one. Numbers below it may be free.
+    public var vocabularySize: Int { vocabulary.count }
+
+    /// The tokens of a text.
+    public func encode(_ text: String, special: SpecialTokens) throws(TokenizationError) -> [TokenID] {
+        try encode(validUTF8: Array(text.utf8), special)
+    }
+
+    /// The tokens of a text in UTF-8, as a file has it. Other bytes are refused.
+    public func encode(utf8 bytes: [UInt8], special: SpecialTokens) throws(TokenizationError) -> [TokenID] {
+        if let offset = firstInvalidUTF8(in: bytes) { throw .invalidUTF8(offset: offset) }
+        return try encode(validUTF8: bytes, special)
+    }
+
+    /// The text of tokens. Numbers that no token has are passed over, and special tokens if asked.
+    ///
+    /// Bytes that are no UTF-8 become U+FFFD.
+    public func decode(_ tokens: [TokenID], skippingSpecial: Bool) -> String {
+        var stream = DetokenizerStream(self, wholeDecoder, skippingSpecial: skippingSpecial)
+        var text: [UInt8] = []
+        for token in tokens { stream.append(token, into: &text) }
+        stream.finish(into: &text)
+        return String(decoding: text, as: UTF8.self)
+    }
+
+    /// A decoder for tokens that come one at a time.
+    public func makeStream(skippingSpecial: Bool) -> DetokenizerStream {
+        DetokenizerStream(self, streamDecoder, skippingSpecial: skippingSpecial)
+    }
+
+    /// A token as it is written in the vocabulary; nil for a number that no token has.
+    public func piece(of token: TokenID) -> String? {
+        vocabulary.spelling(of: token.rawValue).map { String(decoding: $0, as: UTF8.self) }
+    }
+
+    /// The token that is written so in the vocabulary.
+    public func token(named name: String) -> TokenID? {
+        vocabulary.id(of: Array(name.utf8)).map { TokenID($0) }
+    }
+
+    /// Whether a token steers the model and is no text.
+    public func isSpecial(_ token: TokenID) -> Bool {
+        specialIDs.contains(token.rawValue)
+    }
+
+    private func encode(validUTF8 text: [UInt8], _ special: SpecialTokens) throws(TokenizationError) -> [TokenID] {
+        // Spelling and normalizing may make a text several times longer; positions are 32 bits wide.
+        guard text.count <= Int(Int32.max) / 16 else { throw .textTooLong(byteCount: text.count) }
+        let workspace = workspaces.withLock { $0.popLast() } ?? EncodingWorkspace()
+        defer { workspaces.withLock { $0.append(workspace) } }
+
+        var tokens: [TokenID] = special == .on ? postProcessor.before : []
+        let takesSpecial = special != .plain
+        for segment in plainMatcher.segments(of: text, takesSpecial: takesSpecial) {
+            if let token = segment.token {
+                tokens.append(TokenID(token))
+                continue
+            }
+            let isWhole = segment.range.count == text.count
+            let source = try normalizers.normalize(isWhole ? text : Array(text[segment.range]), workspace.patterns)
+            let opensText = segment.range.lowerBound == 0
+            for inner in normalizedMatcher.segments(of: source, takesSpecial: takesSpecial) {
+                try encode(inner, of: source, opensText, into: &tokens, workspace)
+            }
+        }
+        if special == .on { tokens += postProcessor.after }
+        return tokens
+    }
+
+    private func encode(
+        _ segment: AddedTokenMatcher.Segment, of text: [UInt8], _ opensText: Bool, into tokens: inout [TokenID],
+        _ workspace: EncodingWorkspace
+    ) throws(TokenizationError) {
+        if let token = segment.token {
+            tokens.append(TokenID(token))
+            return
+        }
+        workspace.pieces.start(text, segment.range, opensText: opensText && segment.range.lowerBound == 0)
+        for step in preTokenizers { try workspace.pieces.apply(step, workspace.patterns) }
+        for piece in workspace.pieces.pieces {
+            model.encode(workspace.pieces.text, piece.range, into: &tokens, &workspace.merger)
+        }
+    }
+}
+
+/// What one encoding writes to while it runs.
+///
+/// Sendable because `Tokenizer` takes it out of its pool for the time of one call, so no two threads have it at once.
+private final class EncodingWorkspace: @unchecked Sendable {
+    let patterns = PatternWorkspace()
+    var pieces = PieceList()
+    var merger = BytePairMerger()
+}

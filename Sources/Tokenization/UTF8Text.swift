@@ -1,0 +1,119 @@
+// Small tools for text that is kept as bytes.
+
+/// The offset of the first byte that is not part of valid UTF-8, nil if all are.
+func firstInvalidUTF8(in bytes: [UInt8]) -> Int? {
+    do {
+        _ = try UTF8Span(validating: bytes.span)
+        return nil
+    } catch {
+        return error.byteOffsets.lowerBound
+    }
+}
+
+/// How many bytes the character that starts with this byte has, in text known to be valid.
+func utf8Length(startingWith byte: UInt8) -> Int {
+    switch byte {
+    case ..<0x80: 1
+    case ..<0xE0: 2
+    case ..<0xF0: 3
+    default: 4
+    }
+}
+
+/// The scalar at an offset of valid UTF-8; the offset must be where a character starts.
+func scalar(in text: [UInt8], at offset: Int) -> Unicode.Scalar {
+    let length = utf8Length(startingWith: text[offset])
+    var code = UInt32(text[offset])
+    if length > 1 {
+        code &= 0xFF >> UInt32(length + 1)
+        for byte in text[offset + 1..<offset + length] { code = code << 6 | UInt32(byte & 0x3F) }
+    }
+    return Unicode.Scalar(code) ?? "\u{FFFD}"
+}
+
+/// The scalar that ends right before an offset of valid UTF-8.
+func scalar(in text: [UInt8], before offset: Int) -> Unicode.Scalar {
+    var start = offset - 1
+    while start > 0, text[start] & 0xC0 == 0x80 { start -= 1 }
+    return scalar(in: text, at: start)
+}
+
+/// Checks UTF-8 as its bytes arrive and gives complete characters out.
+struct UTF8Assembler: Sendable {
+    /// What a byte brought.
+    enum Outcome {
+        case incomplete
+        case complete
+        /// The bytes held before this one are no character. `also` says whether this one is none either;
+        /// otherwise it is held as the start of the next.
+        case invalid(also: Bool)
+    }
+
+    /// U+FFFD in UTF-8, which stands for bytes that are no text.
+    static let replacement: [UInt8] = [0xEF, 0xBF, 0xBD]
+
+    /// The bytes of a character that is not finished, or has just been.
+    private(set) var held: [UInt8] = []
+    private var missing = 0
+    /// What the next byte may be. Only second bytes are narrower: no overlong forms, no surrogates, no more than U+10FFFF.
+    private var expected: ClosedRange<UInt8> = 0x80...0xBF
+
+    /// Whether bytes of an unfinished character are held.
+    var isInsideCharacter: Bool { missing > 0 }
+
+    /// Forgets held bytes.
+    mutating func reset() {
+        held.removeAll(keepingCapacity: true)
+        missing = 0
+    }
+
+    /// Takes the next byte. After `.complete`, `held` is the character.
+    mutating func take(_ byte: UInt8) -> Outcome {
+        if missing > 0 {
+            guard expected.contains(byte) else {
+                reset()
+                if case .invalid = take(byte) { return .invalid(also: true) }
+                return .invalid(also: false)
+            }
+            held.append(byte)
+            missing -= 1
+            expected = 0x80...0xBF
+            return missing == 0 ? .complete : .incomplete
+        }
+        reset()
+        expected = 0x80...0xBF
+        switch byte {
+        case 0x00...0x7F: missing = 0
+        case 0xC2...0xDF: missing = 1
+        case 0xE0...0xEF:
+            missing = 2
+            if byte == 0xE0 { expected = 0xA0...0xBF }
+            if byte == 0xED { expected = 0x80...0x9F }
+        case 0xF0...0xF4:
+            missing = 3
+            if byte == 0xF0 { expected = 0x90...0xBF }
+            if byte == 0xF4 { expected = 0x80...0x8F }
+        default: return .invalid(also: true)
+        }
+        held.append(byte)
+        return missing == 0 ? .complete : .incomplete
+    }
+
+    /// Takes bytes and appends the text that is certain: characters, and U+FFFD for each maximal part that is none.
+    mutating func take(_ bytes: [UInt8], into text: inout [UInt8]) {
+        for byte in bytes {
+            let wasInside = isInsideCharacter
+            switch take(byte) {
+            case .incomplete: break
+            case .complete: text += held
+            case .invalid(let also):
+                if wasInside { text += Self.replacement }
+                if also {
+                    text += Self.replacement
+                } else if !isInsideCharacter {
+                    text += held
+                }
+            }
+        }
+    }
+}

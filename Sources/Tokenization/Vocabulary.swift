@@ -1,0 +1,63 @@
+/// Which number each token has, and how each number is spelled.
+struct Vocabulary: Sendable {
+    /// Ids above this are taken for damage: the tables here are as long as the highest id.
+    static let maximumID = (1 << 24) - 1
+
+    private var ids: ByteTable
+    /// Spellings by id; nil for numbers that no token has.
+    private(set) var spellings: [[UInt8]?] = []
+
+    /// Reads an object of spellings and ids.
+    init(_ field: FileField) throws(TokenizationError) {
+        let members = try field.members()
+        guard members.count <= Self.maximumID else { throw field.malformed("too many tokens") }
+        ids = ByteTable(minimumCapacity: members.count)
+        for member in members {
+            guard case .integer(let id) = member.value, (0...Self.maximumID).contains(id) else {
+                throw field.malformed("\(Self.quoted(member.key)) has no id within 0 to \(Self.maximumID)")
+            }
+            try add(Array(member.key), Int32(id), field)
+        }
+    }
+
+    /// The highest id plus one.
+    var count: Int { spellings.count }
+
+    /// The number of the token with this spelling.
+    func id(of spelling: [UInt8]) -> Int32? {
+        ids.value(of: spelling)
+    }
+
+    /// The number of the token that is spelled by the bytes of `text` in `range`.
+    func id(of text: [UInt8], _ range: Range<Int>) -> Int32? {
+        ids.value(of: text, range)
+    }
+
+    /// How a token is spelled.
+    func spelling(of id: Int32) -> [UInt8]? {
+        spellings.indices.contains(Int(id)) ? spellings[Int(id)] : nil
+    }
+
+    /// Adds a token; one that is there with the same id is no error.
+    mutating func add(_ token: AddedToken, _ field: FileField) throws(TokenizationError) {
+        if ids.value(of: token.content) == token.id { return }
+        try add(token.content, token.id, field)
+    }
+
+    private mutating func add(_ spelling: [UInt8], _ id: Int32, _ field: FileField) throws(TokenizationError) {
+        guard ids.insert(id, for: spelling, 0..<spelling.count) else {
+            throw field.malformed("\(Self.quoted(spelling[...])) is given twice")
+        }
+        while spellings.count <= Int(id) { spellings.append(nil) }
+        guard spellings[Int(id)] == nil else {
+            throw field.malformed("\(Self.quoted(spelling[...])) has the id \(id), which another token has")
+        }
+        spellings[Int(id)] = spelling
+    }
+
+    /// A spelling for a message, cut where it is long.
+    static func quoted(_ spelling: ArraySlice<UInt8>) -> String {
+        let text = String(decoding: spelling.prefix(60), as: UTF8.self).debugDescription
+        return spelling.count > 60 ? text + "…" : text
+    }
+}
