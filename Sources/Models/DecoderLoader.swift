@@ -44,24 +44,32 @@ public struct DecoderLoader {
         var formats: [ParameterName: ComputeFormat] = [:]
         for parameter in configuration.parameters() where parameter.role == .matrix {
             let source = try source.matrix(parameter)
-            formats[parameter.name] = try options.prepare(source, as: parameter.name, layout: layout(of: parameter)).format
+            formats[parameter.name] = try options.format(of: source, as: parameter.name, layout: layout(of: parameter)).format
         }
         if configuration.tiesEmbeddings, let table = parameters[.embedding]?.first {
-            formats[.head] = try options.prepare(
-                source.matrix(table), as: .head, layout: ContractionLayout(length: configuration.hiddenSize)
+            formats[.head] = try options.format(
+                of: source.matrix(table), as: .head, layout: ContractionLayout(length: configuration.hiddenSize)
             ).format
         }
         return formats
     }
 
-    /// Loads everything. `progress` is told how many of this rank's layers are done.
-    public func load(cache: CacheOptions, maximumLength: Int, progress: (_ done: Int, _ total: Int) -> Void) throws -> Decoder {
+    /// Loads everything.
+    ///
+    /// - Parameters:
+    ///   - progress: told how many of this rank's layers are done.
+    ///   - isCancelled: asked between layers; `CancellationError` is thrown when it says so.
+    public func load(
+        cache: CacheOptions, maximumLength: Int, progress: (_ done: Int, _ total: Int) -> Void,
+        isCancelled: () -> Bool = { false }
+    ) throws -> Decoder {
         let placement = context.placement
         let total = placement.layers.count + (placement.isLastStage ? 1 : 0)
         var bytes = 0
         var layers: [DecoderLayer] = []
         progress(0, total)
         for layer in placement.layers {
+            if isCancelled() { throw CancellationError() }
             layers.append(try loadLayer(layer, cache: cache, bytes: &bytes))
             progress(layers.count, total)
         }

@@ -51,12 +51,22 @@ public struct WeightOptions: Equatable, Sendable {
     func prepare(
         _ source: any MatrixSource, as name: ParameterName, layout: ContractionLayout
     ) throws -> (source: any MatrixSource, format: ComputeFormat, block: Int) {
-        var source = source
+        let (format, block) = try format(of: source, as: name, layout: layout)
+        guard let scheme = scheme(for: name) else { return (source, format, block) }
+        return (try QuantizingSource(source, scheme: scheme), format, block)
+    }
+
+    /// The format that a matrix will be packed in, and how many columns share an activation scale.
+    func format(
+        of source: any MatrixSource, as name: ParameterName, layout: ContractionLayout
+    ) throws -> (format: ComputeFormat, block: Int) {
+        var encoding = source.encoding
         if let scheme = scheme(for: name) {
-            guard case .float = source.encoding else { throw ModelError.alreadyQuantized(tensor: source.name) }
-            source = try QuantizingSource(source, scheme: scheme)
+            guard case .float = encoding else { throw ModelError.alreadyQuantized(tensor: source.name) }
+            encoding = .integer(
+                bits: scheme.bits, groupSize: scheme.groupSize(columns: source.columns), symmetric: scheme.isSymmetric)
         }
-        switch source.encoding {
+        switch encoding {
         case .integer(let bits, let group, let symmetric) where quantization != .none:
             guard let block = layout.activationBlock(group: group) else {
                 throw ModelError.cannotQuantize(
@@ -66,11 +76,11 @@ public struct WeightOptions: Equatable, Sendable {
             }
             // Two half blocks share the bytes of packed 4-bit codes, so that shorter blocks are widened.
             let isNarrow = bits <= 4 && block >= 8
-            return (source, isNarrow ? .int4(group: group, symmetric: symmetric) : .int8(group: group, symmetric: symmetric), block)
+            return (isNarrow ? .int4(group: group, symmetric: symmetric) : .int8(group: group, symmetric: symmetric), block)
         case .integer:
-            return (source, try floatFormat(floatType ?? .bfloat16, source), 1)
+            return (try floatFormat(floatType ?? .bfloat16, source), 1)
         case .float(let stored):
-            return (source, try floatFormat(floatType ?? stored, source), 1)
+            return (try floatFormat(floatType ?? stored, source), 1)
         }
     }
 

@@ -1,0 +1,34 @@
+import ArgumentParser
+
+/// A size in bytes as options take it: `64GiB`, `32GB`, `512MiB`, or plain bytes.
+public struct ByteSize: ExpressibleByArgument, Sendable {
+    public let byteCount: Int
+
+    public init?(argument: String) {
+        let units: [(String, Double)] = [
+            ("KiB", 0x1p10), ("MiB", 0x1p20), ("GiB", 0x1p30), ("TiB", 0x1p40), ("KB", 1e3), ("MB", 1e6), ("GB", 1e9), ("TB", 1e12),
+            ("B", 1), ("", 1),
+        ]
+        guard let unit = units.first(where: { argument.hasSuffix($0.0) }),
+            let value = Double(argument.dropLast(unit.0.count)), value > 0, value * unit.1 < 1e18
+        else { return nil }
+        byteCount = Int(value * unit.1)
+    }
+}
+
+/// A number of tokens as options take it: `16K` is 16384.
+public struct TokenCount: ExpressibleByArgument, CustomStringConvertible, Sendable {
+    public let count: Int
+
+    public init(_ count: Int) {
+        self.count = count
+    }
+
+    public init?(argument: String) {
+        let isThousands = argument.hasSuffix("K") || argument.hasSuffix("k")
+        guard let value = Int(isThousands ? argument.dropLast() : Substring(argument)), value > 0, value < 1 << 40 else { return nil }
+        count = isThousands ? value * 1024 : value
+    }
+
+    public var description: String { "\(count)" }
+}

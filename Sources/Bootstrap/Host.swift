@@ -1,0 +1,84 @@
+import Collectives
+import Foundation
+import Glibc
+import Kernels
+
+/// What a rank may use of its host: processors and memory, shared fairly with the other ranks there.
+struct HostShare {
+    /// Processors for this rank's workers, in order; empty if none is its own.
+    let processors: [Int]
+    /// Ranks on this host.
+    let localRankCount: Int
+    /// Bytes that this rank may use.
+    let memory: Int
+    /// Whether the launcher bound this rank to fewer processors than the host has to give.
+    let isBoundTightly: Bool
+
+    private static let maskWords = 16
+
+    /// Every rank of `world` must call it.
+    init(over world: any Communicator) throws(CommunicationError) {
+        let allowed = allowedProcessors()
+        var mine = [UInt64](repeating: 0, count: Self.maskWords + 1)
+        mine[0] = hostName().utf8.reduce(0xCBF2_9CE4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 }
+        for processor in allowed where processor < Self.maskWords * 64 { mine[1 + processor / 64] |= 1 << UInt64(processor % 64) }
+        let all = try world.gatherAll(mine)
+        let neighbours = (0..<world.size).filter { all[$0][0] == mine[0] }
+        localRankCount = neighbours.count
+        // Ranks with the same mask share its processors; a mask of one's own is one's own.
+        let sharers = neighbours.filter { all[$0] == mine }
+        let place = sharers.firstIndex(of: world.rank) ?? 0
+        let count = sharers.count
+        processors =
+            allowed.count >= count
+            ? Array(allowed[allowed.count * place / count..<allowed.count * (place + 1) / count]) : []
+        memory = Self.availableMemory() / max(1, neighbours.count)
+        let online = max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))
+        isBoundTightly = allowed.count == 1 && online / neighbours.count > 1
+    }
+
+    /// What the kernel says can be had without swapping, or the group's limit if that is less.
+    private static func availableMemory() -> Int {
+        func kilobytes(_ key: String, in path: String) -> Int? {
+            guard let data = FileManager.default.contents(atPath: path) else { return nil }
+            let line = String(decoding: data, as: UTF8.self).split(separator: "\n").first { $0.hasPrefix(key) }
+            return line.flatMap { Int($0.drop { !$0.isNumber }.prefix { $0.isNumber }) }
+        }
+        func bytes(in path: String) -> Int? {
+            FileManager.default.contents(atPath: path).flatMap {
+                Int(String(decoding: $0, as: UTF8.self).filter { $0.isNumber })
+            }
+        }
+        let host = (kilobytes("MemAvailable", in: "/proc/meminfo") ?? 0) * 1024
+        guard let line = FileManager.default.contents(atPath: "/proc/self/cgroup"),
+            let group = String(decoding: line, as: UTF8.self).split(separator: "\n").first(where: { $0.hasPrefix("0::") })
+        else { return host }
+        let directory = "/sys/fs/cgroup" + group.dropFirst(3)
+        guard let limit = bytes(in: directory + "/memory.max"), let used = bytes(in: directory + "/memory.current") else { return host }
+        return min(host, max(0, limit - used))
+    }
+
+    /// The most memory that this process has had resident, in bytes.
+    static func peakResidentByteCount() -> Int {
+        guard let data = FileManager.default.contents(atPath: "/proc/self/status") else { return 0 }
+        let line = String(decoding: data, as: UTF8.self).split(separator: "\n").first { $0.hasPrefix("VmHWM") }
+        return (line.flatMap { Int($0.drop { !$0.isNumber }.prefix { $0.isNumber }) } ?? 0) * 1024
+    }
+}
+
+extension Communicator {
+    /// Every rank's numbers, in rank order; all give equally many.
+    func gatherAll(_ mine: [UInt64]) throws(CommunicationError) -> [[UInt64]] {
+        var all = [UInt64](repeating: 0, count: mine.count * size)
+        do {
+            try mine.withUnsafeBytes { mine in
+                try all.withUnsafeMutableBytes { try allGather(mine, into: $0) }
+            }
+        } catch let error as CommunicationError {
+            throw error
+        } catch {
+            preconditionFailure("allGather throws nothing else")
+        }
+        return (0..<size).map { Array(all[$0 * mine.count..<($0 + 1) * mine.count]) }
+    }
+}

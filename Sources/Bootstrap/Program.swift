@@ -1,0 +1,41 @@
+import ArgumentParser
+import Glibc
+
+/// The version that `--version` prints, and that ranks compare.
+public let triremeVersion = "0.1.0"
+
+extension ParsableCommand {
+    /// Parses the command line and runs; ends the process.
+    ///
+    /// Wrong usage gives one line. Under mpirun every rank sees the same mistake, so only rank 0 speaks; the others
+    /// give it time to, because the first rank that ends ends the job.
+    public static func start() -> Never {
+        let speaks = getenv("OMPI_COMM_WORLD_RANK").map { String(cString: $0) == "0" } ?? true
+        do {
+            var command = try parseAsRoot()
+            try command.run()
+            Glibc.exit(0)
+        } catch {
+            let code = exitCode(for: error).rawValue
+            guard speaks else {
+                usleep(300_000)
+                Glibc.exit(code)
+            }
+            if code == 0 {
+                print(fullMessage(for: error))
+            } else if let code = error as? ExitCode {
+                Glibc.exit(code.rawValue)
+            } else {
+                let line = message(for: error).split(separator: "\n").joined(separator: " ")
+                complain("\(configuration.commandName ?? "trireme"): \(line) (see --help)")
+            }
+            Glibc.exit(code)
+        }
+    }
+}
+
+/// One line on standard error, written whole.
+public func complain(_ line: String) {
+    let bytes = Array((line + "\n").utf8)
+    _ = write(STDERR_FILENO, bytes, bytes.count)
+}

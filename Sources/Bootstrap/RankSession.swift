@@ -1,0 +1,268 @@
+import Architectures
+import Collectives
+import Engine
+import Glibc
+import Kernels
+import Layers
+import Logging
+import MPICollectives
+import Models
+import Tensors
+import Tokenization
+import Topology
+
+/// What a program on rank 0 works with: the model, ready on all ranks.
+public struct RankSession {
+    public let model: OpenedModel
+    public let engine: Engine
+    public let tokenizer: Tokenizer?
+    public let logger: Logger
+    public let limits: StepLimits
+}
+
+/// What a run was and took, known when it is over.
+public struct RunReport: Sendable {
+    public let plan: ParallelPlan
+    public let rankCount: Int
+    public let threadCount: Int
+    public let kernels: String
+    public let loadTime: Duration
+    /// One for each rank.
+    public let memory: [RankMemory]
+    public let wasInterrupted: Bool
+}
+
+/// Bytes of one rank.
+public struct RankMemory: Encodable, Equatable, Sendable {
+    public let rank: Int
+    public let weightBytes: Int
+    public let keyValueCacheBytes: Int
+    public let activationBytes: Int
+    public let peakResidentBytes: Int
+
+    enum CodingKeys: String, CodingKey {
+        case rank
+        case weightBytes = "weight_bytes"
+        case keyValueCacheBytes = "kv_cache_bytes"
+        case activationBytes = "activation_bytes"
+        case peakResidentBytes = "peak_rss_bytes"
+    }
+}
+
+/// Runs a program over all ranks: the single place where MPI, kernels, plan, logging and model meet. Ends the process.
+///
+/// - Parameters:
+///   - prepare: on rank 0, before weights are read: what the run must be planned for.
+///   - body: on rank 0, with the model loaded on all ranks.
+///   - report: on rank 0, after the last step, unless the run was interrupted and has nothing to say.
+public func withRank<Prepared, Result>(
+    _ arguments: ModelArguments,
+    prepare: (OpenedModel, Tokenizer?) throws -> (Prepared, RunNeeds),
+    body: (RankSession, Prepared) throws -> Result,
+    report: (Result, RunReport) throws -> Void
+) -> Never {
+    let status = withMPI(
+        { world -> ExitStatus in
+            let world = arguments.checkCollectives ? CheckedCommunicator(world) : world
+            InterruptFlag.install()
+            let options = HeartbeatOptions(timeout: .seconds(arguments.timeout))
+            return try withHeartbeat(over: world, options: options) { heartbeat in
+                try runRank(arguments, world, heartbeat, prepare: prepare, body: body, report: report)
+            }
+        },
+        exitStatus: { ExitStatus($0).rawValue },
+        report: { error in
+            let rank = getenv("OMPI_COMM_WORLD_RANK").map { String(cString: $0) }
+            let isAgreed = error is AgreedError
+            complain("trireme: \(isAgreed || rank == nil ? "" : "rank \(rank ?? "") on \(hostName()): ")\(error)")
+        })
+    exit(status.rawValue)
+}
+
+private func runRank<Prepared, Result>(
+    _ arguments: ModelArguments, _ world: any Communicator, _ heartbeat: Heartbeat,
+    prepare: (OpenedModel, Tokenizer?) throws -> (Prepared, RunNeeds),
+    body: (RankSession, Prepared) throws -> Result,
+    report: (Result, RunReport) throws -> Void
+) throws -> ExitStatus {
+    func agreed<Value>(_ body: () throws -> Value) throws -> Value {
+        try agree(on: world, status: { ExitStatus($0).rawValue }, body)
+    }
+    let logger = try agreed { try makeLogger(rank: world.rank, level: arguments.logLevel) }
+    heartbeat.activity.enter(.loading)
+    let start = ContinuousClock.now
+
+    // What every rank opens must be the same, and must fit the plan.
+    let (model, plan) = try agreed {
+        let model = try OpenedModel(named: arguments.model, seed: arguments.weightSeed)
+        let plan = try arguments.plan(rankCount: world.size)
+        try plan.validate(for: model.decoder, rankCount: world.size, names: model.family.tensorNames)
+        return (model, plan)
+    }
+    let kernels = try agreeOnKernels(arguments, model: model, world: world, logger: logger, agreed: agreed)
+    let host = try HostShare(over: world)
+    let threads = threadCount(arguments, host: host, logger: logger)
+
+    // Rank 0 reads the prompts; the others learn how long they are.
+    var prepared: (value: Prepared, tokenizer: Tokenizer?)?
+    var needs = RunNeeds(sequenceLength: nil, sequenceCount: 1)
+    try agreed {
+        guard world.rank == 0 else { return }
+        let tokenizer = try model.directory.flatMap { directory in
+            access(directory + "/tokenizer.json", R_OK) == 0 ? try Tokenizer(contentsOf: directory) : nil
+        }
+        let (value, wanted) = try prepare(model, tokenizer)
+        prepared = (value, tokenizer)
+        needs = wanted
+    }
+    let shared = try world.gatherAll([UInt64(needs.sequenceLength ?? 0), UInt64(needs.sequenceCount)])[0]
+    needs = RunNeeds(sequenceLength: shared[0] == 0 ? nil : Int(shared[0]), sequenceCount: Int(shared[1]))
+    let memories = try world.gatherAll([UInt64(arguments.memoryLimit ?? host.memory)]).map { Int($0[0]) }
+
+    let context = try ParallelContext(plan: plan, layerCount: model.decoder.layers.count, world: world)
+    let pool = WorkerPool(count: threads, processors: arguments.pinsThreads ? host.processors : [])
+    let loader = DecoderLoader(
+        configuration: model.decoder, source: model.weights, options: try arguments.weightOptions(), context: context, pool: pool)
+    let progress = ProgressLine(isShown: world.rank == 0)
+    let (run, runner) = try agreed {
+        let run = try RunPlan(
+            model, plan: plan, arguments: arguments, needs: needs, formats: try loader.formats(), rank: world.rank,
+            memories: memories)
+        let cache = CacheOptions(blockCount: run.cacheBlockCount, type: arguments.cacheType)
+        let decoder = try loader.load(cache: cache, maximumLength: run.limits.sequenceLength) { done, total in
+            progress.show("loading \(model.name)", done: done, of: total)
+        } isCancelled: {
+            InterruptFlag.isRaised
+        }
+        let backend = CPUBackend(table: kernels, pool: pool, arena: try Arena(byteCount: run.estimate.arena))
+        let runner = RankRunner(
+            decoder: decoder, backend: backend, limits: run.limits, cacheBlockCount: run.cacheBlockCount,
+            quantizesActivations: arguments.quantizesActivations)
+        return (run, runner)
+    }
+    let loadTime = ContinuousClock.now - start
+    logger.info(
+        """
+        tensor parallel \(plan.tensorDegree), pipeline parallel \(plan.pipelineDegree), \(threads) thread(s) a rank, \
+        kernels \(kernels.name), \(formattedByteCount(runner.decoder.weightByteCount)) of weights on this rank, \
+        loaded in \(loadTime.formattedSeconds) s
+        """)
+    runner.onPhase = { phase, step in
+        let next: Phase = switch phase {
+        case .waiting: .waiting
+        case .prefill: .prefill
+        case .decode: .decode
+        }
+        heartbeat.activity.enter(next, step: step)
+    }
+    runner.onTrace = { trace, step in printTrace(trace, step: step, rank: world.rank) }
+
+    var result: Result?
+    if world.rank == 0, let prepared {
+        let engine = Engine(runner: runner, cacheBlockCount: run.cacheBlockCount, blockLength: CacheStorage.blockLength)
+        let session = RankSession(
+            model: model, engine: engine, tokenizer: prepared.tokenizer, logger: logger, limits: run.limits)
+        result = try body(session, prepared.value)
+        try engine.stop()
+    } else {
+        try runner.follow()
+    }
+
+    heartbeat.activity.enter(.finishing)
+    let mine = [runner.decoder.weightByteCount, run.estimate.keyValueCache, run.estimate.activations, HostShare.peakResidentByteCount()]
+    let memory = try world.gatherAll(mine.map(UInt64.init)).enumerated().map { rank, values in
+        RankMemory(
+            rank: rank, weightBytes: Int(values[0]), keyValueCacheBytes: Int(values[1]), activationBytes: Int(values[2]),
+            peakResidentBytes: Int(values[3]))
+    }
+    let isInterrupted = try world.gatherAll([InterruptFlag.isRaised ? 1 : 0])[0][0] == 1
+    try agreed {
+        guard let result else { return }
+        try report(
+            result,
+            RunReport(
+                plan: plan, rankCount: world.size, threadCount: threads, kernels: kernels.name, loadTime: loadTime,
+                memory: memory, wasInterrupted: isInterrupted))
+    }
+    pool.stop()
+    return isInterrupted ? .interrupted : .done
+}
+
+/// Ranks must run the same program on the same model; the weakest processor decides the kernels.
+private func agreeOnKernels(
+    _ arguments: ModelArguments, model: OpenedModel, world: any Communicator, logger: Logger,
+    agreed: (() throws -> KernelTable) throws -> KernelTable
+) throws -> KernelTable {
+    let mine = try agreed {
+        if let name = arguments.kernels, !KernelTable.all.contains(where: { $0.table.name == name }) {
+            throw RunError(.usage, "--kernels must be one of \(KernelTable.all.map(\.table.name).joined(separator: ", ")), not '\(name)'")
+        }
+        guard let table = KernelTable.select(arguments.kernels) else {
+            throw RunError(.badInput, "this processor cannot run the \(arguments.kernels ?? "") kernels; it runs \(KernelTable.supported.map(\.name).joined(separator: ", "))")
+        }
+        return table
+    }
+    let version = triremeVersion.utf8.reduce(UInt64(1)) { $0 &* 131 &+ UInt64($1) }
+    let architecture: UInt64 = KernelTable.all.reduce(7) { $1.table.name.utf8.reduce($0) { $0 &* 131 &+ UInt64($1) } }
+    let all = try world.gatherAll([version, model.weights.digest, architecture, UInt64(mine.level)])
+    return try agreed {
+        for (index, what) in ["program's version", "model (config.json or weight files)", "processor's architecture"].enumerated() {
+            guard let other = all.indices.first(where: { all[$0][index] != all[0][index] }) else { continue }
+            throw RunError(.badInput, "rank \(other) and rank 0 differ in the \(what); install the same on every host")
+        }
+        let lowest = all.map { $0[3] }.min() ?? 0
+        guard lowest < UInt64(mine.level), let table = KernelTable.all.first(where: { $0.table.level == Int(lowest) })?.table else {
+            return mine
+        }
+        logger.warning("kernels \(table.name) instead of \(mine.name): a rank's processor runs no better ones")
+        return table
+    }
+}
+
+private func threadCount(_ arguments: ModelArguments, host: HostShare, logger: Logger) -> Int {
+    let count = arguments.threadCount ?? max(1, host.processors.count)
+    if host.isBoundTightly {
+        logger.warning(
+            "the launcher binds this rank to one processor though the host has more; start it with --bind-to none, as Launch/local.sh does")
+    } else if count > max(1, host.processors.count) {
+        logger.warning("\(count) threads on \(max(1, host.processors.count)) processor(s): threads will wait for each other")
+    }
+    return count
+}
+
+private func makeLogger(rank: Int, level: String?) throws -> Logger {
+    var logger = Logger(label: "trireme.rank\(rank)", factory: { StreamLogHandler.standardError(label: $0) })
+    logger.logLevel = rank == 0 ? .info : .warning
+    if let level {
+        guard let chosen = Logger.Level(rawValue: level) else {
+            let names = Logger.Level.allCases.map(\.rawValue).joined(separator: ", ")
+            throw RunError(.usage, "--log-level must be one of \(names), not '\(level)'")
+        }
+        logger.logLevel = chosen
+    }
+    return logger
+}
+
+private func printTrace(_ trace: StepTrace, step: Int, rank: Int) {
+    complain("rank \(rank), step \(step):\n  layer operation             shape                 bytes      time (us)")
+    for entry in trace.entries {
+        let layer = entry.layer.map(String.init) ?? ""
+        complain(
+            "  \(layer.padded(to: 5)) \(entry.operation.padded(to: 21)) \(entry.shape.padded(to: 18)) "
+                + "\(String(entry.byteCount).padded(to: 12)) \(entry.duration.microseconds)")
+    }
+}
+
+extension String {
+    fileprivate func padded(to width: Int) -> String { self + String(repeating: " ", count: max(0, width - count)) }
+}
+
+extension Duration {
+    /// Seconds as a floating-point number.
+    public var seconds: Double { Double(components.seconds) + Double(components.attoseconds) * 1e-18 }
+
+    var microseconds: Double { (seconds * 1e7).rounded() / 10 }
+
+    /// Seconds with two decimals.
+    public var formattedSeconds: String { "\((seconds * 100).rounded() / 100)" }
+}

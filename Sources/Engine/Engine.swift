@@ -1,0 +1,212 @@
+import Collectives
+import Models
+import Sampling
+
+/// Rank 0's side of the runtime: takes requests, decides the steps, draws the tokens.
+///
+/// Rank 0 decides and the others follow (`RankRunner.follow`). Tokens are drawn on one rank.
+public final class Engine {
+    public let runner: RankRunner
+    /// Times of the steps so far, prompts and decoding apart.
+    public private(set) var statistics = Statistics()
+
+    /// Times of steps of one kind.
+    public struct StepTimes: Sendable {
+        public var steps = 0
+        /// Tokens computed (prompts) or drawn (decoding).
+        public var tokens = 0
+        public var total: Duration = .zero
+        public var wait: Duration = .zero
+        public var transfer: Duration = .zero
+    }
+
+    /// Times of all steps.
+    public struct Statistics: Sendable {
+        public var prefill = StepTimes()
+        public var decode = StepTimes()
+    }
+
+    private struct Active {
+        let request: Request
+        let promptLength: Int
+        var sampler: Sampler
+        var newTokens = 0
+    }
+
+    private var scheduler: Scheduler
+    private let message: StepMessage
+    private var active: [RequestID: Active] = [:]
+    private var nextID = 0
+    private var outputs: [Output] = []
+    private var failure: ModelError?
+    /// Trace the step of this number.
+    public var tracedStep: Int?
+
+    /// Rows of logits of one chunk.
+    private struct Output {
+        let request: RequestID
+        let firstPosition: Int
+        let rowCount: Int
+        let all: Bool
+    }
+
+    public init(runner: RankRunner, cacheBlockCount: Int, blockLength: Int) {
+        self.runner = runner
+        scheduler = Scheduler(limits: runner.limits, blockCount: cacheBlockCount, blockLength: blockLength)
+        message = StepMessage(limits: runner.limits)
+        outputs.reserveCapacity(runner.limits.sequenceCount)
+    }
+
+    /// Whether there is anything to compute.
+    public var isIdle: Bool { scheduler.isIdle }
+
+    /// Takes a request; it must fit the limits (`Generation` checks prompts, with messages).
+    public func submit(_ request: Request) -> RequestID {
+        let id = register(request, history: [])
+        scheduler.add(
+            id, tokens: request.promptTokens, length: request.promptTokens.count + request.maximumNewTokens,
+            wantsAllLogits: request.wantsPromptLogProbabilities)
+        return id
+    }
+
+    /// Continues a finished request that stayed in the cache with more tokens; nil if it did not, or there is no room.
+    public func resume(_ previous: RequestID, with request: Request) -> RequestID? {
+        guard let known = scheduler.restingTokens(of: previous) else { return nil }
+        let id = register(request, history: known)
+        let length = known.count + request.promptTokens.count + request.maximumNewTokens
+        guard scheduler.resume(previous, as: id, tokens: request.promptTokens, length: length) else {
+            active[id] = nil
+            return nil
+        }
+        return id
+    }
+
+    /// Ends a request early, such as at a stop string.
+    public func cancel(_ id: RequestID, staysInCache: Bool = false) {
+        active[id] = nil
+        scheduler.finish(id, staysInCache: staysInCache)
+    }
+
+    private func register(_ request: Request, history: [Int32]) -> RequestID {
+        let id = RequestID(rawValue: nextID)
+        nextID += 1
+        active[id] = Active(
+            request: request, promptLength: request.promptTokens.count,
+            sampler: Sampler(
+                parameters: request.sampling, seed: request.seed, promptTokens: history + request.promptTokens,
+                vocabularySize: runner.decoder.configuration.vocabularySize))
+        return id
+    }
+
+    /// Takes one step on all ranks; what it brought goes to `handle`.
+    public func step(_ handle: (Event) -> Void) throws {
+        message.begin(.step)
+        for sequence in scheduler.takeReleases() { message.addRelease(sequence) }
+        outputs.removeAll(keepingCapacity: true)
+        var tokenCount = 0
+        var drawn = 0
+        scheduler.nextStep { chunk in
+            message.addChunk(chunk.sequence, firstPosition: chunk.firstPosition, tokens: chunk.tokens, output: chunk.output)
+            tokenCount += chunk.tokens.count
+            if chunk.output != .none {
+                outputs.append(
+                    Output(
+                        request: chunk.request, firstPosition: chunk.firstPosition,
+                        rowCount: chunk.output == .all ? chunk.tokens.count : 1, all: chunk.output == .all))
+            }
+        }
+        message.isTraced = tracedStep == runner.stepCount + 1
+        let context = runner.decoder.context
+        let before = context.times
+        let start = ContinuousClock.now
+        try message.broadcast(over: context.world)
+        var chunk = 0
+        var row = 0
+        try runner.take(message) { _, logits in
+            while row == outputs[chunk].rowCount { (chunk, row) = (chunk + 1, 0) }
+            if take(logits, of: outputs[chunk], row: row, handle) { drawn += 1 }
+            row += 1
+        }
+        let times = context.times
+        let isDecode = tokenCount == outputs.count && drawn == tokenCount
+        statistics.add(
+            isDecode: isDecode, tokens: isDecode ? drawn : tokenCount, total: ContinuousClock.now - start,
+            wait: times.wait - before.wait, transfer: times.transfer - before.transfer)
+        if let failure { throw failure }
+    }
+
+    /// Ends the other ranks' loops.
+    public func stop() throws(CommunicationError) {
+        message.begin(.stop)
+        try message.broadcast(over: runner.decoder.context.world)
+    }
+
+    /// Handles one row of logits; whether a token was drawn from it.
+    private func take(
+        _ logits: UnsafeMutableBufferPointer<Float>, of output: Output, row: Int, _ handle: (Event) -> Void
+    ) -> Bool {
+        guard var state = active[output.request] else { return false }
+        let row = output.firstPosition + row
+        let readable = UnsafeBufferPointer(logits)
+        guard logits.allSatisfy(\.isFinite) else {
+            failure = .logitsNotFinite(step: runner.stepCount)
+            return false
+        }
+        // Row i of a prompt gives the probabilities of its token i + 1; the last one, and rows of new tokens, are drawn from.
+        if output.all, row + 1 < state.promptLength {
+            let token = Int(state.request.promptTokens[row + 1])
+            handle(.promptLogProbability(output.request, index: row + 1, value: logProbability(of: token, in: readable)))
+            return false
+        }
+        guard state.newTokens < state.request.maximumNewTokens else {
+            finish(output.request, .length, state.request, handle)
+            return false
+        }
+        let top = state.request.topLogProbabilityCount.map { bestTokens($0, in: readable) } ?? []
+        let digest = state.request.wantsDigests ? self.digest(of: readable) : nil
+        // The sampler may write to the row, so a copy is kept where the drawn token's probability is wanted.
+        let original = state.request.topLogProbabilityCount.map { _ in Array(readable) }
+        let token = state.sampler.draw(from: logits)
+        state.newTokens += 1
+        active[output.request] = state
+        handle(
+            .token(
+                output.request,
+                GeneratedToken(
+                    id: token,
+                    logProbability: original.map { values in values.withUnsafeBufferPointer { logProbability(of: Int(token), in: $0) } },
+                    top: top, digest: digest)))
+        guard active[output.request] != nil else { return true }
+        scheduler.record(token, for: output.request)
+        if state.request.endTokens.contains(token) {
+            finish(output.request, .stop, state.request, handle)
+        } else if state.newTokens == state.request.maximumNewTokens {
+            finish(output.request, .length, state.request, handle)
+        }
+        return true
+    }
+
+    private func finish(_ id: RequestID, _ reason: FinishReason, _ request: Request, _ handle: (Event) -> Void) {
+        active[id] = nil
+        scheduler.finish(id, staysInCache: request.staysInCache)
+        handle(.finished(id, reason))
+    }
+
+    /// FNV-1a, 64 bits, over the bits of the logits, a word of 32 bits at a time.
+    private func digest(of logits: UnsafeBufferPointer<Float>) -> UInt64 {
+        logits.reduce(0xCBF2_9CE4_8422_2325) { ($0 ^ UInt64($1.bitPattern)) &* 0x100_0000_01B3 }
+    }
+}
+
+extension Engine.Statistics {
+    mutating func add(isDecode: Bool, tokens: Int, total: Duration, wait: Duration, transfer: Duration) {
+        func add(to times: inout Engine.StepTimes) {
+            times.steps += 1
+            times.tokens += tokens
+            times.total += total
+            times.wait += wait
+            times.transfer += transfer
+        }
+        if isDecode { add(to: &decode) } else { add(to: &prefill) }
+    }
+}

@@ -1,0 +1,145 @@
+/// Decides what each step computes. Pure: no clock, no tensors, no ranks.
+///
+/// Decoding sequences go first, one token each; what is left of the step's tokens goes to prompts, in pieces if need be.
+/// A sequence is admitted when the cache can hold all that it may grow to, so none is ever put back.
+public struct Scheduler {
+    /// Some consecutive tokens of one sequence.
+    public struct Chunk: Equatable, Sendable {
+        public let request: RequestID
+        public let sequence: SequenceID
+        public let firstPosition: Int
+        public let tokens: ArraySlice<Int32>
+        public let output: ChunkOutput
+    }
+
+    private struct Running {
+        let request: RequestID
+        let sequence: SequenceID
+        /// Known tokens: the prompt, then what was drawn.
+        var tokens: [Int32]
+        /// Tokens whose keys and values are in the cache, or will be after the step that was handed out.
+        var computed: Int
+        let reserved: Int
+        let wantsAll: Bool
+    }
+
+    private struct Waiting {
+        let request: RequestID
+        let tokens: [Int32]
+        let length: Int
+        let wantsAll: Bool
+    }
+
+    private let limits: StepLimits
+    private let blockLength: Int
+    private var freeBlocks: Int
+    private var freeSlots: [Int]
+    private var waiting: [Waiting] = []
+    private var running: [Running] = []
+    /// Finished, but kept in the cache to be continued.
+    private var resting: [RequestID: Running] = [:]
+    private var releases: [SequenceID] = []
+
+    public init(limits: StepLimits, blockCount: Int, blockLength: Int) {
+        self.limits = limits
+        self.blockLength = blockLength
+        freeBlocks = blockCount
+        freeSlots = (0..<limits.sequenceCount).reversed()
+    }
+
+    /// Whether there is anything to compute.
+    public var isIdle: Bool { waiting.isEmpty && running.isEmpty }
+
+    /// Blocks that a sequence of this length takes.
+    public func blockCount(forLength length: Int) -> Int { (length + blockLength - 1) / blockLength }
+
+    /// Puts a request at the end of the queue. `length`: prompt and new tokens together, at most.
+    public mutating func add(_ request: RequestID, tokens: [Int32], length: Int, wantsAllLogits: Bool) {
+        waiting.append(Waiting(request: request, tokens: tokens, length: length, wantsAll: wantsAllLogits))
+    }
+
+    /// Adds tokens to a finished sequence that stayed in the cache; false if there is none, or no room.
+    public mutating func resume(_ request: RequestID, as next: RequestID, tokens: [Int32], length: Int) -> Bool {
+        guard var sequence = resting.removeValue(forKey: request) else { return false }
+        let more = blockCount(forLength: length) - sequence.reserved
+        guard more <= freeBlocks, length <= limits.sequenceLength else {
+            resting[request] = sequence
+            return false
+        }
+        freeBlocks -= max(0, more)
+        sequence.tokens += tokens
+        running.append(
+            Running(
+                request: next, sequence: sequence.sequence, tokens: sequence.tokens, computed: sequence.computed,
+                reserved: max(sequence.reserved, sequence.reserved + more), wantsAll: false))
+        return true
+    }
+
+    /// The known tokens of a sequence that stayed in the cache.
+    public func restingTokens(of request: RequestID) -> [Int32]? { resting[request]?.tokens }
+
+    /// Sequences to release with the next step.
+    public mutating func takeReleases() -> [SequenceID] {
+        defer { releases.removeAll(keepingCapacity: true) }
+        return releases
+    }
+
+    /// Hands out the next step's chunks.
+    public mutating func nextStep(_ handOut: (Chunk) -> Void) {
+        admit()
+        var budget = limits.tokenCount
+        // Decoding first: a sequence with one token to go. Then prompts, in order of arrival.
+        for isDecoding in [true, false] {
+            for index in running.indices {
+                let left = running[index].tokens.count - running[index].computed
+                guard budget > 0, (left == 1) == isDecoding, left > 0 else { continue }
+                let count = min(left, budget)
+                let range = running[index].computed..<running[index].computed + count
+                let output: ChunkOutput = running[index].wantsAll ? .all : range.upperBound == running[index].tokens.count ? .last : .none
+                handOut(
+                    Chunk(
+                        request: running[index].request, sequence: running[index].sequence, firstPosition: range.lowerBound,
+                        tokens: running[index].tokens[range], output: output))
+                running[index].computed += count
+                budget -= count
+            }
+        }
+    }
+
+    /// Appends a token that was drawn for a request.
+    public mutating func record(_ token: Int32, for request: RequestID) {
+        guard let index = running.firstIndex(where: { $0.request == request }) else { return }
+        running[index].tokens.append(token)
+    }
+
+    /// Ends a request, wherever it stands, and frees what it holds, unless it is to rest in the cache.
+    public mutating func finish(_ request: RequestID, staysInCache: Bool) {
+        waiting.removeAll { $0.request == request }
+        let rested = resting.removeValue(forKey: request)
+        var ended = rested
+        if let index = running.firstIndex(where: { $0.request == request }) { ended = running.remove(at: index) }
+        guard let ended else { return }
+        if staysInCache {
+            resting[request] = ended
+        } else {
+            releases.append(ended.sequence)
+            freeSlots.append(ended.sequence.slot)
+            freeBlocks += ended.reserved
+        }
+    }
+
+    private mutating func admit() {
+        while let next = waiting.first, let slot = freeSlots.last, blockCount(forLength: next.length) <= freeBlocks {
+            waiting.removeFirst()
+            freeSlots.removeLast()
+            let reserved = blockCount(forLength: next.length)
+            freeBlocks -= reserved
+            var tokens = next.tokens
+            tokens.reserveCapacity(next.length)
+            running.append(
+                Running(
+                    request: next.request, sequence: SequenceID(slot: slot), tokens: tokens, computed: 0, reserved: reserved,
+                    wantsAll: next.wantsAll))
+        }
+    }
+}
