@@ -81,7 +81,9 @@ final class Pattern: @unchecked Sendable {
     }
 }
 
-/// What one running match writes to. Used by one encoding at a time.
+/// What one running match writes to.
+///
+/// Used by one encoding at a time.
 final class PatternWorkspace {
     /// Enough for the backtracking of published patterns over some megabytes without a break.
     private static let stackByteCount = 16 << 20

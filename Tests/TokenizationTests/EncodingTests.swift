@@ -82,18 +82,21 @@ import Tokenization
         #expect(try SmallTokenizer.ids("abbc", json) == expected)
     }
 
-    @Test(arguments: [
-        (#"{"type": "Lowercase"}"#, "ABC", [4]), (#"{"type": "Strip"}"#, " \u{3000}abc\n", [4]),
-        (#"{"type": "Strip", "strip_left": false}"#, "?abc ", [4]), (#"{"type": "StripAccents"}"#, "a\u{301}bc", [4]),
-        (#"{"type": "NFKC"}"#, "\u{FF41}\u{FF42}", [3]), (#"{"type": "NFD"}"#, "\u{E1}b", [3]),
-        (#"{"type": "Replace", "pattern": {"Regex": "x+"}, "content": "b"}"#, "axxc", [4]),
-    ] as [(String, String, [Int32])])
+    @Test(
+        arguments: [
+            (#"{"type": "Lowercase"}"#, "ABC", [4]), (#"{"type": "Strip"}"#, " \u{3000}abc\n", [4]),
+            (#"{"type": "Strip", "strip_left": false}"#, "?abc ", [4]),
+            (#"{"type": "StripAccents"}"#, "a\u{301}bc", [4]),
+            (#"{"type": "NFKC"}"#, "\u{FF41}\u{FF42}", [3]), (#"{"type": "NFD"}"#, "\u{E1}b", [3]),
+            (#"{"type": "Replace", "pattern": {"Regex": "x+"}, "content": "b"}"#, "axxc", [4]),
+        ] as [(String, String, [Int32])])
     func normalizers(_ normalizer: String, _ text: String, _ expected: [Int32]) throws {
         let json = SmallTokenizer.json(fields: #", "normalizer": \#(normalizer)"#)
         #expect(try SmallTokenizer.ids(text, json) == expected)
     }
 
     /// Where Foundation's own functions leave marks out of order or do not join, and where Hangul is arithmetic.
+    ///
     /// Expected values: Python's `unicodedata`, Unicode 14.
     @Test(arguments: [
         ("NFC", "\u{1136A}\u{F75}", "\u{F71}\u{F74}\u{1136A}"), ("NFC", "\u{CC6}\u{CC2}\u{CD5}", "\u{CCB}"),
