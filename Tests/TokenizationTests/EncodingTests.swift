@@ -1,3 +1,4 @@
+import Foundation
 import Testing
 import Tokenization
 
@@ -117,7 +118,26 @@ import Tokenization
         #expect(scalars(pieces.joined()) == scalars(normalized))
     }
 
-    @Test func namesTheFirstAndLastToken() throws {
+    /// `tokenizer_config.json` gives a token as its text or as an object, and may name one that is not there.
+    @Test(
+        arguments: [
+            (#"{"bos_token": "ab", "eos_token": {"content": "c", "special": true}}"#, 3, 2),
+            (#"{"bos_token": null, "eos_token": "unheard of"}"#, nil, nil), ("{}", nil, nil),
+        ] as [(String, Int32?, Int32?)])
+    func namesTheFirstAndLastToken(_ configuration: String, _ begin: Int32?, _ end: Int32?) throws {
+        let folder = FileManager.default.temporaryDirectory.appending(path: "tokenizer-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        try Data(SmallTokenizer.json().utf8).write(to: folder.appending(path: "tokenizer.json"))
+        try Data(configuration.utf8).write(to: folder.appending(path: "tokenizer_config.json"))
+        for path in [folder.path(), folder.path() + "/tokenizer.json"] {
+            let tokenizer = try Tokenizer(contentsOf: path)
+            #expect(tokenizer.beginOfText == begin.map { TokenID($0) })
+            #expect(tokenizer.endOfText == end.map { TokenID($0) })
+        }
+    }
+
+    @Test func tellsAboutTokens() throws {
         let tokenizer = try Tokenizer(contentsOf: GoldenFiles.folder("llama3_bpe"))
         #expect(tokenizer.beginOfText == nil)
         #expect(tokenizer.vocabularySize == 1997)
