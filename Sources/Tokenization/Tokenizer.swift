@@ -42,7 +42,7 @@ public final class Tokenizer: Sendable {
         if case .byteCharacters = preTokenizers.last { endsInByteCharacters = true }
 
         let modelField = try file["model"]
-        // Files from before 2021 have no type where they mean BPE.
+        // Older files leave the type out where they mean BPE.
         let type = try modelField["type"].isAbsent ? "BPE" : try modelField["type"].string()
         var vocabulary: Vocabulary
         switch type {
