@@ -1,6 +1,8 @@
 import Glibc
 
-/// The logarithm of a token's probability, before any penalty or temperature. Accumulates in Double.
+/// The logarithm of a token's probability, before any penalty or temperature.
+///
+/// Accumulates in Double.
 ///
 ///     log p(token) = logit − log Σ exp(logits)
 public func logProbability(of token: Int, in logits: UnsafeBufferPointer<Float>) -> Float {

@@ -10,7 +10,9 @@ public struct Sampler: Sendable {
     private var history: TokenHistory?
     private var candidates: CandidateHeap?
 
-    /// Starts a sequence. Numbers in the prompt that the vocabulary does not have are passed over.
+    /// Starts a sequence.
+    ///
+    /// Numbers in the prompt that the vocabulary does not have are passed over.
     ///
     /// The parameters must have passed `validate()`.
     public init(parameters: SamplingParameters, seed: UInt64, promptTokens: [Int32], vocabularySize: Int) {

@@ -1,8 +1,12 @@
-/// How a token is drawn from logits. The names and meanings are those of vLLM and Hugging Face.
+/// How a token is drawn from logits.
+///
+/// The names and meanings are those of vLLM and Hugging Face.
 public struct SamplingParameters: Equatable, Sendable {
     /// Divides the logits; 0 takes the best token.
     public var temperature: Float
-    /// How many of the best tokens may be drawn; nil, 0 or -1: all. Tokens that tie with the last one stay.
+    /// How many of the best tokens may be drawn; nil, 0 or -1: all.
+    ///
+    /// Tokens that tie with the last one stay.
     public var topK: Int?
     /// Only the best tokens that have this probability together may be drawn.
     public var topP: Float
@@ -29,7 +33,9 @@ public struct SamplingParameters: Equatable, Sendable {
         self.frequencyPenalty = frequencyPenalty
     }
 
-    /// Throws if a parameter is outside of what it may be. Comparisons are so written that NaN is refused.
+    /// Throws if a parameter is outside of what it may be.
+    ///
+    /// Comparisons are so written that NaN is refused.
     public func validate() throws(SamplingError) {
         try check("temperature", temperature, temperature >= 0 && temperature.isFinite, "0 or more")
         if let topK {

@@ -32,7 +32,9 @@ struct AddedTokenMatcher: Sendable {
         let token: Int32?
     }
 
-    /// A trie's node; children of a node are a list linked by `nextSibling`. Zero, the root, stands for none.
+    /// A trie's node.
+    ///
+    /// Its children are a list linked by `nextSibling`; zero, the root, stands for none.
     private struct Node {
         let byte: UInt8
         var firstChild = 0
@@ -84,8 +86,9 @@ struct AddedTokenMatcher: Sendable {
             // What matched and does not count is passed over whole, as in the reference.
             if token.isSpecial && !takesSpecial { continue }
             if token.isSingleWord && !Self.isSingleWord(found, in: text) { continue }
-            let start = token.stripsLeft ? max(end, Self.startOfSpace(before: found.lowerBound, in: text)) : found.lowerBound
-            let stop = token.stripsRight ? Self.endOfSpace(after: found.upperBound, in: text) : found.upperBound
+            var (start, stop) = (found.lowerBound, found.upperBound)
+            if token.stripsLeft { start = max(end, Self.startOfSpace(before: start, in: text)) }
+            if token.stripsRight { stop = Self.endOfSpace(after: stop, in: text) }
             if end < start { segments.append(Segment(range: end..<start, token: nil)) }
             segments.append(Segment(range: min(start, stop)..<stop, token: token.id))
             end = stop

@@ -11,7 +11,9 @@ struct BytePairModel: Sendable {
     private let suffix: [UInt8]?
     /// The tokens "<0x00>" to "<0xFF>", where the model falls back to bytes.
     private let byteTokens: [Int32?]?
-    /// The tokens of a byte-level alphabet, if it is complete: then pieces can stay bytes. See `spellsBytes`.
+    /// The tokens of a byte-level alphabet, if it is complete: then pieces can stay bytes.
+    ///
+    /// See `spellsBytes`.
     private let symbolsOfBytes: [Int32]?
     /// Tokens under the bytes they stand for, for whole pieces.
     private var idsOfBytes = ByteTable()

@@ -4,7 +4,9 @@
 /// array for each question. This one is asked with a range of a text.
 struct ByteTable: Sendable {
     private(set) var count = 0
-    /// Index of an entry plus one; zero is a free place. The length is a power of two, at most half full.
+    /// Index of an entry plus one; zero is a free place.
+    ///
+    /// The length is a power of two, at most half full.
     private var slots: [UInt32]
     private var bytes: [UInt8] = []
     private var ends: [Int] = [0]
@@ -73,8 +75,8 @@ struct ByteTable: Sendable {
         }
     }
 
-    /// FNV-1a, then one multiplication so that the low bits depend on every byte.
-    /// Source: G. Fowler, L. C. Noll, K.-P. Vo, http://www.isthe.com/chongo/tech/comp/fnv/
+    // FNV-1a, then one multiplication so that the low bits depend on every byte.
+    // Source: G. Fowler, L. C. Noll, K.-P. Vo, http://www.isthe.com/chongo/tech/comp/fnv/
     private static func hash(_ text: [UInt8], _ range: Range<Int>) -> Int {
         var hash: UInt64 = 0xCBF2_9CE4_8422_2325
         for index in range { hash = (hash ^ UInt64(text[index])) &* 0x0000_0100_0000_01B3 }

@@ -43,7 +43,9 @@ struct FileField {
         if case .null = value { true } else { false }
     }
 
-    /// A member of this object; a missing one reads as null. A key given twice is refused, for readers differ on it.
+    /// A member of this object; a missing one reads as null.
+    ///
+    /// A key given twice is refused, for readers differ on it.
     subscript(key: String) -> FileField {
         get throws(TokenizationError) {
             let members = try members()

@@ -12,7 +12,9 @@ enum JSONValue {
     case object([JSONMember])
 }
 
-/// One key of a JSON object and its value. Keys keep their order; a key may occur twice, and the user decides.
+/// One key of a JSON object and its value.
+///
+/// Keys keep their order; a key may occur twice, and the user decides.
 struct JSONMember {
     let key: ArraySlice<UInt8>
     let value: JSONValue

@@ -1,6 +1,8 @@
 /// What two neighbouring tokens become, and how early: a map from pairs of tokens.
 struct MergeTable: Sendable {
-    /// One rule. A lower rank is applied first.
+    /// One rule.
+    ///
+    /// A lower rank is applied first.
     struct Merge: Equatable {
         let rank: UInt32
         let result: Int32
@@ -19,7 +21,9 @@ struct MergeTable: Sendable {
         merges = [Merge](repeating: Merge(rank: 0, result: 0), count: slotCount)
     }
 
-    /// The rule for two neighbours. Reading and setting cost one probe or a few.
+    /// The rule for two neighbours.
+    ///
+    /// Reading and setting cost one probe or a few.
     subscript(left: Int32, right: Int32) -> Merge? {
         get {
             let place = place(of: Self.key(left, right))

@@ -81,9 +81,11 @@ final class Pattern: @unchecked Sendable {
     }
 }
 
-/// What one running match writes to. Used by one encoding at a time.
+/// What one running match writes to.
+///
+/// Used by one encoding at a time.
 final class PatternWorkspace {
-    /// Enough for the backtracking of published patterns over some megabytes without a break.
+    /// Memory is taken as the stack grows; past this the interpreter goes on, see `match`.
     private static let stackByteCount = 16 << 20
     /// In units of 1024 bytes: what the interpreter may use before it gives up with an error.
     private static let heapLimit: UInt32 = 1 << 20

@@ -9,6 +9,7 @@ enum PreTokenizer: Sendable {
     case metaspace(Metaspace)
 
     /// The pattern of GPT-2, which `ByteLevel` uses when it splits.
+    ///
     /// Source: the GPT-2 release, https://github.com/openai/gpt-2 (`encoder.py`).
     private static let gpt2Words = #"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"#
 

@@ -42,7 +42,7 @@ public final class Tokenizer: Sendable {
         if case .byteCharacters = preTokenizers.last { endsInByteCharacters = true }
 
         let modelField = try file["model"]
-        // Files from before 2021 have no type where they mean BPE.
+        // Older files leave the type out where they mean BPE.
         let type = try modelField["type"].isAbsent ? "BPE" : try modelField["type"].string()
         var vocabulary: Vocabulary
         switch type {
@@ -82,7 +82,9 @@ public final class Tokenizer: Sendable {
         endOfText = names.endOfText.flatMap { vocabulary.id(of: $0) }.map { TokenID($0) }
     }
 
-    /// The highest token number plus one. Numbers below it may be free.
+    /// The highest token number plus one.
+    ///
+    /// Numbers below it may be free.
     public var vocabularySize: Int { vocabulary.count }
 
     /// The tokens of a text.
@@ -90,13 +92,17 @@ public final class Tokenizer: Sendable {
         try encode(validUTF8: Array(text.utf8), special)
     }
 
-    /// The tokens of a text in UTF-8, as a file has it. Other bytes are refused.
+    /// The tokens of a text in UTF-8, as a file has it.
+    ///
+    /// Other bytes are refused.
     public func encode(utf8 bytes: [UInt8], special: SpecialTokens) throws(TokenizationError) -> [TokenID] {
         if let offset = firstInvalidUTF8(in: bytes) { throw .invalidUTF8(offset: offset) }
         return try encode(validUTF8: bytes, special)
     }
 
-    /// The text of tokens. Numbers that no token has are passed over, and special tokens if asked.
+    /// The text of tokens.
+    ///
+    /// Numbers that no token has are passed over, and special tokens if asked.
     ///
     /// Bytes that are no UTF-8 become U+FFFD.
     public func decode(_ tokens: [TokenID], skippingSpecial: Bool) -> String {

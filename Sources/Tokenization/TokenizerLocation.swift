@@ -10,10 +10,10 @@ struct TokenizerLocation {
     init(_ path: String) {
         var isFolder = false
         _ = FileManager.default.fileExists(atPath: path, isDirectory: &isFolder)
-        let folder = isFolder ? path : path.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/")
-        tokenizer = isFolder ? "\(path)/tokenizer.json" : path
-        configuration = folder.isEmpty && !isFolder && !path.hasPrefix("/")
-            ? "tokenizer_config.json" : "\(folder)/tokenizer_config.json"
+        let nameStart = path.lastIndex(of: "/").map { path.index(after: $0) } ?? path.startIndex
+        let folder = isFolder ? path + "/" : String(path[..<nameStart])
+        tokenizer = isFolder ? folder + "tokenizer.json" : path
+        configuration = folder + "tokenizer_config.json"
     }
 
     /// The spellings that `tokenizer_config.json` gives for the first and last token of a text, if it is there.

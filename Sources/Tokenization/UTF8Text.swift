@@ -55,7 +55,9 @@ struct UTF8Assembler: Sendable {
     /// The bytes of a character that is not finished, or has just been.
     private(set) var held: [UInt8] = []
     private var missing = 0
-    /// What the next byte may be. Only second bytes are narrower: no overlong forms, no surrogates, no more than U+10FFFF.
+    /// What the next byte may be.
+    ///
+    /// Only second bytes are narrower: no overlong forms, no surrogates, no more than U+10FFFF.
     private var expected: ClosedRange<UInt8> = 0x80...0xBF
 
     /// Whether bytes of an unfinished character are held.
@@ -67,7 +69,9 @@ struct UTF8Assembler: Sendable {
         missing = 0
     }
 
-    /// Takes the next byte. After `.complete`, `held` is the character.
+    /// Takes the next byte.
+    ///
+    /// After `.complete`, `held` is the character.
     mutating func take(_ byte: UInt8) -> Outcome {
         if missing > 0 {
             guard expected.contains(byte) else {

@@ -76,11 +76,12 @@ private struct CharacterFacts {
             scalars += known
         } else {
             let text = String(Character(scalar))
-            let parts = Array(
-                (isCompatible ? text.decomposedStringWithCompatibilityMapping : text.decomposedStringWithCanonicalMapping)
-                    .unicodeScalars)
-            if isCompatible { compatible[scalar] = parts } else { canonical[scalar] = parts }
-            scalars += parts
+            if isCompatible {
+                compatible[scalar] = Array(text.decomposedStringWithCompatibilityMapping.unicodeScalars)
+            } else {
+                canonical[scalar] = Array(text.decomposedStringWithCanonicalMapping.unicodeScalars)
+            }
+            scalars += (isCompatible ? compatible[scalar] : canonical[scalar]) ?? [scalar]
         }
     }
 

@@ -12,11 +12,12 @@ import Tokenization
     private static let json = SmallTokenizer.json(
         vocabulary: #"{"<0xC3>": 0, "<0xA9>": 1, "<0x41>": 2, "▁x": 3, "<0xFF>": 4}"#, merges: "[]", fields: decoder)
 
-    @Test(arguments: [
-        ([0, 1], "é"), ([2, 0, 1, 2], "AéA"), ([0], "\u{FFFD}"), ([0, 3], "\u{FFFD} x"), ([3, 0, 1, 3], "xé x"),
-        // A run that is not UTF-8 as a whole is lost as a whole.
-        ([2, 4, 2], "\u{FFFD}\u{FFFD}\u{FFFD}"), ([0, 0, 1, 3], "\u{FFFD}\u{FFFD}\u{FFFD} x"), ([99, 3], "x"),
-    ] as [([Int32], String)])
+    @Test(
+        arguments: [
+            ([0, 1], "é"), ([2, 0, 1, 2], "AéA"), ([0], "\u{FFFD}"), ([0, 3], "\u{FFFD} x"), ([3, 0, 1, 3], "xé x"),
+            // A run that is not UTF-8 as a whole is lost as a whole.
+            ([2, 4, 2], "\u{FFFD}\u{FFFD}\u{FFFD}"), ([0, 0, 1, 3], "\u{FFFD}\u{FFFD}\u{FFFD} x"), ([99, 3], "x"),
+        ] as [([Int32], String)])
     func byteRuns(_ ids: [Int32], _ text: String) throws {
         let tokenizer = try SmallTokenizer.load(Self.json)
         #expect(tokenizer.decode(ids.map { TokenID($0) }, skippingSpecial: false) == text)
@@ -33,11 +34,12 @@ import Tokenization
         #expect(tokenizer.decode([3, 2].map { TokenID($0) }, skippingSpecial: false) == "ab c")
     }
 
-    @Test(arguments: [
-        (#"{"type": "Strip", "content": "a", "start": 0, "stop": 1}"#, [0, 3, 0, 0], "aaba"),
-        (#"{"type": "Replace", "pattern": {"String": "ca"}, "content": "-"}"#, [2, 0, 1, 2], "-bc"),
-        (#"{"type": "Replace", "pattern": {"Regex": "a+"}, "content": "-"}"#, [1, 0, 0, 2], "b-c"),
-    ] as [(String, [Int32], String)])
+    @Test(
+        arguments: [
+            (#"{"type": "Strip", "content": "a", "start": 0, "stop": 1}"#, [0, 3, 0, 0], "aaba"),
+            (#"{"type": "Replace", "pattern": {"String": "ca"}, "content": "-"}"#, [2, 0, 1, 2], "-bc"),
+            (#"{"type": "Replace", "pattern": {"Regex": "a+"}, "content": "-"}"#, [1, 0, 0, 2], "b-c"),
+        ] as [(String, [Int32], String)])
     func stepsAfterFuseSeeTheWholeText(_ step: String, _ ids: [Int32], _ text: String) throws {
         let fields = #", "decoder": {"type": "Sequence", "decoders": [{"type": "Fuse"}, \#(step)]}"#
         let tokenizer = try SmallTokenizer.load(SmallTokenizer.json(fields: fields))
@@ -50,8 +52,9 @@ import Tokenization
     /// Every sequence of three bytes from the edges of UTF-8, against the standard library's own repair.
     @Test func repairsBytesAsTheStandardLibraryDoes() throws {
         let tokenizer = try Tokenizer(contentsOf: GoldenFiles.folder("gpt2_bpe"))
-        let edges: [UInt8] = [0x41, 0x80, 0x8F, 0x90, 0x9F, 0xA0, 0xBF, 0xC1, 0xC2, 0xE0, 0xE1, 0xED, 0xF0, 0xF1, 0xF4, 0xF5]
-        // The tokens of single bytes: GPT-2 gives the printable ones first.
+        let edges: [UInt8] = [
+            0x41, 0x80, 0x8F, 0x90, 0x9F, 0xA0, 0xBF, 0xC1, 0xC2, 0xE0, 0xE1, 0xED, 0xF0, 0xF1, 0xF4, 0xF5,
+        ]
         let ids = try edges.map { byte in
             let text = byte == 0x41 ? "A" : Self.alphabet(byte)
             return try #require(tokenizer.token(named: text))

@@ -1,3 +1,4 @@
+import Foundation
 import Testing
 import Tokenization
 
@@ -82,18 +83,21 @@ import Tokenization
         #expect(try SmallTokenizer.ids("abbc", json) == expected)
     }
 
-    @Test(arguments: [
-        (#"{"type": "Lowercase"}"#, "ABC", [4]), (#"{"type": "Strip"}"#, " \u{3000}abc\n", [4]),
-        (#"{"type": "Strip", "strip_left": false}"#, "?abc ", [4]), (#"{"type": "StripAccents"}"#, "a\u{301}bc", [4]),
-        (#"{"type": "NFKC"}"#, "\u{FF41}\u{FF42}", [3]), (#"{"type": "NFD"}"#, "\u{E1}b", [3]),
-        (#"{"type": "Replace", "pattern": {"Regex": "x+"}, "content": "b"}"#, "axxc", [4]),
-    ] as [(String, String, [Int32])])
+    @Test(
+        arguments: [
+            (#"{"type": "Lowercase"}"#, "ABC", [4]), (#"{"type": "Strip"}"#, " \u{3000}abc\n", [4]),
+            (#"{"type": "Strip", "strip_left": false}"#, "?abc ", [4]),
+            (#"{"type": "StripAccents"}"#, "a\u{301}bc", [4]),
+            (#"{"type": "NFKC"}"#, "\u{FF41}\u{FF42}", [3]), (#"{"type": "NFD"}"#, "\u{E1}b", [3]),
+            (#"{"type": "Replace", "pattern": {"Regex": "x+"}, "content": "b"}"#, "axxc", [4]),
+        ] as [(String, String, [Int32])])
     func normalizers(_ normalizer: String, _ text: String, _ expected: [Int32]) throws {
         let json = SmallTokenizer.json(fields: #", "normalizer": \#(normalizer)"#)
         #expect(try SmallTokenizer.ids(text, json) == expected)
     }
 
     /// Where Foundation's own functions leave marks out of order or do not join, and where Hangul is arithmetic.
+    ///
     /// Expected values: Python's `unicodedata`, Unicode 14.
     @Test(arguments: [
         ("NFC", "\u{1136A}\u{F75}", "\u{F71}\u{F74}\u{1136A}"), ("NFC", "\u{CC6}\u{CC2}\u{CD5}", "\u{CCB}"),
@@ -114,7 +118,26 @@ import Tokenization
         #expect(scalars(pieces.joined()) == scalars(normalized))
     }
 
-    @Test func namesTheFirstAndLastToken() throws {
+    /// `tokenizer_config.json` gives a token as its text or as an object, and may name one that is not there.
+    @Test(
+        arguments: [
+            (#"{"bos_token": "ab", "eos_token": {"content": "c", "special": true}}"#, 3, 2),
+            (#"{"bos_token": null, "eos_token": "unheard of"}"#, nil, nil), ("{}", nil, nil),
+        ] as [(String, Int32?, Int32?)])
+    func namesTheFirstAndLastToken(_ configuration: String, _ begin: Int32?, _ end: Int32?) throws {
+        let folder = FileManager.default.temporaryDirectory.appending(path: "tokenizer-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        try Data(SmallTokenizer.json().utf8).write(to: folder.appending(path: "tokenizer.json"))
+        try Data(configuration.utf8).write(to: folder.appending(path: "tokenizer_config.json"))
+        for path in [folder.path(), folder.path() + "/tokenizer.json"] {
+            let tokenizer = try Tokenizer(contentsOf: path)
+            #expect(tokenizer.beginOfText == begin.map { TokenID($0) })
+            #expect(tokenizer.endOfText == end.map { TokenID($0) })
+        }
+    }
+
+    @Test func tellsAboutTokens() throws {
         let tokenizer = try Tokenizer(contentsOf: GoldenFiles.folder("llama3_bpe"))
         #expect(tokenizer.beginOfText == nil)
         #expect(tokenizer.vocabularySize == 1997)

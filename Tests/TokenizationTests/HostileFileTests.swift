@@ -68,11 +68,14 @@ import Tokenization
         #expect(field?.starts(with: "added_tokens[0]") == true)
     }
 
-    @Test(arguments: ["[a&&[b]]", "[a[b]]", "(*LIMIT_MATCH=1)a", "(", "[", "\\", "a(?i)b", #"\p{Nonsense}"#, #"\u12"#])
+    @Test(arguments: [
+        "[a&&[b]]", "[a[b]]", "(*LIMIT_MATCH=1)a", "(", "[", "\\", "a(?i)b", #"\p{Nonsense}"#, #"\u12"#,
+    ])
     func refusesExpressions(_ expression: String) throws {
         let quoted = String(decoding: try JSONEncoder().encode(expression), as: UTF8.self)
         let split = #"{"type": "Split", "pattern": {"Regex": \#(quoted)}, "behavior": "Isolated"}"#
-        #expect(unsupported(SmallTokenizer.json(fields: #", "pre_tokenizer": \#(split)"#))?.contains(expression) == true)
+        #expect(
+            unsupported(SmallTokenizer.json(fields: #", "pre_tokenizer": \#(split)"#))?.contains(expression) == true)
     }
 
     @Test func refusesTemplatesOfUnknownTokens() {
@@ -112,8 +115,8 @@ import Tokenization
     }
 
     @Test(arguments: [
-        ("{\"a\": 01}", 6), ("{\"a\" 1}", 5), ("[1,]", 3), ("\"\\x\"", 3), ("\"\\ud800\"", 7), ("\"\u{1}\"", 1), ("[] []", 3),
-        ("nul", 0), ("-", 0), ("1.", 2),
+        ("{\"a\": 01}", 6), ("{\"a\" 1}", 5), ("[1,]", 3), ("\"\\x\"", 3), ("\"\\ud800\"", 7), ("\"\u{1}\"", 1),
+        ("[] []", 3), ("nul", 0), ("-", 0), ("1.", 2),
     ])
     func saysWhereJSONEnds(_ json: String, _ offset: Int) {
         guard case .malformedJSON(_, let found, _) = error(json) else {

@@ -69,7 +69,9 @@ struct Tokenize: ParsableCommand {
     }
 
     private func failure(_ message: String, _ code: ExitCode) -> ExitCode {
-        FileHandle.standardError.write(Data("tokenize: \(message)\n".utf8))
+        // What a message quotes from a file may have line ends, and a message is one line.
+        let line = message.split(whereSeparator: \.isNewline).joined(separator: " ")
+        FileHandle.standardError.write(Data("tokenize: \(line)\n".utf8))
         return code
     }
 
