@@ -105,11 +105,11 @@ final class TestModel {
                         scaleType: type)
                     #expect(matrix.encoding == expected.encoding)
                     let (rows, columns) = (0..<matrix.rows, 0..<matrix.columns)
-                    #expect(
-                        matrix.integers(rows: rows, columns: columns) == expected.integers(rows: rows, columns: columns))
+                    let strip = matrix.integers(rows: rows, columns: columns)
+                    #expect(strip == expected.integers(rows: rows, columns: columns))
                     #expect(written.tensor(named: "\(name).weight") == nil)
                 }
-                for name in ["model.embed_tokens.weight", "lm_head.weight", "vision.q_proj.weight", "model.norm.weight"] {
+                for name in ["model.embed_tokens", "lm_head", "vision.q_proj", "model.norm"].map({ "\($0).weight" }) {
                     let (old, new) = (original.tensor(named: name), written.tensor(named: name))
                     #expect(old?.description == new?.description)
                     #expect(old.map { Array($0.bytes) } == new.map { Array($0.bytes) })
@@ -146,7 +146,8 @@ final class TestModel {
         )
         #expect(whole.tensorNames == divided.tensorNames)
         for name in whole.tensorNames {
-            #expect(whole.tensor(named: name).map { Array($0.bytes) } == divided.tensor(named: name).map { Array($0.bytes) })
+            let bytes = [whole, divided].map { $0.tensor(named: name).map { Array($0.bytes) } }
+            #expect(bytes[0] == bytes[1])
         }
     }
 

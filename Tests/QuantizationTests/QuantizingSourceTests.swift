@@ -51,8 +51,8 @@ extension MatrixSource {
     func integers(rows: Range<Int>, columns: Range<Int>) -> IntegerStrip {
         let count = rows.count * groups(touching: columns).count
         var strip = IntegerStrip(
-            codes: [Int8](repeating: 77, count: rows.count * columns.count), scales: [Float](repeating: -1, count: count),
-            zeroPoints: [Float](repeating: -1, count: count))
+            codes: [Int8](repeating: 77, count: rows.count * columns.count),
+            scales: [Float](repeating: -1, count: count), zeroPoints: [Float](repeating: -1, count: count))
         readGroups(
             rows: rows, columns: columns, codes: &strip.codes, scales: &strip.scales, zeroPoints: &strip.zeroPoints)
         return strip
@@ -124,7 +124,7 @@ extension MatrixSource {
                 let scale = members.map(abs).reduce(0, max) / limit
                 let code = (base.values[row * 45 + column] / scale).rounded(.toNearestOrEven)
                 #expect(strip.codes[row * 45 + column] == Int8(code))
-                #expect(strip.scales[(row * 45 + column - row * 45) / groupSize + row * strip.scales.count / 4] == scale)
+                #expect(strip.scales[row * strip.scales.count / 4 + column / groupSize] == scale)
             }
         }
     }
