@@ -19,6 +19,7 @@ public struct GroupParameters: Equatable, Sendable {
 ///                  q = clamp(round(w / s) + z, 0, N)        stored less 2^(bits-1), as is z
 ///
 /// s is first rounded to the type it will be stored in, so that the codes belong to the scale that readers see.
+/// Then |w − weight| ≤ s / 2.
 public struct IntegerEncoder: Sendable {
     public let scheme: IntegerScheme
     /// float32, float16 or bfloat16.
@@ -39,12 +40,12 @@ public struct IntegerEncoder: Sendable {
         let half = Int32(1) << Int32(scheme.bits - 1)
         if scheme.isSymmetric {
             let limit = Float(half - 1)
-            let scale = storedScale(spanning: max(-range.minimum, range.maximum), steps: limit)
+            let scale = storedScale(spanning: max(-range.minimum, range.maximum), steps: limit, excess: 0.5)
             return scale.isFinite ? GroupParameters(scale: scale, zeroPoint: 0) : nil
         }
         let (low, high) = (min(0, range.minimum), max(0, range.maximum))
         let steps = Float(2 * half - 1)
-        let scale = storedScale(spanning: high - low, steps: steps)
+        let scale = storedScale(spanning: high - low, steps: steps, excess: 0)
         guard scale.isFinite else { return nil }
         let zeroPoint = min(max((-low / scale).rounded(.toNearestOrEven), 0), steps)
         return GroupParameters(scale: scale, zeroPoint: Int32(zeroPoint) - half)
@@ -70,12 +71,18 @@ public struct IntegerEncoder: Sendable {
     }
 
     /// `span / steps` as it will be stored; 1 where that is 0, so that weights of zero divide.
-    private func storedScale(spanning span: Float, steps: Float) -> Float {
+    ///
+    /// A 16-bit scale that was rounded down so far that the outermost codes would lie more than `excess` beyond
+    /// `steps` is replaced by the next one up; that keeps every error within half a scale.
+    private func storedScale(spanning span: Float, steps: Float, excess: Float) -> Float {
         let scale = stored(span / steps)
         guard scale > 0 else { return 1 }
-        // Among float16's subnormals rounding down can cost half a step and more: the largest codes would not fit.
-        guard span / scale > steps + 0.5 else { return scale }
-        return scaleType == .float16 ? Float(Float16(scale).nextUp) : scale
+        guard span / scale > steps + excess else { return scale }
+        switch scaleType {
+        case .float16: return Float(Float16(scale).nextUp)
+        case .bfloat16: return Float(BFloat16(bitPattern: BFloat16(scale).bitPattern + 1))
+        default: return scale
+        }
     }
 
     private func stored(_ scale: Float) -> Float {

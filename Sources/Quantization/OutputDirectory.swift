@@ -19,8 +19,8 @@ struct OutputDirectory: Sendable {
         guard !path.isEmpty else { throw .unwritable(path: given, reason: "the name is empty") }
         let exists = status(path) != nil
         // A link to an empty directory stands for that directory.
-        let parent = exists ? path : path.contains("/") ? String(path[..<(path.lastIndex(of: "/") ?? path.endIndex)]) : "."
-        guard let resolved = realpath(parent.isEmpty ? "/" : parent, nil) else {
+        let parent = exists ? path : path.lastIndex(of: "/").map { String(path[...$0]) } ?? "."
+        guard let resolved = realpath(parent, nil) else {
             throw .unwritable(path: given, reason: "its parent directory does not exist")
         }
         defer { free(resolved) }
@@ -77,7 +77,7 @@ struct OutputDirectory: Sendable {
         }
     }
 
-    /// Gives the directory its name. An empty directory of that name is replaced.
+    /// Gives the directory its name, replacing an empty directory of that name.
     func commit() throws(QuantizationError) {
         guard rename(partial, path) == 0 else {
             throw .unwritable(path: path, reason: String(cString: strerror(errno)))

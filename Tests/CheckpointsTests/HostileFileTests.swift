@@ -67,8 +67,10 @@ import Testing
 
     @Test func headersThatAreNotJSON() throws {
         for text in [
-            "{", "[]", "7", "nul", "{\"x\"}", "{\"x\":}", "{\"x\":{},}", "{} {}", "{\"x\":01}", "{'x':1}", "{\"a\n\":1}",
-            "{\"\\u12\":1}", "{\"\\ud800\":1}", "{\"\\x\":1}", "{\"x\":-}", "{\"x\":1.}", "{\"x\":1e}", "[1 2]", "\"abc",
+            "{", "[]", "7", "nul", "{\"x\"}", "{\"x\":}", "{\"x\":{},}", "{} {}", "{\"x\":01}", "{'x':1}",
+            "{\"a\n\":1}",
+            "{\"\\u12\":1}", "{\"\\ud800\":1}", "{\"\\x\":1}", "{\"x\":-}", "{\"x\":1.}", "{\"x\":1e}", "[1 2]",
+            "\"abc",
             String(repeating: "[", count: 100_000),
         ] {
             expectFileProblem(try failure(safetensors(header: text)), containing: "its header")
@@ -131,7 +133,9 @@ import Testing
                 containing: "not a range")
         }
         expectTensorProblem(
-            try failure(entry: "\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[9223372036854775805,9223372036854775807]"),
+            try failure(
+                entry: "\"dtype\":\"U8\",\"shape\":[2],"
+                    + "\"data_offsets\":[9223372036854775805,9223372036854775807]"),
             containing: "beyond any file")
         expectTensorProblem(
             try failure(entry: "\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[1,3]", dataByteCount: 3),

@@ -32,7 +32,9 @@ private struct PlainMatrix {
             codes.append((0..<columns).map { _ in Int.random(in: range, using: &generator) })
             let isCopy = granularity == .tensor && row > 0
             scales.append(
-                isCopy ? scales[0] : (0..<groupCount).map { _ in Float(Int.random(in: 1..<256, using: &generator)) / 64 })
+                isCopy
+                    ? scales[0]
+                    : (0..<groupCount).map { _ in Float(Int.random(in: 1..<256, using: &generator)) / 64 })
             zeroPoints.append(
                 symmetric
                     ? [Int](repeating: 0, count: groupCount)
@@ -107,7 +109,9 @@ func packQuantizedConfiguration(weights: String, ignore: String = "[\"lm_head\"]
         directory = try TemporaryDirectory()
     }
 
-    func matrix(_ fixtures: [Fixture], configuration: String? = nil, named name: String = "w") throws -> any MatrixSource {
+    func matrix(
+        _ fixtures: [Fixture], configuration: String? = nil, named name: String = "w"
+    ) throws -> any MatrixSource {
         try directory.write("model.safetensors", safetensors(fixtures))
         if let configuration { try directory.write("config.json", configuration) }
         let checkpoint = try Checkpoint(directory: directory.path)
@@ -123,7 +127,9 @@ func packQuantizedConfiguration(weights: String, ignore: String = "[\"lm_head\"]
     @Test(arguments: [4, 8], [true, false])
     func packedStripsEqualTheDefinition(bits: Int, symmetric: Bool) throws {
         var generator = Generator(state: 7)
-        let granularities: [QuantizationConfiguration.Granularity] = [.group(8), .group(32), .group(5), .channel, .tensor]
+        let granularities: [QuantizationConfiguration.Granularity] = [
+            .group(8), .group(32), .group(5), .channel, .tensor,
+        ]
         for (index, granularity) in granularities.enumerated() {
             let plain = PlainMatrix(
                 rows: 13, columns: 83, bits: bits, granularity, symmetric: symmetric, using: &generator)

@@ -69,15 +69,20 @@ import Testing
             (block("{}"), "none named"),
             (block("{\"quant_method\":\"compressed-tensors\"}"), "config_groups"),
             (
-                block("{\"quant_method\":\"compressed-tensors\",\"format\":\"nvfp4-pack-quantized\",\"config_groups\":{\"a\":{}}}"),
+                block(
+                    "{\"quant_method\":\"compressed-tensors\",\"format\":\"nvfp4-pack-quantized\","
+                        + "\"config_groups\":{\"a\":{}}}"),
                 "\"nvfp4-pack-quantized\""
             ),
             (packQuantizedConfiguration(weights: "\"num_bits\":3"), "3-bit int"),
             (packQuantizedConfiguration(weights: "\"num_bits\":4,\"strategy\":\"block\""), "strategy \"block\""),
-            (packQuantizedConfiguration(weights: "\"num_bits\":4,\"strategy\":\"group\",\"group_size\":0"), "group_size"),
+            (packQuantizedConfiguration(weights: "\"num_bits\":4,\"group_size\":0"), "group_size"),
             (packQuantizedConfiguration(weights: "\"num_bits\":4", ignore: "[\"re:(\"]"), "re:("),
             (packQuantizedConfiguration(weights: "\"num_bits\":4", ignore: "[1]"), "ignore"),
-            (packQuantizedConfiguration(weights: "\"num_bits\":4").replacing("\"type\":\"int\"", with: "\"type\":\"float\""), "float"),
+            (
+                packQuantizedConfiguration(weights: "\"num_bits\":4").replacing("\"int\"", with: "\"float\""),
+                "4-bit float"
+            ),
         ]
         for (text, expected) in cases {
             let message = failure(text)

@@ -153,7 +153,12 @@ private let isInterrupted = Atomic<Bool>(false)
 private func installInterruptHandlers() {
     // Touched here because a global's first use takes a lock, which a handler may not.
     isInterrupted.store(false, ordering: .relaxed)
+    var unblocked = sigset_t()
+    sigemptyset(&unblocked)
     for number in [SIGINT, SIGTERM, SIGHUP] {
         signal(number) { _ in isInterrupted.store(true, ordering: .relaxed) }
+        sigaddset(&unblocked, number)
     }
+    // A program started from a thread that blocks signals (Dispatch's do) inherits that.
+    pthread_sigmask(SIG_UNBLOCK, &unblocked, nil)
 }
