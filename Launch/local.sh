@@ -22,7 +22,9 @@ fi
 set -- mpirun --quiet "$@"
 echo "$*" >&2
 
-# On Ctrl-C mpirun ends its ranks by SIGTERM, then SIGKILL, and exits with 1. We outlive it and say 130.
+# On Ctrl-C mpirun ends its ranks by SIGTERM, a second later by SIGKILL, and exits with 1 whatever they returned. We
+# outlive it and say 130. That second (odls_base_sigkill_timeout) is not shortened: with 0 the SIGKILL comes at once,
+# and ranks could neither say goodbye nor name a rank that was lost.
 interrupted=
 trap 'interrupted=1' INT
 status=0

@@ -137,6 +137,17 @@ int cmpi_mprobe(int rank, int tag, cmpi_group group, cmpi_message *out) {
     return code;
 }
 
+int cmpi_recv(void *bytes, size_t byte_count, int rank, int tag, cmpi_group group, size_t *found) {
+    if (byte_count > INT_MAX) return MPI_ERR_COUNT;
+    MPI_Status status;
+    int code = MPI_Recv(bytes, (int)byte_count, MPI_BYTE, rank, tag, unwrap(group), &status);
+    if (code != MPI_SUCCESS) return code;
+    int count = 0;
+    code = MPI_Get_count(&status, MPI_BYTE, &count);
+    *found = (size_t)count;
+    return code;
+}
+
 int cmpi_mrecv(void *bytes, size_t byte_count, cmpi_message *claimed) {
     if (byte_count > INT_MAX) return MPI_ERR_COUNT;
     MPI_Message message;

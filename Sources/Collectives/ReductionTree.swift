@@ -14,20 +14,16 @@ public enum ReductionTree {
     /// - Parameters:
     ///   - count: how many terms there are.
     ///   - add: must replace term `into` by its sum with term `from`; `into` is always the lower one.
-    public static func forEachAddition<Failure: Error>(
-        count: Int, _ add: (_ into: Int, _ from: Int) throws(Failure) -> Void
-    ) throws(Failure) {
-        try visit(first: 0, count: count, add)
+    public static func forEachAddition(count: Int, _ add: (_ into: Int, _ from: Int) -> Void) {
+        visit(first: 0, count: count, add)
     }
 
-    private static func visit<Failure: Error>(
-        first: Int, count: Int, _ add: (_ into: Int, _ from: Int) throws(Failure) -> Void
-    ) throws(Failure) {
+    private static func visit(first: Int, count: Int, _ add: (_ into: Int, _ from: Int) -> Void) {
         guard count > 1 else { return }
         let half = firstHalf(of: count)
-        try visit(first: first, count: half, add)
-        try visit(first: first + half, count: count - half, add)
-        try add(first, first + half)
+        visit(first: first, count: half, add)
+        visit(first: first + half, count: count - half, add)
+        add(first, first + half)
     }
 
     /// The elements that rank `part` of `parts` adds up when a long buffer is shared out.

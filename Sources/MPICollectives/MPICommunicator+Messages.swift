@@ -67,7 +67,12 @@ extension MPICommunicator {
             while reach > 0 {
                 if place + reach < size {
                     let child = (place + reach + root) % size
-                    try post(UnsafeRawBufferPointer(piece), to: child, tag: CollectiveTag.broadcast)
+                    let message = UnsafeRawBufferPointer(piece)
+                    if reach > 1 {
+                        try post(message, to: child, tag: CollectiveTag.broadcast)
+                    } else {
+                        try sendNow(message, to: child, tag: CollectiveTag.broadcast)
+                    }
                 }
                 reach /= 2
             }
@@ -101,8 +106,7 @@ extension MPICommunicator {
         _ bytes: UnsafeRawBufferPointer, to rank: Int, tag: Int32
     ) throws(CommunicationError) {
         try forEachPiece(of: bytes.count) { piece throws(CommunicationError) in
-            let piece = UnsafeRawBufferPointer(rebasing: bytes[piece])
-            try check(cmpi_send(piece.baseAddress, piece.count, Int32(rank), tag, handle), "MPI_Send")
+            try sendNow(UnsafeRawBufferPointer(rebasing: bytes[piece]), to: rank, tag: tag)
         }
     }
 

@@ -60,6 +60,8 @@ int cmpi_isend(const void *_Nullable bytes, size_t byte_count, int rank, int tag
 int cmpi_wait(cmpi_request *_Nonnull requests, int count);
 /// Waits until the next message of that rank and tag has arrived (or its first part has), and claims it.
 int cmpi_mprobe(int rank, int tag, cmpi_group group, cmpi_message *_Nonnull out);
+/// Waits for and receives the next message of that rank and tag; `found` is its length.
+int cmpi_recv(void *_Nullable bytes, size_t byte_count, int rank, int tag, cmpi_group group, size_t *_Nonnull found);
 /// Receives a claimed message.
 int cmpi_mrecv(void *_Nullable bytes, size_t byte_count, cmpi_message *_Nonnull message);
 int cmpi_barrier(cmpi_group group);
