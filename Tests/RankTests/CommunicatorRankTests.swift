@@ -18,10 +18,6 @@ private let finishIsRegistered: Void = { _ = atexit { MPIRuntime.finish() } }()
 
 private func registerFinish() { finishIsRegistered }
 
-extension Tag {
-    @Tag static var ranks: Self
-}
-
 /// One suite holds all tests over ranks: every rank must run them in the same order.
 @Suite(.serialized, .enabled(if: isUnderMPI, "needs mpirun: Launch/test-ranks.sh"))
 struct RankTests {
