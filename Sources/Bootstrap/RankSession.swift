@@ -123,7 +123,8 @@ private func runRank<Prepared, Result>(
     let context = try ParallelContext(plan: plan, layerCount: model.decoder.layers.count, world: world)
     let pool = WorkerPool(count: threads, processors: arguments.pinsThreads ? host.processors : [])
     let loader = DecoderLoader(
-        configuration: model.decoder, source: model.weights, options: try arguments.weightOptions(), context: context, pool: pool)
+        configuration: model.decoder, source: model.weights, options: try arguments.weightOptions(), context: context, pool: pool,
+        rotaryType: arguments.rotaryType(of: model))
     let progress = ProgressLine(isShown: world.rank == 0)
     let (run, runner) = try agreed {
         let run = try RunPlan(
