@@ -46,7 +46,7 @@ let tests: KeyValuePairs<String, [String]> = [
     "QuantizationTests": ["Quantization", "Checkpoints", "Architectures", "Tensors"],
     "ModelsTests": [
         "Models", "Layers", "Quantization", "Checkpoints", "Architectures", "CostModel", "Topology", "Collectives",
-        "Kernels", "Tensors", "Engine", "Sampling",
+        "Kernels", "Tensors", "Engine", "Sampling", "AllocationCounter",
     ],
     "EngineTests": ["Engine", "Collectives", "Sampling"],
     "GenerationTests": ["Generation"],
@@ -60,6 +60,10 @@ let products: [String: Target.Dependency] = [
     "ArgumentParser": .product(name: "ArgumentParser", package: "swift-argument-parser"),
     "Logging": .product(name: "Logging", package: "swift-log"),
 ]
+
+/// What a step runs through. Optimised in debug builds too: unspecialised generics take memory from the heap, which
+/// the allocation test counts, and the tests would take minutes more.
+let stepModules: Set<String> = ["Tensors", "Collectives", "Kernels", "Layers", "Models", "Engine", "Sampling", "Checkpoints"]
 
 func dependencies(_ names: [String]) -> [Target.Dependency] {
     names.map { products[$0] ?? .target(name: $0) }
@@ -82,13 +86,20 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
     ],
     targets: foreign
-        + libraries.map { .target(name: $0.key, dependencies: dependencies($0.value)) }
+        + libraries.map {
+            .target(
+                name: $0.key, dependencies: dependencies($0.value),
+                swiftSettings: stepModules.contains($0.key) ? [.unsafeFlags(["-O"], .when(configuration: .debug))] : [])
+        }
         + commands.map {
             .executableTarget(
                 name: "\($0.value.directory)Command", dependencies: dependencies($0.value.dependencies),
                 path: "Sources/Commands/\($0.value.directory)")
         }
-        + [.target(name: "TestSupport", dependencies: ["Collectives", "Tensors"], path: "Tests/Support")]
+        + [
+            .target(name: "TestSupport", dependencies: ["Collectives", "Tensors"], path: "Tests/Support"),
+            .target(name: "AllocationCounter", path: "Tests/AllocationCounter"),
+        ]
         + tests.map {
             .testTarget(name: $0.key, dependencies: dependencies($0.value) + ["TestSupport"], path: "Tests/\($0.key)")
         },

@@ -1,0 +1,40 @@
+import AllocationCounter
+import Collectives
+import Engine
+import Testing
+import Topology
+
+@Suite struct AllocationTests {
+    /// A decode step's layers, cache and kernels take nothing from the heap once the first steps are done.
+    @Test(arguments: [TinyFormat.float32, .bfloat16, .int8, .int4Asymmetric]) func decodeStepsAllocateNothing(format: TinyFormat) throws {
+        let run = TinyRun(model: TinyModel.all[0], format: format, threads: 2)
+        let runner = try run.makeRunner(SoloCommunicator())
+        defer { runner.backend.pool.stop() }
+        let message = StepMessage(limits: TinyRun.limits)
+        let token: [Int32] = [5]
+        func step(_ position: Int) throws -> Int64 {
+            let before = allocation_count()
+            message.begin(.step)
+            for slot in 0..<2 {
+                message.addChunk(SequenceID(slot: slot), firstPosition: position, tokens: token[...], output: .last)
+            }
+            try message.broadcast(over: runner.decoder.context.world)
+            try runner.take(message) { _, _ in }
+            return allocation_count() - before
+        }
+        for position in 0..<3 { _ = try step(position) }
+        // Past a block's end (64): a new block of the cache is not a new allocation either.
+        for position in 3..<70 {
+            let count = try step(position)
+            #expect(count == 0, "position \(position)")
+        }
+        #expect(counts())
+    }
+
+    /// The counter counts: else the test above could not fail.
+    private func counts() -> Bool {
+        let before = allocation_count()
+        let array = [UInt8](repeating: 1, count: 10_000)
+        return allocation_count() - before > 0 && array.count == 10_000
+    }
+}
