@@ -37,7 +37,9 @@ extension DecoderConfiguration {
         }
         guard headDimension % 2 == 0 else { throw file.unsupported("head_dim", "\(headDimension) is odd; rotary embedding turns pairs") }
         let activation = try file.optionalString("hidden_act") ?? "silu"
-        guard activation == "silu" else { throw file.unsupported("hidden_act", "\(quoted(activation)) is not supported; silu is") }
+        guard activation == "silu" else {
+            throw file.unsupported("hidden_act", "\(quoted(activation)) is not supported; silu is")
+        }
         let rotary = try RotaryEmbedding(file)
         let attentionBias = try file.optionalBool("attention_bias") ?? false
         let layer = LayerConfiguration(

@@ -21,7 +21,7 @@ public struct RotaryEmbedding: Equatable, Sendable {
         case none
         /// Positions divided by the factor.
         case linear(factor: Double)
-        /// A larger base for contexts longer than the trained ones ("NTK"): fixed here at the longest context of the run.
+        /// A larger base for contexts longer than the trained ones ("NTK"): fixed at the longest context of the run.
         case dynamic(factor: Double)
         /// YaRN, Peng et al., arXiv:2309.00071.
         case yarn(Yarn)
@@ -158,7 +158,9 @@ extension RotaryEmbedding {
                     betaSlow: try parameters.optionalNumber("beta_slow", in: 1e-3...1e6) ?? 1,
                     attentionFactor: attentionFactor, truncates: try parameters.optionalBool("truncate") ?? true))
         default:
-            throw parameters.unsupported("rope_type", "\(quoted(kind)) is not supported; supported are default, linear, dynamic, yarn and llama3")
+            throw parameters.unsupported(
+                "rope_type",
+                "\(quoted(kind)) is not supported; supported are default, linear, dynamic, yarn and llama3")
         }
     }
 

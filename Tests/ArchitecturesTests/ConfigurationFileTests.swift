@@ -15,7 +15,9 @@ import Testing
     }
 
     @Test func bytesThatAreNoTextAreRefused() {
-        #expect(throws: ConfigurationError.self) { try ConfigurationFile(data: Data([0x7B, 0xFF, 0xFE, 0x7D]), path: "x") }
+        #expect(throws: ConfigurationError.self) {
+            try ConfigurationFile(data: Data([0x7B, 0xFF, 0xFE, 0x7D]), path: "x")
+        }
     }
 
     @Test func valuesOfTheRightKindAreRead() throws {
@@ -41,8 +43,12 @@ import Testing
             #expect(try file.optionalString(key) == nil)
             #expect(try file.optionalStrings(key) == nil)
             #expect(try file.optionalObject(key) == nil)
-            #expect(throws: ConfigurationError.missingKey(path: "model/config.json", key: key)) { try file.integer(key, in: 0...1) }
-            #expect(throws: ConfigurationError.missingKey(path: "model/config.json", key: key)) { try file.number(key, in: 0...1) }
+            #expect(throws: ConfigurationError.missingKey(path: "model/config.json", key: key)) {
+                try file.integer(key, in: 0...1)
+            }
+            #expect(throws: ConfigurationError.missingKey(path: "model/config.json", key: key)) {
+                try file.number(key, in: 0...1)
+            }
         }
     }
 
@@ -65,20 +71,29 @@ import Testing
     @Test(arguments: ["false", "\"0.5\"", "[]", "{}", "-0.1", "1.1", "1e300", "-9223372036854775808"])
     func numbersOfAnotherKindOrRangeAreRefused(value: String) throws {
         let file = try configurationFile("{\"rate\": \(value)}")
-        expectMalformed("\"rate\"", "a number") { () throws(ConfigurationError) in _ = try file.number("rate", in: 0...1) }
+        expectMalformed("\"rate\"", "a number") { () throws(ConfigurationError) in
+            _ = try file.number("rate", in: 0...1)
+        }
     }
 
     @Test func otherKindsAreRefusedWithTheirKey() throws {
-        let file = try configurationFile(#"{"a": 1, "b": "true", "c": ["x", 1], "d": [1, -2], "e": [1, "2"], "f": 4294967296}"#)
+        let file = try configurationFile(
+            #"{"a": 1, "b": "true", "c": ["x", 1], "d": [1, -2], "e": [1, "2"], "f": 4294967296}"#)
         expectMalformed("\"b\"", "true or false") { () throws(ConfigurationError) in _ = try file.optionalBool("b") }
         expectMalformed("\"a\"", "true or false") { () throws(ConfigurationError) in _ = try file.optionalBool("a") }
         expectMalformed("\"a\"", "a string") { () throws(ConfigurationError) in _ = try file.optionalString("a") }
-        expectMalformed("\"a\"", "a list of strings") { () throws(ConfigurationError) in _ = try file.optionalStrings("a") }
-        expectMalformed("\"c\"", "a list of strings") { () throws(ConfigurationError) in _ = try file.optionalStrings("c") }
+        expectMalformed("\"a\"", "a list of strings") { () throws(ConfigurationError) in
+            _ = try file.optionalStrings("a")
+        }
+        expectMalformed("\"c\"", "a list of strings") { () throws(ConfigurationError) in
+            _ = try file.optionalStrings("c")
+        }
         expectMalformed("\"a\"", "an object") { () throws(ConfigurationError) in _ = try file.optionalObject("a") }
         expectMalformed("\"d\" is -2", "a token id") { () throws(ConfigurationError) in _ = try file.tokenIDs("d") }
         expectMalformed("\"e\" is \"2\"", "a token id") { () throws(ConfigurationError) in _ = try file.tokenIDs("e") }
-        expectMalformed("\"f\" is 4294967296", "a whole number") { () throws(ConfigurationError) in _ = try file.tokenIDs("f") }
+        expectMalformed("\"f\" is 4294967296", "a whole number") { () throws(ConfigurationError) in
+            _ = try file.tokenIDs("f")
+        }
     }
 
     @Test(arguments: ["hidden_act", "rope_type", "model_type"])
@@ -86,7 +101,8 @@ import Testing
         let hostile = "\"evil\\n\\u001b[31m" + String(repeating: "x", count: 5000) + "\""
         let text =
             key == "rope_type"
-            ? smallConfiguration("llama", ["rope_scaling": "{\"rope_type\": \(hostile)}"]) : smallConfiguration("llama", [key: hostile])
+            ? smallConfiguration("llama", ["rope_scaling": "{\"rope_type\": \(hostile)}"])
+            : smallConfiguration("llama", [key: hostile])
         let message = try #require(refusal(text))
         #expect(message.count < 300)
         #expect(!message.contains { $0.isNewline } && !message.unicodeScalars.contains("\u{1B}"))
@@ -102,7 +118,8 @@ import Testing
     }
 
     @Test(arguments: [
-        "hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "intermediate_size", "vocab_size",
+        "hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "intermediate_size",
+        "vocab_size",
         "max_position_embeddings", "head_dim",
     ])
     func absurdSizesAreRefused(key: String) throws {
@@ -114,9 +131,11 @@ import Testing
 
     @Test(arguments: [
         ("num_key_value_heads", "3", "evenly"), ("num_key_value_heads", "16", "1 to 8"), ("head_dim", "7", "odd"),
-        ("num_attention_heads", "7", "head_dim"), ("hidden_act", "\"gelu\"", "silu"), ("rms_norm_eps", "2", "0.0 to 1.0"),
+        ("num_attention_heads", "7", "head_dim"), ("hidden_act", "\"gelu\"", "silu"),
+        ("rms_norm_eps", "2", "0.0 to 1.0"),
         ("partial_rotary_factor", "0.5", "whole heads"), ("rope_scaling", "[]", "an object"),
-        ("rope_theta", "0", "\"rope_theta\""), ("rope_scaling", "{\"type\": \"longrope\"}", "supported are default, linear"),
+        ("rope_theta", "0", "\"rope_theta\""),
+        ("rope_scaling", "{\"type\": \"longrope\"}", "supported are default, linear"),
         ("rope_scaling", "{\"type\": \"linear\"}", "\"rope_scaling.factor\" is missing"),
         ("rope_scaling", "{\"type\": \"linear\", \"factor\": 0.5}", "\"rope_scaling.factor\""),
         ("rope_scaling", "{\"type\": 3}", "a string"),

@@ -9,7 +9,9 @@ import Topology
         DecoderConfiguration(
             modelType: modelType, hiddenSize: 64, vocabularySize: 160, tiesEmbeddings: false, normEpsilon: 1e-5,
             positionLimit: 2048, rotary: RotaryEmbedding(theta: 10_000, trainedLength: 2048),
-            layers: attentions.map { LayerConfiguration(attention: $0, feedForward: GatedFeedForward(intermediateSize: 96)) })
+            layers: attentions.map {
+                LayerConfiguration(attention: $0, feedForward: GatedFeedForward(intermediateSize: 96))
+            })
     }
 
     private func attentions(_ change: (inout GroupedQueryAttention, Int) -> Void) -> [GroupedQueryAttention] {
@@ -30,9 +32,14 @@ import Topology
         let rich = try decoder(
             smallConfiguration(
                 "llama",
-                ["attention_bias": "true", "mlp_bias": "true", "tie_word_embeddings": "true", "head_dim": "16", "hidden_act": "\"silu\""]))
+                [
+                    "attention_bias": "true", "mlp_bias": "true", "tie_word_embeddings": "true", "head_dim": "16",
+                    "hidden_act": "\"silu\"",
+                ]))
         #expect(rich.tiesEmbeddings)
-        #expect(rich.layers.allSatisfy { $0.attention.hasInputBias && $0.attention.hasOutputBias && $0.feedForward.hasBias })
+        #expect(
+            rich.layers.allSatisfy { $0.attention.hasInputBias && $0.attention.hasOutputBias && $0.feedForward.hasBias }
+        )
         #expect(rich.layers.allSatisfy { $0.attention.headDimension == 16 })
     }
 
@@ -47,7 +54,8 @@ import Topology
         let window = ["sliding_window": "24", "use_sliding_window": "true"]
         let base = expected("qwen2", attentions { attention, _ in attention.hasInputBias = true })
         #expect(try decoder(smallConfiguration("qwen2")) == base)
-        #expect(try decoder(smallConfiguration("qwen2", ["sliding_window": "24", "use_sliding_window": "false"])) == base)
+        #expect(
+            try decoder(smallConfiguration("qwen2", ["sliding_window": "24", "use_sliding_window": "false"])) == base)
         let second = expected(
             "qwen2",
             attentions { attention, layer in
@@ -58,7 +66,9 @@ import Topology
             try decoder(
                 smallConfiguration(
                     "qwen2",
-                    window.merging(["layer_types": #"["full_attention", "sliding_attention", "full_attention"]"#]) { $1 }))
+                    window.merging(["layer_types": #"["full_attention", "sliding_attention", "full_attention"]"#]) {
+                        $1
+                    }))
                 == second)
         let from = try decoder(smallConfiguration("qwen2", window.merging(["max_window_layers": "2"]) { $1 }))
         #expect(from.layers.map(\.attention.window) == [nil, nil, 24])
@@ -79,10 +89,12 @@ import Topology
         let names = TensorNames.huggingFace
         let expected: [(ParameterName, String)] = [
             (.embedding, "model.embed_tokens"), (.finalNorm, "model.norm"), (.head, "lm_head"),
-            (.attentionNorm(layer: 0), "model.layers.0.input_layernorm"), (.query(layer: 7), "model.layers.7.self_attn.q_proj"),
+            (.attentionNorm(layer: 0), "model.layers.0.input_layernorm"),
+            (.query(layer: 7), "model.layers.7.self_attn.q_proj"),
             (.key(layer: 7), "model.layers.7.self_attn.k_proj"), (.value(layer: 7), "model.layers.7.self_attn.v_proj"),
             (.attentionOutput(layer: 10), "model.layers.10.self_attn.o_proj"),
-            (.feedForwardNorm(layer: 1), "model.layers.1.post_attention_layernorm"), (.gate(layer: 1), "model.layers.1.mlp.gate_proj"),
+            (.feedForwardNorm(layer: 1), "model.layers.1.post_attention_layernorm"),
+            (.gate(layer: 1), "model.layers.1.mlp.gate_proj"),
             (.up(layer: 1), "model.layers.1.mlp.up_proj"), (.down(layer: 31), "model.layers.31.mlp.down_proj"),
         ]
         for (name, module) in expected { #expect(names.module(name) == module) }

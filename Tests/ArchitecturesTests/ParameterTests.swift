@@ -1,6 +1,7 @@
-@testable import Architectures
 import Testing
 import Topology
+
+@testable import Architectures
 
 @Suite struct ParameterTests {
     // Sources: the parameter counts on the models' Hugging Face pages.
@@ -56,7 +57,9 @@ import Topology
         for name in ModelCatalogue.names {
             let decoder = try catalogued(name)
             let parameters = decoder.parameters()
-            #expect(Set(parameters.map { "\(TensorNames.huggingFace.module($0.name)).\($0.role)" }).count == parameters.count)
+            #expect(
+                Set(parameters.map { "\(TensorNames.huggingFace.module($0.name)).\($0.role)" }).count
+                    == parameters.count)
             // In the order in which a token meets them.
             let layers = parameters.compactMap(\.name.layer)
             #expect(layers == layers.sorted() && Set(layers) == Set(decoder.layers.indices))

@@ -65,24 +65,32 @@ import Topology
 
     /// Whatever is accepted gives every shard a head, a column and a row of the vocabulary.
     @Test func acceptedPlansLeaveNobodyWithout() throws {
-        for (heads, wide, vocabulary) in [("8", "96", "160"), ("6", "18", "9"), ("14", "4864", "151936"), ("40", "13824", "32000")] {
+        for (heads, wide, vocabulary) in [
+            ("8", "96", "160"), ("6", "18", "9"), ("14", "4864", "151936"), ("40", "13824", "32000"),
+        ] {
             let decoder = try decoder(
                 smallConfiguration(
                     "llama",
                     [
-                        "num_attention_heads": heads, "num_key_value_heads": "1", "head_dim": "8", "intermediate_size": wide,
+                        "num_attention_heads": heads, "num_key_value_heads": "1", "head_dim": "8",
+                        "intermediate_size": wide,
                         "vocab_size": vocabulary,
                     ]))
             for degree in 1...64 {
-                let weighted = ParallelPlan(tensorDegree: degree, pipelineDegree: 1, weights: (1...degree).map(Double.init))
-                for plan in [ParallelPlan(tensorDegree: degree, pipelineDegree: 1), weighted] where problems(plan, decoder).isEmpty {
+                let weighted = ParallelPlan(
+                    tensorDegree: degree, pipelineDegree: 1, weights: (1...degree).map(Double.init))
+                for plan in [ParallelPlan(tensorDegree: degree, pipelineDegree: 1), weighted]
+                where problems(plan, decoder).isEmpty {
                     let group = plan.shardGroup(ofStage: 0)
                     let inner = decoder.layers[0].feedForward.contraction(shardCount: degree)
                     let shares = [
-                        group.shares(of: decoder.layers[0].attention.queryHeadCount), group.shares(of: inner.length, unit: inner.unit),
+                        group.shares(of: decoder.layers[0].attention.queryHeadCount),
+                        group.shares(of: inner.length, unit: inner.unit),
                         group.shares(of: decoder.vocabularySize),
                     ]
-                    #expect(shares.allSatisfy { $0.allSatisfy { !$0.isEmpty } }, "\(plan) of \(heads) heads, \(wide), \(vocabulary)")
+                    #expect(
+                        shares.allSatisfy { $0.allSatisfy { !$0.isEmpty } },
+                        "\(plan) of \(heads) heads, \(wide), \(vocabulary)")
                 }
             }
         }

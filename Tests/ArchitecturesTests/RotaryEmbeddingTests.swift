@@ -10,7 +10,8 @@ import Testing
         #""factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 1024"#
 
     @Test(arguments: [
-        ("default", ""), ("linear", #""factor": 4.0"#), ("dynamic", #""factor": 2"#), ("yarn", yarnKeys), ("yarn", #""factor": 4.0"#),
+        ("default", ""), ("linear", #""factor": 4.0"#), ("dynamic", #""factor": 2"#), ("yarn", yarnKeys),
+        ("yarn", #""factor": 4.0"#),
         ("llama3", llama3Keys),
     ])
     func oldAndNewKeysAreEqual(kind: String, keys: String) throws {
@@ -61,7 +62,10 @@ import Testing
         let rotary = try rotary(#"{"type": "dynamic", "factor": 2.0}"#)
         expect(
             rotary.frequencies(dimension: 16, maximumLength: 8192),
-            [1.0, 0.239481356, 0.0573513199, 0.0137345719, 0.00328917389, 0.000787695824, 0.000188638464, 4.51753951e-05])
+            [
+                1.0, 0.239481356, 0.0573513199, 0.0137345719, 0.00328917389, 0.000787695824, 0.000188638464,
+                4.51753951e-05,
+            ])
         let plain = try self.rotary("null").frequencies(dimension: 16, maximumLength: 1)
         for length in [1, 2047, 2048] { #expect(rotary.frequencies(dimension: 16, maximumLength: length) == plain) }
     }
@@ -84,7 +88,8 @@ import Testing
     }
 
     @Test func yarnFrequenciesWithoutRounding() throws {
-        let rotary = try rotary(#"{"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 4096, "truncate": false}"#)
+        let rotary = try rotary(
+            #"{"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 4096, "truncate": false}"#)
         expect(
             rotary.frequencies(dimension: 16, maximumLength: 16384),
             [1.0, 0.316227766, 0.1, 0.0286136088, 0.00655697152, 0.00128563203, 0.00025, 7.90569415e-05])
@@ -92,7 +97,8 @@ import Testing
 
     @Test func yarnFrequenciesWithOtherTurns() throws {
         let rotary = try rotary(
-            #"{"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 4096, "beta_fast": 8, "beta_slow": 2}"#)
+            #"{"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 4096, "beta_fast": 8, "beta_slow": 2}"#
+        )
         expect(
             rotary.frequencies(dimension: 16, maximumLength: 16384),
             [1.0, 0.316227766, 0.1, 0.0316227766, 0.0075, 0.00158113883, 0.00025, 7.90569415e-05])
@@ -101,8 +107,10 @@ import Testing
     // m(s) = 0.1 s ln(factor) + 1: the factor given, else m(mscale) / m(mscale_all_dim) if both are not 0, else m(1)
     @Test(arguments: [
         (#""factor": 40"#, 1.36888795), (#""factor": 40, "mscale": 0.707, "mscale_all_dim": 1.0"#, 0.921042355),
-        (#""factor": 40, "mscale": 1.0, "mscale_all_dim": 0.707"#, 1.0857264), (#""factor": 40, "mscale": 0.707"#, 1.36888795),
-        (#""factor": 40, "mscale": 0, "mscale_all_dim": 1"#, 1.36888795), (#""factor": 40, "attention_factor": 0.75"#, 0.75),
+        (#""factor": 40, "mscale": 1.0, "mscale_all_dim": 0.707"#, 1.0857264),
+        (#""factor": 40, "mscale": 0.707"#, 1.36888795),
+        (#""factor": 40, "mscale": 0, "mscale_all_dim": 1"#, 1.36888795),
+        (#""factor": 40, "attention_factor": 0.75"#, 0.75),
         (#""factor": 1"#, 1.0),
         // Without a factor: how much longer than the original, here 2048 / 512.
         (#""original_max_position_embeddings": 512"#, 1.13862944),
@@ -116,26 +124,34 @@ import Testing
     @Test func llama3Frequencies() throws {
         let keys = #""low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 8192"#
         expect(
-            try rotary("{\"rope_type\": \"llama3\", \"factor\": 8.0, \(keys)}").frequencies(dimension: 32, maximumLength: 131_072),
+            try rotary("{\"rope_type\": \"llama3\", \"factor\": 8.0, \(keys)}").frequencies(
+                dimension: 32, maximumLength: 131_072),
             [
-                1.0, 0.562341325, 0.316227766, 0.177827941, 0.1, 0.0562341325, 0.0316227766, 0.0177827941, 0.01, 0.00562341325,
+                1.0, 0.562341325, 0.316227766, 0.177827941, 0.1, 0.0562341325, 0.0316227766, 0.0177827941, 0.01,
+                0.00562341325,
                 0.00316227766, 0.00090615274, 0.000213607544, 7.02926656e-05, 3.95284708e-05, 2.22284926e-05,
             ])
         expect(
             try rotary("{\"rope_type\": \"llama3\", \"factor\": 32.0, \(keys)}", theta: "500000.0")
                 .frequencies(dimension: 16, maximumLength: 131_072),
-            [1.0, 0.193922745, 0.0376060309, 0.00729266474, 0.000429556797, 8.57025549e-06, 1.66196747e-06, 3.22293293e-07])
+            [
+                1.0, 0.193922745, 0.0376060309, 0.00729266474, 0.000429556797, 8.57025549e-06, 1.66196747e-06,
+                3.22293293e-07,
+            ])
     }
 
     @Test func theLongestContextFollowsTheScaling() throws {
-        func limit(_ scaling: String) throws -> Int { try decoder(smallConfiguration("llama", ["rope_scaling": scaling])).positionLimit }
+        func limit(_ scaling: String) throws -> Int {
+            try decoder(smallConfiguration("llama", ["rope_scaling": scaling])).positionLimit
+        }
         #expect(try limit("null") == 2048)
         #expect(try limit(#"{"type": "linear", "factor": 4.0}"#) == 2048)
         #expect(try limit(#"{"type": "dynamic", "factor": 4.0}"#) == 8192)
         #expect(try limit(#"{"type": "yarn", "factor": 4.0}"#) == 8192)
         // A file whose max_position_embeddings counts the scaling already.
         #expect(try limit(#"{"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 512}"#) == 2048)
-        #expect(try limit(#"{"type": "yarn", "factor": 1e6, "original_max_position_embeddings": 1073741824}"#) == 1 << 30)
+        #expect(
+            try limit(#"{"type": "yarn", "factor": 1e6, "original_max_position_embeddings": 1073741824}"#) == 1 << 30)
     }
 
     private func rotary(_ scaling: String, theta: String = "10000.0") throws -> RotaryEmbedding {

@@ -16,10 +16,14 @@ import Testing
         // 40 columns are 2 blocks of 32 and touch 2 groups of 32; a scale is 4 bytes in each of 16 rows.
         let eight = ComputeFormat.int8(group: 32, symmetric: true)
         expect(eight, rows: 16, columns: 40, block: 32, codes: 64 * 16, scales: 2 * 16 * 4)
-        expect(.int8(group: 32, symmetric: false), rows: 16, columns: 40, block: 32, codes: 64 * 16, scales: 128, zeros: 128)
+        expect(
+            .int8(group: 32, symmetric: false), rows: 16, columns: 40, block: 32, codes: 64 * 16, scales: 128,
+            zeros: 128)
         // Two nibbles to a byte.
         expect(.int4(group: 32, symmetric: true), rows: 16, columns: 40, block: 32, codes: 64 * 8, scales: 128)
-        expect(.int4(group: 128, symmetric: false), rows: 33, columns: 256, block: 32, codes: 3 * 256 * 8, scales: 384, zeros: 384)
+        expect(
+            .int4(group: 128, symmetric: false), rows: 33, columns: 256, block: 32, codes: 3 * 256 * 8, scales: 384,
+            zeros: 384)
         // Shorter blocks pad less.
         expect(eight, rows: 16, columns: 40, block: 8, codes: 40 * 16, scales: 128)
         // 40 columns that start 30 into a group of 32 touch three: 2, 32 and 6 of them.
@@ -36,7 +40,9 @@ import Testing
                     // Column k lies in group (offset + k) / group of the whole matrix.
                     let touched = Set((0..<columns).map { (offset + $0) / group }).count
                     let found = ComputeFormat.groupCount(columns: columns, group: group, groupOffset: offset)
-                    if found != touched { faults.append("\(columns) of \(group) from \(offset): \(found), expected \(touched)") }
+                    if found != touched {
+                        faults.append("\(columns) of \(group) from \(offset): \(found), expected \(touched)")
+                    }
                 }
             }
         }
@@ -44,7 +50,9 @@ import Testing
     }
 
     @Test func formatsTellTheirGroups() {
-        #expect(ComputeFormat.float32.group == nil && ComputeFormat.bfloat16.group == nil && ComputeFormat.float16.isSymmetric)
+        #expect(
+            ComputeFormat.float32.group == nil && ComputeFormat.bfloat16.group == nil
+                && ComputeFormat.float16.isSymmetric)
         #expect(ComputeFormat.int8(group: 64, symmetric: false).group == 64)
         #expect(!ComputeFormat.int4(group: 64, symmetric: false).isSymmetric)
         #expect(ComputeFormat.int4(group: 64, symmetric: true).isSymmetric)
@@ -71,7 +79,8 @@ import Testing
     }
 
     private func expect(
-        _ format: ComputeFormat, rows: Int, columns: Int, block: Int = 1, groupOffset: Int = 0, codes: Int, scales: Int = 0,
+        _ format: ComputeFormat, rows: Int, columns: Int, block: Int = 1, groupOffset: Int = 0, codes: Int,
+        scales: Int = 0,
         zeros: Int = 0, location: SourceLocation = #_sourceLocation
     ) {
         let found = format.byteCount(rows: rows, columns: columns, block: block, groupOffset: groupOffset)

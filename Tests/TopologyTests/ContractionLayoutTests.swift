@@ -14,8 +14,12 @@ import Topology
             let layout = ContractionLayout(length: length, shardCount: shards)
             let wanted = max(sliceCount, shards)
             guard [4, 8, 16, 32].contains(layout.unit) else { return "unit \(layout.unit)" }
-            if layout.unitCount != unitCount(length, layout.unit) { return "\(layout.unitCount) units of \(layout.unit)" }
-            if layout.unit > 4 && layout.unitCount < wanted { return "only \(layout.unitCount) units of \(layout.unit)" }
+            if layout.unitCount != unitCount(length, layout.unit) {
+                return "\(layout.unitCount) units of \(layout.unit)"
+            }
+            if layout.unit > 4 && layout.unitCount < wanted {
+                return "only \(layout.unitCount) units of \(layout.unit)"
+            }
             if layout.unit < 32 && unitCount(length, 2 * layout.unit) >= wanted { return "\(layout.unit) is too small" }
             return nil
         }
@@ -33,7 +37,9 @@ import Topology
 
     @Test func activationBlockDividesUnitAndGroup() {
         var faults = Faults()
-        faults.check(Self.lengths, [1, 3, 4, 6, 8, 12, 16, 20, 24, 32, 48, 64, 100, 128], [4, 8, 12, 16, 32, 80, 96, 128]) {
+        faults.check(
+            Self.lengths, [1, 3, 4, 6, 8, 12, 16, 20, 24, 32, 48, 64, 100, 128], [4, 8, 12, 16, 32, 80, 96, 128]
+        ) {
             length, group, unit in
             let layout = ContractionLayout(length: length, unit: unit)
             // A group as long as the input never ends inside it, so that only the unit matters.
@@ -63,10 +69,14 @@ import Topology
             for weights in [nil, (1...degree).map(Double.init)] {
                 let group = ShardGroup(count: degree, weights: weights)
                 for share in group.shares(of: length, unit: layout.unit) {
-                    if share.lowerBound % block != 0 && share.lowerBound != length { return "\(share) starts inside a block" }
+                    if share.lowerBound % block != 0 && share.lowerBound != length {
+                        return "\(share) starts inside a block"
+                    }
                     let ends = layout.sliceEnds(of: share, in: group)
                     if ends.last != share.count { return "slices end at \(ends) of \(share)" }
-                    if ends.contains(where: { $0 % block != 0 && $0 != share.count }) { return "\(ends) cuts a block of \(block)" }
+                    if ends.contains(where: { $0 % block != 0 && $0 != share.count }) {
+                        return "\(ends) cuts a block of \(block)"
+                    }
                 }
             }
             return nil

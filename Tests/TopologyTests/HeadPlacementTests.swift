@@ -19,7 +19,8 @@ import Topology
             let group = ShardGroup(count: degree)
             let columns = group.shares(of: queries * dimension, unit: dimension)
             for shard in 0..<degree {
-                let heads = HeadPlacement(queryHeadCount: queries, keyValueHeadCount: 1, group: group, shard: shard).queryHeads
+                let heads = HeadPlacement(queryHeadCount: queries, keyValueHeadCount: 1, group: group, shard: shard)
+                    .queryHeads
                 if heads.lowerBound * dimension..<heads.upperBound * dimension != columns[shard] {
                     return "heads \(heads), columns \(columns[shard])"
                 }
@@ -46,19 +47,30 @@ import Topology
     private func placementFault(_ queries: Int, _ keyValues: Int, _ group: ShardGroup) -> String? {
         var next = 0
         for shard in 0..<group.count {
-            let placement = HeadPlacement(queryHeadCount: queries, keyValueHeadCount: keyValues, group: group, shard: shard)
-            if placement.queryHeads.lowerBound != next { return "shard \(shard) starts at \(placement.queryHeads), not at \(next)" }
+            let placement = HeadPlacement(
+                queryHeadCount: queries, keyValueHeadCount: keyValues, group: group, shard: shard)
+            if placement.queryHeads.lowerBound != next {
+                return "shard \(shard) starts at \(placement.queryHeads), not at \(next)"
+            }
             next = placement.queryHeads.upperBound
-            guard placement.keyValueHeadOfQuery.count == placement.queryHeads.count else { return "shard \(shard): a head reads nothing" }
+            guard placement.keyValueHeadOfQuery.count == placement.queryHeads.count else {
+                return "shard \(shard): a head reads nothing"
+            }
             for (head, local) in zip(placement.queryHeads, placement.keyValueHeadOfQuery) {
                 let read = placement.keyValueHeads.lowerBound + local
-                guard placement.keyValueHeads.contains(read) else { return "shard \(shard): head \(head) reads \(read), not kept" }
+                guard placement.keyValueHeads.contains(read) else {
+                    return "shard \(shard): head \(head) reads \(read), not kept"
+                }
                 // Query heads stand in `keyValues` groups of equal size, one after another.
                 if read != head * keyValues / queries { return "shard \(shard): head \(head) reads \(read)" }
             }
             let read = Set(placement.keyValueHeadOfQuery)
-            if read.count != placement.keyValueHeads.count { return "shard \(shard) keeps \(placement.keyValueHeads), reads \(read)" }
-            if placement.keyValueHeadOfQuery != placement.keyValueHeadOfQuery.sorted() { return "shard \(shard): heads out of order" }
+            if read.count != placement.keyValueHeads.count {
+                return "shard \(shard) keeps \(placement.keyValueHeads), reads \(read)"
+            }
+            if placement.keyValueHeadOfQuery != placement.keyValueHeadOfQuery.sorted() {
+                return "shard \(shard): heads out of order"
+            }
         }
         return next == queries ? nil : "heads end at \(next)"
     }

@@ -25,7 +25,8 @@ import Topology
                     for shard in 0..<shards {
                         let placement = plan.placement(ofRank: stage * shards + shard, layerCount: 13)
                         #expect(placement.stage == stage && placement.shard == shard && placement.stageCount == stages)
-                        #expect(placement.isFirstStage == (stage == 0) && placement.isLastStage == (stage == stages - 1))
+                        #expect(
+                            placement.isFirstStage == (stage == 0) && placement.isLastStage == (stage == stages - 1))
                         #expect(placement.layers == balancedRanges(of: 13, into: stages)[stage])
                         #expect(placement.group == ShardGroup(count: shards))
                     }
@@ -47,19 +48,26 @@ import Topology
     }
 
     @Test func jsonOfATopologyFileRoundTrips() throws {
-        let text = #"{"tensor_parallel_size": 2, "pipeline_parallel_size": 2, "layers": [12, 10], "weights": [2, 1, 1, 1]}"#
+        let text =
+            #"{"tensor_parallel_size": 2, "pipeline_parallel_size": 2, "layers": [12, 10], "weights": [2, 1, 1, 1]}"#
         let plan = try JSONDecoder().decode(ParallelPlan.self, from: Data(text.utf8))
-        #expect(plan == ParallelPlan(tensorDegree: 2, pipelineDegree: 2, layerCounts: [12, 10], weights: [2, 1, 1, 1]))
-        for plan in [plan, ParallelPlan(tensorDegree: 3, pipelineDegree: 1), ParallelPlan(tensorDegree: 1, pipelineDegree: 4)] {
+        #expect(
+            plan == ParallelPlan(tensorDegree: 2, pipelineDegree: 2, layerCounts: [12, 10], weights: [2, 1, 1, 1]))
+        for plan in [
+            plan, ParallelPlan(tensorDegree: 3, pipelineDegree: 1), ParallelPlan(tensorDegree: 1, pipelineDegree: 4),
+        ] {
             #expect(try JSONDecoder().decode(ParallelPlan.self, from: JSONEncoder().encode(plan)) == plan)
         }
         let keys = try JSONSerialization.jsonObject(with: JSONEncoder().encode(plan)) as? [String: Any]
         #expect(keys.map { Set($0.keys) } == ["tensor_parallel_size", "pipeline_parallel_size", "layers", "weights"])
         #expect(
-            try JSONDecoder().decode(ParallelPlan.self, from: Data("{}".utf8)) == ParallelPlan(tensorDegree: 1, pipelineDegree: 1))
+            try JSONDecoder().decode(ParallelPlan.self, from: Data("{}".utf8))
+                == ParallelPlan(tensorDegree: 1, pipelineDegree: 1))
     }
 
-    @Test(arguments: ["[]", "3", "null", #"{"layers": "12,10"}"#, #"{"tensor_parallel_size": 1.5}"#, #"{"weights": [null]}"#])
+    @Test(arguments: [
+        "[]", "3", "null", #"{"layers": "12,10"}"#, #"{"tensor_parallel_size": 1.5}"#, #"{"weights": [null]}"#,
+    ])
     func jsonOfAnotherShapeIsRefused(text: String) {
         #expect(throws: DecodingError.self) { try JSONDecoder().decode(ParallelPlan.self, from: Data(text.utf8)) }
     }
@@ -81,17 +89,22 @@ import Topology
         func problems(_ plan: ParallelPlan, ranks: Int = 4, layers: Int = 22) -> [String] {
             plan.problems(rankCount: ranks, layerCount: layers)
         }
-        func expect(_ problems: [String], _ words: String..., count: Int = 1, location: SourceLocation = #_sourceLocation) {
+        func expect(
+            _ problems: [String], _ words: String..., count: Int = 1, location: SourceLocation = #_sourceLocation
+        ) {
             #expect(problems.count == count, "\(problems)", sourceLocation: location)
             for word in words {
                 #expect(problems.joined(separator: "\n").contains(word), "\(problems)", sourceLocation: location)
             }
         }
         for (tensor, pipeline) in [(0, 1), (1, 0), (-2, -2), (65537, 1), (1, Int.max), (Int.max, Int.max)] {
-            expect(problems(ParallelPlan(tensorDegree: tensor, pipelineDegree: pipeline)), "from 1 to 65536", "\(tensor)", "\(pipeline)")
+            expect(
+                problems(ParallelPlan(tensorDegree: tensor, pipelineDegree: pipeline)), "from 1 to 65536", "\(tensor)",
+                "\(pipeline)")
         }
         let plan = ParallelPlan(tensorDegree: 2, pipelineDegree: 2)
-        expect(problems(plan, ranks: 3), "tensor parallel size 2", "pipeline parallel size 2", "start 4 ranks", "3 ranks")
+        expect(
+            problems(plan, ranks: 3), "tensor parallel size 2", "pipeline parallel size 2", "start 4 ranks", "3 ranks")
         func with(layers: [Int]? = nil, weights: [Double]? = nil) -> [String] {
             problems(ParallelPlan(tensorDegree: 2, pipelineDegree: 2, layerCounts: layers, weights: weights))
         }
@@ -103,10 +116,12 @@ import Topology
         for weight in [0, -1, Double.nan, .infinity, .greatestFiniteMagnitude, .leastNonzeroMagnitude] {
             expect(with(weights: [1, 1, weight, weight]), "weights must be numbers from")
         }
-        expect(problems(ParallelPlan(tensorDegree: 1, pipelineDegree: 4), layers: 3), "4 stages", "3 layers", "at most 3")
+        expect(
+            problems(ParallelPlan(tensorDegree: 1, pipelineDegree: 4), layers: 3), "4 stages", "3 layers", "at most 3")
         // All at once.
         expect(
-            problems(ParallelPlan(tensorDegree: 2, pipelineDegree: 2, layerCounts: [1], weights: [1]), ranks: 1), "start 4 ranks",
+            problems(ParallelPlan(tensorDegree: 2, pipelineDegree: 2, layerCounts: [1], weights: [1]), ranks: 1),
+            "start 4 ranks",
             "1 weights", "1 stages", count: 3)
     }
 
@@ -116,7 +131,8 @@ import Topology
         let rest = layerCount - stages + 1
         let last = Array(repeating: 1, count: stages - 1) + [rest]
         let weights: [[Double]] = [
-            (0..<ranks).map { Double($0 + 1) }, (0..<ranks).map { $0 == 0 ? 1000 : 1 }, Array(repeating: 0.3, count: ranks),
+            (0..<ranks).map { Double($0 + 1) }, (0..<ranks).map { $0 == 0 ? 1000 : 1 },
+            Array(repeating: 0.3, count: ranks),
         ]
         return [(nil, nil), (last, nil), (last.reversed(), weights[0])].map {
             ParallelPlan(tensorDegree: shards, pipelineDegree: stages, layerCounts: $0.0, weights: $0.1)
@@ -131,7 +147,9 @@ import Topology
         // The last shard of each stage.
         for (stage, layers) in stages.enumerated() {
             let rank = (stage + 1) * plan.tensorDegree - 1
-            if plan.placement(ofRank: rank, layerCount: layerCount).layers != layers { return "rank \(rank) has other layers" }
+            if plan.placement(ofRank: rank, layerCount: layerCount).layers != layers {
+                return "rank \(rank) has other layers"
+            }
         }
         return nil
     }

@@ -69,7 +69,9 @@ import Topology
             for weights in weightPatterns(parts) {
                 let ranges = weightedRanges(of: count, by: weights, unit: unit)
                 if let fault = partitionFault(ranges, of: count, parts: parts, unit: unit) { return fault }
-                if let fault = proportionFault(ranges, weights: weights, units: unitCount(count, unit), unit: unit) { return fault }
+                if let fault = proportionFault(ranges, weights: weights, units: unitCount(count, unit), unit: unit) {
+                    return fault
+                }
             }
             return nil
         }
@@ -123,7 +125,9 @@ private func proportionFault(_ ranges: [Range<Int>], weights: [Double], units: I
     let total = weights.reduce(0, +)
     let shares = weights.map { Double(units) * $0 / total }
     for (first, second) in zip(weights.indices, weights.indices.dropFirst()) {
-        if weights[first] > weights[second] && lengths[first] < lengths[second] { return "less for more: \(ranges) by \(weights)" }
+        if weights[first] > weights[second] && lengths[first] < lengths[second] {
+            return "less for more: \(ranges) by \(weights)"
+        }
     }
     guard shares.allSatisfy({ $0 >= 1 }) || units < weights.count else { return nil }
     for (length, share) in zip(lengths, shares) where abs(Double(length) - share) >= 1 + 1e-9 {
