@@ -48,6 +48,8 @@ let tests: KeyValuePairs<String, [String]> = [
         "Models", "Layers", "Quantization", "Checkpoints", "Architectures", "CostModel", "Topology", "Collectives",
         "Kernels", "Tensors", "Engine", "Sampling",
     ],
+    "EngineTests": ["Engine", "Collectives", "Sampling"],
+    "GenerationTests": ["Generation"],
     "RankTests": ["MPICollectives", "Collectives"],
     "GoldenTests": [],
     "CommandTests": ["Checkpoints", "Tensors"],

@@ -35,6 +35,13 @@ public struct ModelArguments: ParsableArguments, Sendable {
     @Option(help: "Inputs of integer weights: auto (int8 in blocks), int8, float32.")
     var activationDtype = "auto"
 
+    @Option(
+        help: """
+            Type that rotary frequencies are rounded to: auto, float32, saved (the type that config.json names). \
+            auto: saved with --dtype float32, which widens a saved model as it is; float32 otherwise.
+            """)
+    var rotaryDtype = "auto"
+
     @Option(help: "Key-value cache: auto, float32, float16, bfloat16.")
     var kvCacheDtype = "auto"
 
@@ -90,6 +97,7 @@ extension ModelArguments {
         try check("granularity", granularity, ["group", "channel", "tensor"])
         try check("lm-head", lmHead, ["int8", "none", "same"])
         try check("activation-dtype", activationDtype, ["auto", "int8", "float32"])
+        try check("rotary-dtype", rotaryDtype, ["auto", "float32", "saved"])
         try check("kv-cache-dtype", kvCacheDtype, ["auto", "float32", "float16", "bfloat16"])
         try check("all-reduce-dtype", allReduceDtype, ["float32"])
         if symmetric && asymmetric { throw ValidationError("--symmetric and --asymmetric exclude each other.") }
@@ -153,6 +161,15 @@ extension ModelArguments {
     var pinsThreads: Bool { threads == nil }
 
     var quantizesActivations: Bool { activationDtype != "float32" }
+
+    /// What rotary frequencies are rounded to.
+    ///
+    /// A model that is cast to bfloat16 and then widened has frequencies rounded to bfloat16; this is how the golden
+    /// files of our tests were computed. Loaded as published, in transformers and here, they are exact.
+    func rotaryType(of model: OpenedModel) -> ElementType {
+        let isWidened = rotaryDtype == "saved" || (rotaryDtype == "auto" && dtype == "float32")
+        return isWidened ? model.savedType ?? .float32 : .float32
+    }
 
     /// The type of the cache. Half precision keeps three bits more than bfloat16 at the same size.
     var cacheType: KeyValueType {

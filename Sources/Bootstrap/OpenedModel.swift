@@ -3,6 +3,7 @@ import Checkpoints
 import Foundation
 import Glibc
 import Models
+import Tensors
 
 /// A model as it was found: configuration, weights and what its generation configuration says.
 public struct OpenedModel: Sendable {
@@ -14,6 +15,8 @@ public struct OpenedModel: Sendable {
     public let family: ModelFamily
     public let weights: any WeightSource
     public let isSynthetic: Bool
+    /// The float type that `config.json` says the model was saved in.
+    public let savedType: ElementType?
     /// Tokens that end a sequence.
     public let endTokens: [Int]
     public let beginToken: Int?
@@ -42,6 +45,7 @@ public struct OpenedModel: Sendable {
             weights = SyntheticWeights(seed: seed, names: family.tensorNames, decoder: decoder)
             directory = nil
             isSynthetic = true
+            savedType = nil
             endTokens = []
             beginToken = nil
             sampling = SamplingDefaults()
@@ -59,6 +63,9 @@ public struct OpenedModel: Sendable {
             checkpoint, quantization: checkpoint.quantizationConfiguration(), names: family.tensorNames, decoder: decoder)
         self.directory = directory
         isSynthetic = false
+        let oldType = try file.optionalString("torch_dtype")
+        let type = try file.optionalString("dtype") ?? oldType
+        savedType = ["float32": .float32, "float16": .float16, "bfloat16": .bfloat16][type ?? ""]
         let generationData = try checkpoint.json("generation_config.json")
         let generation = try generationData.map { try ConfigurationFile(data: $0, path: "\(directory)/generation_config.json") }
         let declared = try generation?.tokenIDs("eos_token_id") ?? []

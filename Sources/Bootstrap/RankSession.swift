@@ -1,6 +1,7 @@
 import Architectures
 import Collectives
 import Engine
+import Generation
 import Glibc
 import Kernels
 import Layers
@@ -122,7 +123,8 @@ private func runRank<Prepared, Result>(
     let context = try ParallelContext(plan: plan, layerCount: model.decoder.layers.count, world: world)
     let pool = WorkerPool(count: threads, processors: arguments.pinsThreads ? host.processors : [])
     let loader = DecoderLoader(
-        configuration: model.decoder, source: model.weights, options: try arguments.weightOptions(), context: context, pool: pool)
+        configuration: model.decoder, source: model.weights, options: try arguments.weightOptions(), context: context, pool: pool,
+        rotaryType: arguments.rotaryType(of: model))
     let progress = ProgressLine(isShown: world.rank == 0)
     let (run, runner) = try agreed {
         let run = try RunPlan(
@@ -265,4 +267,39 @@ extension Duration {
 
     /// Seconds with two decimals.
     public var formattedSeconds: String { "\((seconds * 100).rounded() / 100)" }
+}
+
+extension RankSession {
+    /// A generator over this session's engine and tokenizer.
+    public func makeGenerator() -> Generator {
+        var ends = Set(model.endTokens.map { Int32($0) })
+        if ends.isEmpty, let end = tokenizer?.endOfText { ends.insert(end.rawValue) }
+        return Generator(engine: engine, tokenizer: tokenizer, endTokens: ends)
+    }
+
+    /// Whether the user or the launcher wants the run to end.
+    public var isInterrupted: Bool { InterruptFlag.isRaised }
+}
+
+extension OpenedModel {
+    /// A prompt's token ids, with what the model wants around a text unless it continues one.
+    public func encode(_ text: [UInt8], tokenizer: Tokenizer?, isContinuation: Bool = false) throws -> [Int32] {
+        guard let tokenizer else {
+            throw RunError(.missingInput, "\(name) has no tokenizer.json: give --prompt-token-ids instead of text")
+        }
+        let tokens = try tokenizer.encode(utf8: text, special: isContinuation ? .off : .on).map(\.rawValue)
+        if let bad = tokens.first(where: { Int($0) >= decoder.vocabularySize }) {
+            throw RunError(
+                .badInput,
+                "the tokenizer of \(name) gives token \(bad), but the model has only \(decoder.vocabularySize); they do not belong together")
+        }
+        return tokens
+    }
+}
+
+extension ModelArguments {
+    /// The longest sequence allowed, by the option or by the model.
+    public func lengthLimit(of model: OpenedModel) throws -> Int {
+        try RunPlan.lengthLimit(of: model, arguments: self)
+    }
 }

@@ -115,7 +115,9 @@ public final class CheckedCommunicator: Communicator {
     }
 }
 
-/// The operations that ranks can disagree about. Integers, because they travel as bytes.
+/// The operations that ranks can disagree about.
+///
+/// Integers, because they travel as bytes.
 private struct Operation: Equatable {
     let code: Int32
 

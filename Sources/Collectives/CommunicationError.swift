@@ -43,7 +43,8 @@ extension CommunicationError: CustomStringConvertible {
             return "\(operation) cannot complete: rank \(rank) has ended without taking part; "
                 + "every rank must call the same operations in the same order"
         case .threadNotStarted(let rank, let code):
-            return "the thread of rank \(rank) could not be started (error \(code)); use fewer ranks or raise the limits"
+            return
+                "the thread of rank \(rank) could not be started (error \(code)); use fewer ranks or raise the limits"
         case .library(let operation, let code, let text):
             return "\(operation) failed with code \(code): \(text)"
         }

@@ -42,4 +42,3 @@ public func withRanks<Result: Sendable>(
     if let error = world.firstError { throw error }
     return results.withLock { $0.compactMap(\.self) }
 }
-

@@ -42,7 +42,9 @@ public final class Activity: Sendable {
         entered = Atomic(OperationClock.now())
     }
 
-    /// Notes what this rank does from now on. Costs two stores and a reading of the clock.
+    /// Notes what this rank does from now on.
+    ///
+    /// Costs two stores and a reading of the clock.
     public func enter(_ phase: Phase, step: Int = 0) {
         state.store(UInt64(truncatingIfNeeded: step) << 8 | UInt64(phase.rawValue), ordering: .relaxed)
         entered.store(OperationClock.now(), ordering: .relaxed)

@@ -29,7 +29,9 @@ public final class Heartbeat {
     /// What this rank is doing, for the others to say if it is lost.
     public var activity: Activity { watch?.activity ?? alone }
 
-    /// Joins the ranks of `world`; every rank must call it. A group of one needs no heartbeat and gets none.
+    /// Joins the ranks of `world`; every rank must call it.
+    ///
+    /// A group of one needs no heartbeat and gets none.
     ///
     /// - Parameters:
     ///   - world: all ranks of the job; used during this call only.
@@ -56,7 +58,9 @@ public final class Heartbeat {
             card.token = card.token.map { _ in UInt8.random(in: .min ... .max, using: &random) }
         }
         let cards = try HostCard.exchange(card, over: world)
-        guard cards[0].port != 0 else { throw HeartbeatError.system(operation: "listening on rank 0", code: EADDRINUSE) }
+        guard cards[0].port != 0 else {
+            throw HeartbeatError.system(operation: "listening on rank 0", code: EADDRINUSE)
+        }
 
         var hub: HeartbeatSocket?
         if world.rank != 0 {
@@ -107,7 +111,8 @@ public final class Heartbeat {
             socket.send(hello)
             // A private address may belong to another machine here; only rank 0 knows the second half.
             if let answer = socket.awaitFrame(timeout: share), answer.kind == .welcome,
-                answer.token == Array(hub.token.suffix(16)) {
+                answer.token == Array(hub.token.suffix(16))
+            {
                 return socket
             }
         }

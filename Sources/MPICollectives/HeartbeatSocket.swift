@@ -60,7 +60,9 @@ final class HeartbeatSocket {
         return socket
     }
 
-    /// Sends without waiting. What does not fit is dropped: a peer that reads nothing is noticed by its silence.
+    /// Sends without waiting.
+    ///
+    /// What does not fit is dropped: a peer that reads nothing is noticed by its silence.
     func send(_ frame: HeartbeatFrame) {
         guard !isStuffed else { return }
         let bytes = frame.bytes

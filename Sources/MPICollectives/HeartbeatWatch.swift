@@ -19,7 +19,9 @@ final class HeartbeatWatch: @unchecked Sendable {
         var lastHeard: Int64
         var phase = Phase.starting
         var step: UInt64 = 0
-        /// Said goodbye, so its silence is no news. Kept until it closes: it may still wait for our goodbye.
+        /// Said goodbye, so its silence is no news.
+        ///
+        /// Kept until it closes: it may still wait for our goodbye.
         var hasLeft = false
     }
 
@@ -264,11 +266,14 @@ final class HeartbeatWatch: @unchecked Sendable {
         endingIsKnown.store(true, ordering: .releasing)
     }
 
-    /// The lowest rank believed to survive. A host that fell silent takes all of its ranks along.
+    /// The lowest rank believed to survive.
+    ///
+    /// A host that fell silent takes all of its ranks along.
     private func reporter(ofLost lost: Int, _ cause: LostRank.Cause) -> Int {
         if lost != 0 { return 0 }
         if case .silence = cause,
-            let elsewhere = cards.firstIndex(where: { $0.loopbackKey != cards[0].loopbackKey }) {
+            let elsewhere = cards.firstIndex(where: { $0.loopbackKey != cards[0].loopbackKey })
+        {
             return elsewhere
         }
         return 1

@@ -28,7 +28,8 @@ struct InterfaceAddress: Equatable {
         var next = list
         while let entry = next?.pointee {
             next = entry.ifa_next
-            let isUsable = entry.ifa_flags & UInt32(IFF_UP) != 0
+            let isUsable =
+                entry.ifa_flags & UInt32(IFF_UP) != 0
                 && entry.ifa_flags & UInt32(IFF_LOOPBACK) == 0
             guard isUsable, let address = ipv4(entry.ifa_addr), let mask = ipv4(entry.ifa_netmask) else { continue }
             let candidate = InterfaceAddress(address: address, mask: mask)
@@ -41,7 +42,8 @@ struct InterfaceAddress: Equatable {
     private func isInside(_ subnet: String) -> Bool {
         let parts = subnet.split(separator: "/")
         var base = in_addr()
-        guard parts.count == 2, let bits = UInt32(parts[1]), bits <= 32, inet_pton(AF_INET, String(parts[0]), &base) == 1
+        guard parts.count == 2, let bits = UInt32(parts[1]), bits <= 32,
+            inet_pton(AF_INET, String(parts[0]), &base) == 1
         else { return false }
         let mask = (bits == 0 ? 0 : UInt32.max << (32 - bits)).bigEndian
         return address & mask == base.s_addr & mask

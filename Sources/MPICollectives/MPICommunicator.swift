@@ -161,7 +161,9 @@ public final class MPICommunicator: Communicator {
     }
 }
 
-/// The sizes at which an `MPICommunicator` changes its ways. Tests choose small ones, to reach every path.
+/// The sizes at which an `MPICommunicator` changes its ways.
+///
+/// Tests choose small ones, to reach every path.
 struct MPILimits {
     /// The longest message; MPI counts in 32-bit integers.
     var messageByteCount = Int(cmpi_message_limit())
@@ -173,8 +175,10 @@ struct MPILimits {
     var shortByteCount = 1 << 10
 }
 
-/// Tags of the collectives, above those that callers may use. One for each operation is enough: messages between two
-/// ranks keep their order, and every rank calls the same operations in the same order.
+/// Tags of the collectives, above those that callers may use.
+///
+/// One for each operation is enough: messages between two ranks keep their order, and every rank calls the same
+/// operations in the same order.
 enum CollectiveTag {
     static let allReduce: Int32 = 16384
     static let allGather: Int32 = 16385

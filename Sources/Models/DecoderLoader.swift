@@ -24,17 +24,19 @@ public struct DecoderLoader {
     let source: any WeightSource
     let options: WeightOptions
     let context: ParallelContext
+    let rotaryType: ElementType
     private let packer: MatrixPacker
     private let parameters: [ParameterName: [Parameter]]
 
     public init(
         configuration: DecoderConfiguration, source: any WeightSource, options: WeightOptions, context: ParallelContext,
-        pool: WorkerPool
+        pool: WorkerPool, rotaryType: ElementType = .float32
     ) {
         self.configuration = configuration
         self.source = source
         self.options = options
         self.context = context
+        self.rotaryType = rotaryType
         packer = MatrixPacker(pool: pool)
         parameters = Dictionary(grouping: configuration.parameters(), by: \.name)
     }
@@ -85,7 +87,8 @@ public struct DecoderLoader {
         return Decoder(
             configuration: configuration, context: context,
             rotary: RotaryTable(
-                configuration.rotary, headDimension: configuration.layers[0].attention.headDimension, maximumLength: maximumLength),
+                configuration.rotary, headDimension: configuration.layers[0].attention.headDimension, maximumLength: maximumLength,
+                frequencyType: rotaryType),
             layers: layers, embedding: placement.isFirstStage ? table.map { StoredEmbedding(matrix: $0) } : nil,
             finalNorm: finalNorm, head: head, vocabularyShares: shares, weightByteCount: bytes)
     }

@@ -1,7 +1,8 @@
 import Collectives
 
-/// What every communicator must do, whatever carries its bytes. `RankTests` links to this file, so that ranks as
-/// threads and ranks as processes are held to the same law.
+/// What every communicator must do, whatever carries its bytes.
+///
+/// `RankTests` links to this file, so that ranks as threads and ranks as processes are held to the same law.
 ///
 /// Every rank of the group calls each function; a violation is thrown, because ranks as threads have no test context.
 struct Law {

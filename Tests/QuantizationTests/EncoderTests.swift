@@ -44,7 +44,7 @@ import Testing
 
     @Test func zerosAndTinyNumbers() throws {
         let tiny = Float.leastNonzeroMagnitude
-        for weights: [Float] in [[0, 0, -0.0], [tiny, -tiny], [1e-42, 0], [1e-20, -1e-21]] {
+        for weights: [Float] in [[0, 0, -0.0], [tiny, -tiny], [Float(bitPattern: 0x2CA), 0], [1e-20, -1e-21]] {
             for bits in [4, 8] {
                 for symmetric in [true, false] {
                     for type in [ElementType.float32, .float16, .bfloat16] {

@@ -18,10 +18,6 @@ private let finishIsRegistered: Void = { _ = atexit { MPIRuntime.finish() } }()
 
 private func registerFinish() { finishIsRegistered }
 
-extension Tag {
-    @Tag static var ranks: Self
-}
-
 /// One suite holds all tests over ranks: every rank must run them in the same order.
 @Suite(.serialized, .enabled(if: isUnderMPI, "needs mpirun: Launch/test-ranks.sh"))
 struct RankTests {
@@ -33,7 +29,8 @@ struct RankTests {
     /// Every path, by limits that are small and do not divide anything.
     @Test func everyPathKeepsTheLaw() throws {
         for (whole, reduce, message) in [(0, 4096, 1000), (1 << 30, 1 << 30, 1 << 30), (256, 1000, 7777)] {
-            let limits = MPILimits(messageByteCount: max(message, reduce), wholeByteCount: whole, reduceByteCount: reduce)
+            let limits = MPILimits(
+                messageByteCount: max(message, reduce), wholeByteCount: whole, reduceByteCount: reduce)
             let group = try MPICommunicator(handle: world().handle, owned: false, limits: limits)
             try Law(group: group).check()
         }

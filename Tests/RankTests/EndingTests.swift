@@ -52,7 +52,8 @@ struct EndingTests {
         let words = output.split(whereSeparator: \.isWhitespace)
         let pids = words.indices.filter { words[$0] == "pid" }.compactMap { Int32(words[$0 + 1]) }
         return Outcome(
-            status: process.terminationStatus, seconds: Double(elapsed.components.seconds)
+            status: process.terminationStatus,
+            seconds: Double(elapsed.components.seconds)
                 + Double(elapsed.components.attoseconds) * 1e-18, output: output, pids: pids)
     }
 
@@ -122,7 +123,12 @@ struct EndingTests {
 
     @Test func withoutALauncherThereIsOneRank() throws {
         var seen: (Int, Int)?
-        withMPI { seen = ($0.rank, $0.size) } exitStatus: { _ in 1 } report: { _ in }
+        withMPI {
+            seen = ($0.rank, $0.size)
+        } exitStatus: { _ in
+            1
+        } report: { _ in
+        }
         #expect(seen ?? (1, 0) == (0, 1))
     }
 }

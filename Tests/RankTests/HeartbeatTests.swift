@@ -93,7 +93,9 @@ import Testing
         let (listener, port) = try HeartbeatSocket.listen(loopbackOnly: true)
         let losses = LossBox()
         let options = HeartbeatOptions(timeout: timeout, interval: .milliseconds(50))
-        let watch = try HeartbeatWatch(rank: 0, cards: [card, card, card], listener: listener, hub: nil, options: options) {
+        let watch = try HeartbeatWatch(
+            rank: 0, cards: [card, card, card], listener: listener, hub: nil, options: options
+        ) {
             losses.append($0)
         }
         let thread = try startThread(rank: 0) { watch.run() }
@@ -113,7 +115,8 @@ import Testing
     @Test func onlyTheTokenOpensTheDoor() throws {
         try withHub { port, card, losses in
             let token = Array(card.token.prefix(16))
-            for wrong in [hello(1, Array(repeating: 0, count: 16)), hello(0, token), hello(3, token), hello(-1, token)] {
+            for wrong in [hello(1, Array(repeating: 0, count: 16)), hello(0, token), hello(3, token), hello(-1, token)]
+            {
                 let socket = try #require(HeartbeatSocket.connect(to: .loopback, port: port, timeout: 1000))
                 socket.send(wrong)
                 #expect(socket.awaitFrame(timeout: 1000) == nil)

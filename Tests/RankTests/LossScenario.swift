@@ -5,7 +5,9 @@ import Testing
 @testable import MPICollectives
 
 /// What one rank of a job does that `EndingTests` starts: the job ends well, badly or by force in the middle of
-/// collectives. The scenario's name comes in a variable; without it there is nothing to do.
+/// collectives.
+///
+/// The scenario's name comes in a variable; without it there is nothing to do.
 let scenario = ProcessInfo.processInfo.environment["TRIREME_TEST_SCENARIO"]
 
 @Suite(.enabled(if: scenario != nil, "started by EndingTests"))
@@ -18,7 +20,8 @@ struct LossScenario {
 
     @Test func play() throws {
         withMPI { world in
-            let options = HeartbeatOptions(timeout: .seconds(2))
+            let seconds = ProcessInfo.processInfo.environment["TRIREME_TEST_TIMEOUT"].flatMap(Int.init) ?? 2
+            let options = HeartbeatOptions(timeout: .seconds(seconds))
             try withHeartbeat(over: world, options: options) { heartbeat in
                 try play(world, heartbeat)
             }

@@ -5,6 +5,7 @@ import Testing
 @testable import MPICollectives
 
 /// Prints what our operations cost beside the library's; only when `TRIREME_TEST_MEASURE` is set.
+///
 /// Use a release build: `swift build -c release --build-tests -Xswiftc -enable-testing`.
 @Suite(.serialized, .enabled(if: isUnderMPI && ProcessInfo.processInfo.environment["TRIREME_TEST_MEASURE"] != nil))
 struct MeasureRankTests {

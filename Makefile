@@ -1,0 +1,54 @@
+# Every command a developer needs. `make demo` and `make test` are the README's first lines; both set the machine up.
+PACKAGES = libopenmpi-dev openmpi-bin libpcre2-dev pkg-config
+SWIFT_FLAGS = -Xcc -O2 --explicit-target-dependency-import-check error
+SUDO := $(shell [ "$$(id -u)" -eq 0 ] || echo sudo)
+
+.PHONY: all release demo test test-quick test-ranks golden format check setup clean
+
+all: setup
+	swift build $(SWIFT_FLAGS)
+
+release: setup
+	swift build -c release --explicit-target-dependency-import-check error
+
+# A story from the embedded model, on two ranks.
+demo: release
+	Launch/local.sh 2 .build/release/generate --model Models/tale-23m --prompt "Once upon a time" \
+	    --max-tokens 200 --temperature 0.8 --top-k 40 --seed 3
+
+# Everything, ranks included.
+test: setup
+	swift build --build-tests $(SWIFT_FLAGS)
+	swift test --skip-build $(SWIFT_FLAGS)
+	Launch/test-ranks.sh
+
+# What needs no mpirun and no process of its own: under a minute.
+test-quick: setup
+	swift build --build-tests $(SWIFT_FLAGS)
+	swift test --skip-build $(SWIFT_FLAGS) --skip CommandTests --skip RankTests --skip GoldenTests
+
+test-ranks: setup
+	swift build --build-tests $(SWIFT_FLAGS)
+	Launch/test-ranks.sh
+
+golden: setup
+	swift build --build-tests $(SWIFT_FLAGS)
+	swift test --skip-build $(SWIFT_FLAGS) --filter GoldenTests
+
+format:
+	swift format --in-place --recursive Sources Tests Package.swift
+
+# What must pass before a push.
+check: setup
+	swift format lint --strict --recursive Sources Tests Package.swift
+	swift build --build-tests $(SWIFT_FLAGS) -Xswiftc -warnings-as-errors
+	$(MAKE) test
+
+# Compilers and libraries: says what it installs, and does nothing when all is there.
+setup:
+	@command -v swift >/dev/null || { echo "Swift 6 is needed: get it from https://www.swift.org/install/linux/ and put its bin folder on the PATH." >&2; exit 1; }
+	@missing=""; for p in $(PACKAGES); do dpkg -s $$p >/dev/null 2>&1 || missing="$$missing $$p"; done; \
+	if [ -n "$$missing" ]; then echo "Installing$$missing"; $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq --no-install-recommends $$missing; fi
+
+clean:
+	swift package clean

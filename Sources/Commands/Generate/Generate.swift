@@ -1,0 +1,66 @@
+import ArgumentParser
+import Bootstrap
+import Generation
+import Sampling
+
+@main struct Launcher {
+    static func main() { Generate.start() }
+}
+
+struct Generate: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "generate", abstract: "Continue prompts with a model that is divided over the ranks of mpirun.",
+        version: triremeVersion)
+
+    @OptionGroup var modelArguments: ModelArguments
+    @OptionGroup var promptArguments: PromptArguments
+    @OptionGroup var samplingArguments: SamplingArguments
+
+    @Option(help: "text or json.")
+    var format = "text"
+
+    @Option(name: .customLong("trace-step"), help: "Print what this step does, operation by operation, such as 2.")
+    var tracedStep: Int?
+
+    mutating func validate() throws {
+        guard format == "text" || format == "json" else { throw ValidationError("--format must be text or json, not '\(format)'.") }
+        if promptArguments.interactive, format == "json" { throw ValidationError("--interactive prints text only.") }
+    }
+
+    func run() throws {
+        withRank(
+            modelArguments,
+            prepare: { model, tokenizer in
+                let options = try samplingArguments.options(defaults: model.sampling)
+                let prompts = try promptArguments.prompts(model: model, tokenizer: tokenizer)
+                let limits = try PromptLimits(prompts, options: options, model: model, arguments: modelArguments, isInteractive: promptArguments.interactive)
+                return (Job(prompts: prompts, options: limits.options), limits.needs)
+            },
+            body: { session, job in
+                session.engine.tracedStep = tracedStep
+                let printer = Printer(isJSON: format == "json", isBatch: promptArguments.isBatch, options: job.options)
+                if promptArguments.interactive {
+                    return try Conversation(session: session, options: job.options).run()
+                }
+                return try printer.run(job, session)
+            },
+            report: { outcome, report in
+                let timings = TimingReport(report, statistics: outcome.statistics, timeToFirstToken: outcome.timeToFirstToken)
+                if format == "json", !promptArguments.isBatch {
+                    guard !report.wasInterrupted, let result = outcome.results.first else { return }
+                    try printJSON(
+                        GenerateReport(
+                            model: modelArguments.model, result: ResultReport(result, options: outcome.options),
+                            plan: PlanReport(report), timings: timings, memory: report.memory))
+                } else {
+                    complain((report.wasInterrupted ? "interrupted; " : "") + timings.summary)
+                }
+            })
+    }
+}
+
+/// What a run of `generate` does.
+struct Job {
+    let prompts: [[Int32]]
+    let options: GenerationOptions
+}

@@ -1,0 +1,74 @@
+import Bootstrap
+import Engine
+import Foundation
+import Generation
+import Tokenization
+
+/// What came of a run, for the closing report.
+struct Outcome {
+    let results: [GenerationResult]
+    let options: GenerationOptions
+    let statistics: Engine.Statistics
+    let timeToFirstToken: Duration?
+}
+
+/// Shows results as they come: text streams, a batch prints one JSON object a line, in order.
+struct Printer {
+    let isJSON: Bool
+    let isBatch: Bool
+    let options: GenerationOptions
+
+    func run(_ job: Job, _ session: RankSession) throws -> Outcome {
+        let generator = session.makeGenerator()
+        let streams = !isJSON && !isBatch && job.options.outputCount == 1
+        var lines = OrderedLines()
+        if streams, let tokenizer = session.tokenizer, let prompt = job.prompts.first {
+            writeOut(tokenizer.decode(prompt.map { TokenID($0) }, skippingSpecial: true))
+        }
+        var failure: (any Error)?
+        let (results, _) = try generator.run(
+            prompts: job.prompts, job.options,
+            onText: { _, _, text in if streams { writeOut(text) } },
+            onResult: { prompt, result in
+                guard isBatch else { return }
+                do {
+                    try lines.add(ResultReport(result, options: job.options), at: prompt)
+                } catch {
+                    failure = error
+                }
+            },
+            isInterrupted: { session.isInterrupted })
+        if let failure { throw failure }
+        if streams { writeOut(session.tokenizer == nil ? ids(results) + "\n" : "\n") }
+        if !isJSON && !isBatch && job.options.outputCount > 1 {
+            for (index, output) in (results.first?.outputs ?? []).enumerated() { writeOut("[\(index)] \(output.text)\n") }
+        }
+        return Outcome(
+            results: results, options: job.options, statistics: session.engine.statistics,
+            timeToFirstToken: generator.timeToFirstToken)
+    }
+
+    /// A model without a tokenizer speaks in numbers.
+    private func ids(_ results: [GenerationResult]) -> String {
+        (results.first?.outputs.first?.tokens ?? []).map { "\($0.id)" }.joined(separator: ",")
+    }
+}
+
+/// Prints lines in the order of the prompts, whichever ends first.
+private struct OrderedLines {
+    private var waiting: [Int: ResultReport] = [:]
+    private var next = 0
+
+    mutating func add(_ report: ResultReport, at index: Int) throws {
+        waiting[index] = report
+        while let ready = waiting.removeValue(forKey: next) {
+            try printJSON(ready)
+            next += 1
+        }
+    }
+}
+
+/// Writes to standard output at once, so that text shows as it is made.
+func writeOut(_ text: String) {
+    FileHandle.standardOutput.write(Data(text.utf8))
+}

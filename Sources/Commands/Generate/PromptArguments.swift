@@ -1,0 +1,110 @@
+import ArgumentParser
+import Bootstrap
+import Foundation
+import Generation
+import Tokenization
+
+/// Where prompts come from.
+struct PromptArguments: ParsableArguments {
+    @Option(help: "Text to continue.")
+    var prompt: String?
+
+    @Option(help: "A file with the text to continue; - is standard input.")
+    var promptFile: String?
+
+    @Option(help: "Token ids to continue, such as 5,17,9; no special token is added.")
+    var promptTokenIds: String?
+
+    @Option(help: "A file with one JSON string or {\"prompt\": ...} a line; prints one JSON object a line, in order.")
+    var prompts: String?
+
+    @Flag(help: "Read prompts from standard input, one a line, and keep what came before.")
+    var interactive = false
+
+    @Flag(help: .hidden)
+    var chat = false
+
+    @Option(help: .hidden)
+    var system: String?
+
+    var isBatch: Bool { prompts != nil }
+
+    mutating func validate() throws {
+        if chat || system != nil { throw ValidationError("--chat is not built yet; give the prompt as the model expects it with --prompt.") }
+        let given = [prompt != nil, promptFile != nil, promptTokenIds != nil, prompts != nil, interactive].filter { $0 }.count
+        guard given == 1 else {
+            throw ValidationError("Give one of --prompt, --prompt-file, --prompt-token-ids, --prompts and --interactive.")
+        }
+        if let promptTokenIds, !promptTokenIds.split(separator: ",").allSatisfy({ Int32($0) != nil }) || promptTokenIds.isEmpty {
+            throw ValidationError("--prompt-token-ids must be numbers with commas between them, such as 5,17,9, not '\(promptTokenIds)'.")
+        }
+    }
+
+    /// The prompts as token ids.
+    func prompts(model: OpenedModel, tokenizer: Tokenizer?) throws -> [[Int32]] {
+        if let promptTokenIds {
+            let ids = promptTokenIds.split(separator: ",").compactMap { Int32($0) }
+            if let bad = ids.first(where: { $0 < 0 || Int($0) >= model.decoder.vocabularySize }) {
+                throw RunError(
+                    .badInput, "token id \(bad) is outside the vocabulary of \(model.name), 0 to \(model.decoder.vocabularySize - 1)")
+            }
+            return [ids]
+        }
+        if interactive { return [] }
+        return try texts().map { try model.encode($0, tokenizer: tokenizer) }
+    }
+
+    private func texts() throws -> [[UInt8]] {
+        if let prompt { return [Array(prompt.utf8)] }
+        if let promptFile { return [try readInput(promptFile)] }
+        guard let prompts else { return [] }
+        let lines = try readInput(prompts).split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
+        return try lines.enumerated().compactMap { number, line in
+            guard line.contains(where: { $0 != UInt8(ascii: " ") && $0 != UInt8(ascii: "\r") }) else { return nil }
+            let decoder = JSONDecoder()
+            struct Object: Decodable { let prompt: String }
+            let data = Data(line)
+            if let text = try? decoder.decode(String.self, from: data) { return Array(text.utf8) }
+            if let object = try? decoder.decode(Object.self, from: data) { return Array(object.prompt.utf8) }
+            throw RunError(.badInput, "\(prompts), line \(number + 1): it is no JSON string and no object with \"prompt\"")
+        }
+    }
+}
+
+/// The contents of a file, or of standard input for `-`.
+func readInput(_ path: String) throws -> [UInt8] {
+    if path == "-" { return Array(FileHandle.standardInput.readDataToEndOfFile()) }
+    guard let data = FileManager.default.contents(atPath: path) else {
+        throw RunError(.missingInput, "no such file, or not readable: \(path)")
+    }
+    return Array(data)
+}
+
+/// Whether prompts fit the model, and what the run must be planned for.
+struct PromptLimits {
+    let options: GenerationOptions
+    let needs: RunNeeds
+
+    init(_ prompts: [[Int32]], options: GenerationOptions, model: OpenedModel, arguments: ModelArguments, isInteractive: Bool) throws {
+        if isInteractive {
+            self.options = options
+            needs = RunNeeds(sequenceLength: nil, sequenceCount: 1)
+            return
+        }
+        let limit = try arguments.lengthLimit(of: model)
+        guard let longest = prompts.map(\.count).max(), let shortest = prompts.map(\.count).min(), shortest > 0 else {
+            throw RunError(.badInput, "the prompt is empty: give text, or at least one token id")
+        }
+        guard longest < limit || (longest == limit && options.maximumTokens == 0) else {
+            throw RunError(
+                .badInput,
+                "the prompt is \(longest) tokens long, which leaves no room within \(limit); shorten it, or raise --max-model-len "
+                    + "(the model goes up to \(model.decoder.positionLimit))")
+        }
+        var options = options
+        options.maximumTokens = min(options.maximumTokens, limit - longest)
+        self.options = options
+        needs = RunNeeds(
+            sequenceLength: longest + options.maximumTokens, sequenceCount: prompts.count * options.outputCount)
+    }
+}

@@ -1,0 +1,97 @@
+import Kernels
+import Tensors
+import TestSupport
+import Testing
+import Topology
+
+/// The same bits at every degree, chunking, batch, table and number of threads.
+@Suite struct OneAnswerTests {
+    /// A prompt of 40 tokens in one step.
+    private static let whole: [[TinyRun.Chunk]] = [[(0, 0, tinyText(40))]]
+
+    private static let evenPlans = [
+        ParallelPlan(tensorDegree: 2, pipelineDegree: 1), ParallelPlan(tensorDegree: 4, pipelineDegree: 1),
+        ParallelPlan(tensorDegree: 8, pipelineDegree: 1), ParallelPlan(tensorDegree: 1, pipelineDegree: 2),
+        ParallelPlan(tensorDegree: 2, pipelineDegree: 2, layerCounts: nil),
+    ]
+
+    @Test(arguments: TinyModel.all, TinyFormat.allCases) func shardedEqualsWhole(model: TinyModel, format: TinyFormat) throws {
+        let configuration = try model.configuration().0
+        let heads = configuration.layers[0].attention.queryHeadCount
+        let expected = try TinyRun(model: model, format: format).logits(Self.whole).flatMap { $0 }
+        let isFinite = expected.allSatisfy { $0.isFinite }
+        #expect(isFinite)
+        for plan in Self.evenPlans where plan.tensorDegree <= heads {
+            let found = try TinyRun(model: model, format: format, plan: plan).logits(Self.whole).flatMap { $0 }
+            #expect(difference(found, expected) == nil, "\(model) \(format) T \(plan.tensorDegree) P \(plan.pipelineDegree)")
+        }
+    }
+
+    /// Plans whose shards cut through slices agree within rounding: sums of a few hundred products of order one.
+    @Test(arguments: TinyModel.all, [TinyFormat.float32, .int8]) func unevenPlansAgree(model: TinyModel, format: TinyFormat) throws {
+        let expected = try TinyRun(model: model, format: format).logits(Self.whole).flatMap { $0 }
+        let spread = expected.reduce(0) { max($0, abs($1)) }
+        for plan in [
+            ParallelPlan(tensorDegree: 3, pipelineDegree: 1), ParallelPlan(tensorDegree: 5, pipelineDegree: 1),
+            ParallelPlan(tensorDegree: 2, pipelineDegree: 1, weights: [2, 1]),
+            ParallelPlan(tensorDegree: 2, pipelineDegree: 2, weights: [3, 1, 1, 1]),
+        ] {
+            let found = try TinyRun(model: model, format: format, plan: plan).logits(Self.whole).flatMap { $0 }
+            let worst = zip(found, expected).reduce(0) { max($0, abs($1.0 - $1.1)) }
+            // Rounding of a sum may move an activation to the next of 255 codes; that moves logits by some thousandths.
+            #expect(worst <= spread * (format.isQuantized ? 0.05 : 1e-4), "\(model) \(format) \(plan): off by \(worst) of \(spread)")
+        }
+    }
+
+    @Test(arguments: TinyModel.all, [TinyFormat.float32, .bfloat16, .int8, .int4Asymmetric])
+    func chunksAndBatchesEqualWhole(model: TinyModel, format: TinyFormat) throws {
+        let text = tinyText(40)
+        let expected = try TinyRun(model: model, format: format).logits(Self.whole)
+        let pieces: [[TinyRun.Chunk]] = [
+            [(0, 0, Array(text[..<7]))], [(0, 7, Array(text[7..<8]))], [(0, 8, Array(text[8..<31]))], [(0, 31, Array(text[31...]))],
+        ]
+        let single: [[TinyRun.Chunk]] = text.indices.map { [(0, $0, [text[$0]])] }
+        for steps in [pieces, single] {
+            let found = try TinyRun(model: model, format: format, threads: 2).logits(steps)
+            #expect(difference(found.flatMap { $0 }, expected.flatMap { $0 }) == nil, "\(model) \(format), \(steps.count) steps")
+        }
+        // The sequence in a batch with others that are elsewhere in their texts.
+        let other = tinyText(40, seed: 5)
+        var steps: [[TinyRun.Chunk]] = [[(1, 0, Array(other[..<9])), (2, 0, Array(other[3..<20]))]]
+        for index in text.indices {
+            steps.append([(1, 9 + index, [other[index]]), (0, index, [text[index]]), (2, 17 + index, [other[39 - index]])])
+        }
+        let found = try TinyRun(model: model, format: format).logits(steps)
+        let mine = text.indices.map { found[9 + 17 + $0 * 3 + 1] }
+        #expect(difference(mine.flatMap { $0 }, expected.flatMap { $0 }) == nil, "\(model) \(format) in a batch")
+    }
+
+    @Test(arguments: [TinyFormat.float32, .bfloat16, .float16, .int8, .int4], KeyValueType.allCases)
+    func tablesAgree(format: TinyFormat, cacheType: KeyValueType) throws {
+        let run = TinyRun(model: TinyModel.all[0], format: format, kernels: "scalar", cacheType: cacheType)
+        let expected = try run.logits(Self.whole).flatMap { $0 }
+        for table in KernelTable.supported {
+            for threads in [1, 3] {
+                var other = run
+                other.kernels = table.name
+                other.threads = threads
+                let found = try other.logits(Self.whole).flatMap { $0 }
+                #expect(difference(found, expected) == nil, "\(table.name), \(threads) threads")
+            }
+        }
+    }
+
+    /// Float activations with integer weights: near the quantized answer, and the same at every degree.
+    @Test func floatActivationsAgree() throws {
+        var run = TinyRun(model: TinyModel.all[0], format: .int4, quantizesActivations: false)
+        let expected = try run.logits(Self.whole).flatMap { $0 }
+        run.plan = ParallelPlan(tensorDegree: 4, pipelineDegree: 1)
+        let sharded = try run.logits(Self.whole).flatMap { $0 }
+        #expect(difference(sharded, expected) == nil)
+        run.quantizesActivations = true
+        let quantized = try run.logits(Self.whole).flatMap { $0 }
+        let spread = expected.reduce(0) { max($0, abs($1)) }
+        let worst = zip(quantized, expected).reduce(0) { max($0, abs($1.0 - $1.1)) }
+        #expect(worst > 0 && worst < 0.1 * spread, "off by \(worst) of \(spread)")
+    }
+}

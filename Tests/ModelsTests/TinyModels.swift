@@ -1,0 +1,85 @@
+import Architectures
+import Foundation
+import Models
+import Quantization
+import Tensors
+
+/// Models of a few lines, with awkward shapes, and weights made up from a seed.
+struct TinyModel: Sendable, CustomStringConvertible {
+    let name: String
+    let json: String
+
+    var description: String { name }
+
+    func configuration() throws -> (DecoderConfiguration, ModelFamily) {
+        let file = try ConfigurationFile(data: Data(json.utf8), path: name)
+        let family = try ModelFamily.named(by: file)
+        return (try family.configure(file), family)
+    }
+
+    /// Every family, and the shapes that sharding finds hard.
+    static let all: [TinyModel] = [
+        TinyModel(
+            name: "llama",
+            json: """
+                {"model_type": "llama", "hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 8,
+                 "num_key_value_heads": 4, "intermediate_size": 176, "vocab_size": 101, "max_position_embeddings": 512}
+                """),
+        TinyModel(
+            name: "llama with biases, tied",
+            json: """
+                {"model_type": "llama", "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 8, "head_dim": 12,
+                 "num_key_value_heads": 8, "intermediate_size": 256, "vocab_size": 64, "max_position_embeddings": 512,
+                 "attention_bias": true, "mlp_bias": true, "tie_word_embeddings": true}
+                """),
+        TinyModel(
+            name: "llama with six heads",
+            json: """
+                {"model_type": "llama", "hidden_size": 48, "num_hidden_layers": 5, "num_attention_heads": 6, "head_dim": 12,
+                 "num_key_value_heads": 3, "intermediate_size": 136, "vocab_size": 77, "max_position_embeddings": 512}
+                """),
+        TinyModel(
+            name: "mistral",
+            json: """
+                {"model_type": "mistral", "hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 8,
+                 "num_key_value_heads": 2, "intermediate_size": 176, "vocab_size": 101, "max_position_embeddings": 512,
+                 "sliding_window": 7}
+                """),
+        TinyModel(
+            name: "qwen2",
+            json: """
+                {"model_type": "qwen2", "hidden_size": 112, "num_hidden_layers": 3, "num_attention_heads": 14,
+                 "num_key_value_heads": 2, "intermediate_size": 152, "vocab_size": 101, "max_position_embeddings": 512,
+                 "tie_word_embeddings": true}
+                """),
+    ]
+}
+
+/// Storage formats that every model is run in.
+enum TinyFormat: String, CaseIterable, Sendable {
+    case float32
+    case bfloat16
+    case float16
+    case int8
+    case int4
+    case int4Asymmetric
+    case int8Channel
+
+    func options() throws -> WeightOptions {
+        func quantized(_ bits: Int, _ granularity: IntegerScheme.Granularity, symmetric: Bool = true) throws -> WeightOptions {
+            let scheme = try IntegerScheme(bits: bits, granularity: granularity, isSymmetric: symmetric)
+            return WeightOptions(quantization: .scheme(scheme), head: .sameAsLayers)
+        }
+        return switch self {
+        case .float32: WeightOptions(floatType: .float32)
+        case .bfloat16: WeightOptions(floatType: .bfloat16)
+        case .float16: WeightOptions(floatType: .float16)
+        case .int8: try quantized(8, .group(32))
+        case .int4: try quantized(4, .group(32))
+        case .int4Asymmetric: try quantized(4, .group(16), symmetric: false)
+        case .int8Channel: try quantized(8, .channel)
+        }
+    }
+
+    var isQuantized: Bool { [.int8, .int4, .int4Asymmetric, .int8Channel].contains(self) }
+}

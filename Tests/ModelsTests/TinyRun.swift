@@ -1,0 +1,89 @@
+import Architectures
+import Collectives
+import CostModel
+import Engine
+import Kernels
+import Layers
+import Models
+import Synchronization
+import Tensors
+import Topology
+
+/// A tiny model on ranks that are threads, through checked communicators.
+struct TinyRun {
+    var model: TinyModel
+    var format = TinyFormat.float32
+    var plan = ParallelPlan(tensorDegree: 1, pipelineDegree: 1)
+    var kernels: String?
+    var threads = 1
+    var cacheType = KeyValueType.float32
+    var quantizesActivations = true
+
+    static let limits = StepLimits(tokenCount: 64, sequenceCount: 4, sequenceLength: 200)
+    static let cacheBlockCount = 16
+
+    /// Chunks of one step: sequence, first position, tokens.
+    typealias Chunk = (sequence: Int, position: Int, tokens: [Int32])
+
+    /// The logits after every token of every step, in order; and what each rank allocated.
+    func logits(_ steps: [[Chunk]]) throws -> [[Float]] {
+        let rows = Mutex<[[Float]]>([])
+        _ = try withRanks(plan.rankCount) { world in
+            let world = CheckedCommunicator(world)
+            let runner = try makeRunner(world)
+            defer { runner.backend.pool.stop() }
+            guard world.rank == 0 else { return try runner.follow() }
+            let message = StepMessage(limits: Self.limits)
+            for step in steps {
+                message.begin(.step)
+                for chunk in step {
+                    message.addChunk(
+                        SequenceID(slot: chunk.sequence), firstPosition: chunk.position, tokens: chunk.tokens[...], output: .all)
+                }
+                try message.broadcast(over: world)
+                try runner.take(message) { _, logits in rows.withLock { $0.append(Array(logits)) } }
+            }
+            message.begin(.stop)
+            try message.broadcast(over: world)
+        }
+        return rows.withLock { $0 }
+    }
+
+    func makeRunner(_ world: any Communicator) throws -> RankRunner {
+        let (decoder, family) = try model.configuration()
+        try plan.validate(for: decoder, rankCount: world.size, names: family.tensorNames)
+        let pool = WorkerPool(count: threads)
+        let context = try ParallelContext(plan: plan, layerCount: decoder.layers.count, world: world)
+        let loader = DecoderLoader(
+            configuration: decoder, source: SyntheticWeights(seed: 7, names: family.tensorNames, decoder: decoder),
+            options: try format.options(), context: context, pool: pool)
+        let formats = try loader.formats()
+        let estimate = MemoryEstimate(
+            decoder, plan: plan, rank: world.rank,
+            shape: RunShape(
+                tokensPerStep: Self.limits.tokenCount, logitRows: StepLimits.logitRows, cacheBlockCount: Self.cacheBlockCount,
+                cacheBlockLength: CacheStorage.blockLength, cacheType: cacheType, quantizesActivations: quantizesActivations),
+            format: { formats[$0] ?? .float32 })
+        let loaded = try loader.load(
+            cache: CacheOptions(blockCount: Self.cacheBlockCount, type: cacheType), maximumLength: Self.limits.sequenceLength,
+            progress: { _, _ in })
+        // The inventory's sum is what is allocated, byte for byte.
+        guard loaded.weightByteCount == estimate.weights else {
+            throw Mismatch(found: loaded.weightByteCount, expected: estimate.weights)
+        }
+        let table = KernelTable.select(kernels) ?? KernelTable.supported[0]
+        return RankRunner(
+            decoder: loaded, backend: CPUBackend(table: table, pool: pool, arena: try Arena(byteCount: estimate.arena)),
+            limits: Self.limits, cacheBlockCount: Self.cacheBlockCount, quantizesActivations: quantizesActivations)
+    }
+
+    struct Mismatch: Error {
+        let found: Int
+        let expected: Int
+    }
+}
+
+/// A text of `count` token numbers below 64.
+func tinyText(_ count: Int, seed: Int = 1) -> [Int32] {
+    (0..<count).map { Int32(($0 * 37 + seed * 11 + $0 * $0 * 5) % 61) }
+}
