@@ -13,10 +13,9 @@ import Topology
         var faults = Faults()
         faults.check(Self.counts, Self.parts, Self.units) { count, parts, unit in
             let ranges = balancedRanges(of: count, into: parts, unit: unit)
-            if let fault = partitionFault(ranges, of: count, parts: parts, unit: unit) { return fault }
             let lengths = ranges.map { unitCount($0.count, unit) }
             if lengths != lengths.sorted(by: >) { return "a longer range follows a shorter one: \(ranges)" }
-            return lengths[0] - lengths[parts - 1] <= 1 ? nil : "lengths differ by more than a unit: \(ranges)"
+            return evenFault(ranges, of: count, parts: parts, unit: unit)
         }
         #expect(faults.description == "")
     }
@@ -24,11 +23,7 @@ import Topology
     @Test func bisectedRangesArePartitionsWithinOneUnit() {
         var faults = Faults()
         faults.check(Self.counts, Self.powersOfTwo, Self.units) { count, parts, unit in
-            let ranges = bisectedRanges(of: count, into: parts, unit: unit)
-            if let fault = partitionFault(ranges, of: count, parts: parts, unit: unit) { return fault }
-            let lengths = ranges.map { unitCount($0.count, unit) }
-            guard let longest = lengths.max(), let shortest = lengths.min() else { return "no ranges" }
-            return longest - shortest <= 1 ? nil : "lengths differ by more than a unit: \(ranges)"
+            evenFault(bisectedRanges(of: count, into: parts, unit: unit), of: count, parts: parts, unit: unit)
         }
         #expect(faults.description == "")
     }
@@ -107,6 +102,14 @@ import Topology
         #expect(weightedRanges(of: 10, by: [high, low]) == [0..<9, 9..<10])
         #expect(weightedRanges(of: 10, by: [high, low, high, low]) == [0..<4, 4..<5, 5..<9, 9..<10])
     }
+}
+
+/// Even ranges are a partition, and differ by at most a unit.
+private func evenFault(_ ranges: [Range<Int>], of count: Int, parts: Int, unit: Int) -> String? {
+    if let fault = partitionFault(ranges, of: count, parts: parts, unit: unit) { return fault }
+    let lengths = ranges.map { unitCount($0.count, unit) }
+    guard let longest = lengths.max(), let shortest = lengths.min() else { return "no ranges" }
+    return longest - shortest <= 1 ? nil : "lengths differ by more than a unit: \(ranges)"
 }
 
 /// Weights to try for so many parts: rising, falling, one fast, one slow, and some that no float holds exactly.
