@@ -127,12 +127,17 @@ public struct ConfigurationFile: Sendable {
             case .bool(let value): "\(value)"
             case .integer(let value): "\(value)"
             case .number(let value): "\(value)"
-            case .string(let value): "\"\(value.prefix(40))\""
+            case .string(let value): quoted(value)
             case .array: "a list"
             case .object: "an object"
             }
         return .malformed(path: path, reason: "\"\(prefix + key)\" is \(shown); it must be \(expected)")
     }
+}
+
+/// A string of the file for a message: no longer than a line, and no control characters on the reader's terminal.
+func quoted(_ text: String) -> String {
+    String(String.UnicodeScalarView(text.unicodeScalars.prefix(40))).debugDescription
 }
 
 /// What can be wrong with a model's configuration.
@@ -151,7 +156,7 @@ public enum ConfigurationError: Error, Equatable, CustomStringConvertible {
         case .unsupported(let path, let key, let reason):
             "\(path): \"\(key)\": \(reason)"
         case .unknownFamily(let path, let modelType, let known):
-            "\(path): model_type \"\(modelType)\" is not supported; supported are \(known.joined(separator: ", "))"
+            "\(path): model_type \(quoted(modelType)) is not supported; supported are \(known.joined(separator: ", "))"
         }
     }
 }

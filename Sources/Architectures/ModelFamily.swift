@@ -37,9 +37,8 @@ extension DecoderConfiguration {
         }
         guard headDimension % 2 == 0 else { throw file.unsupported("head_dim", "\(headDimension) is odd; rotary embedding turns pairs") }
         let activation = try file.optionalString("hidden_act") ?? "silu"
-        guard activation == "silu" else { throw file.unsupported("hidden_act", "\"\(activation)\" is not supported; silu is") }
-        if try file.optionalNumber("partial_rotary_factor", in: 0...1) ?? 1 != 1 {
-            throw file.unsupported("partial_rotary_factor", "only whole heads are rotated")
+        guard activation == "silu" else {
+            throw file.unsupported("hidden_act", "\(quoted(activation)) is not supported; silu is")
         }
         let rotary = try RotaryEmbedding(file)
         let attentionBias = try file.optionalBool("attention_bias") ?? false

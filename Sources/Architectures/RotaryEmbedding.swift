@@ -21,8 +21,8 @@ public struct RotaryEmbedding: Equatable, Sendable {
         case none
         /// Positions divided by the factor.
         case linear(factor: Double)
-        /// A larger base for contexts longer than the original ("NTK"): fixed here at the longest context of the run.
-        case dynamic(factor: Double, originalLength: Int)
+        /// A larger base for contexts longer than the trained ones ("NTK"): fixed at the longest context of the run.
+        case dynamic(factor: Double)
         /// YaRN, Peng et al., arXiv:2309.00071.
         case yarn(Yarn)
         /// Llama 3.1: long wavelengths divided by the factor, short ones kept, a ramp between.
@@ -50,8 +50,8 @@ public struct RotaryEmbedding: Equatable, Sendable {
     /// The angle per position of each pair of a head: `dimension / 2` numbers.
     public func frequencies(dimension: Int, maximumLength: Int) -> [Float] {
         var base = theta
-        if case .dynamic(let factor, let original) = scaling, maximumLength > original {
-            let stretch = factor * Double(maximumLength) / Double(original) - (factor - 1)
+        if case .dynamic(let factor) = scaling, maximumLength > trainedLength {
+            let stretch = factor * Double(maximumLength) / Double(trainedLength) - (factor - 1)
             base *= pow(stretch, Double(dimension) / Double(dimension - 2))
         }
         let plain = (0..<dimension / 2).map { pow(base, -2 * Double($0) / Double(dimension)) }
@@ -94,12 +94,19 @@ extension RotaryEmbedding.Yarn {
 }
 
 extension RotaryEmbedding {
+    /// Lengths of contexts that a configuration may name.
+    private static let lengths = 1...1 << 30
+
     /// Reads both forms: `rope_parameters`, and the older `rope_theta` with `rope_scaling` (`type` or `rope_type`).
     public init(_ file: ConfigurationFile) throws(ConfigurationError) {
-        let lengths = 1...1 << 30
+        let lengths = Self.lengths
         trainedLength = try file.integer("max_position_embeddings", in: lengths)
         let key = file.has("rope_parameters") ? "rope_parameters" : "rope_scaling"
         let parameters = try file.optionalObject(key)
+        for holder in [file, parameters] {
+            guard let holder, try holder.optionalNumber("partial_rotary_factor", in: 0...1) ?? 1 != 1 else { continue }
+            throw holder.unsupported("partial_rotary_factor", "only whole heads are rotated")
+        }
         let thetas = 1.0...1e15
         let ownTheta = try parameters?.optionalNumber("rope_theta", in: thetas)
         let sharedTheta = try file.optionalNumber("rope_theta", in: thetas)
@@ -119,7 +126,8 @@ extension RotaryEmbedding {
         case "linear":
             scaling = .linear(factor: try parameters.number("factor", in: factors))
         case "dynamic":
-            scaling = .dynamic(factor: try parameters.number("factor", in: factors), originalLength: original ?? trainedLength)
+            // The reference does not look at `original_max_position_embeddings` here.
+            scaling = .dynamic(factor: try parameters.number("factor", in: factors))
         case "llama3":
             guard let original else { throw parameters.unsupported("original_max_position_embeddings", "llama3 scaling needs it") }
             let low = try parameters.number("low_freq_factor", in: 1e-3...1e6)
@@ -129,6 +137,7 @@ extension RotaryEmbedding {
                 factor: try parameters.number("factor", in: factors), lowFrequencyFactor: low, highFrequencyFactor: high,
                 originalLength: original)
         case "yarn":
+            guard theta > 1 else { throw parameters.unsupported("rope_theta", "yarn scaling needs a base above 1") }
             let originalLength = original ?? trainedLength
             let given = try parameters.optionalNumber("factor", in: factors)
             let factor = given ?? max(1, Double(trainedLength) / Double(originalLength))
@@ -149,16 +158,20 @@ extension RotaryEmbedding {
                     betaSlow: try parameters.optionalNumber("beta_slow", in: 1e-3...1e6) ?? 1,
                     attentionFactor: attentionFactor, truncates: try parameters.optionalBool("truncate") ?? true))
         default:
-            throw parameters.unsupported("rope_type", "\"\(kind)\" is not supported; supported are default, linear, dynamic, yarn and llama3")
+            throw parameters.unsupported(
+                "rope_type",
+                "\(quoted(kind)) is not supported; supported are default, linear, dynamic, yarn and llama3")
         }
     }
 
     /// The longest context that the scaling is meant for.
     var reach: Int {
-        switch scaling {
-        case .none, .linear, .llama3: trainedLength
-        case .dynamic(let factor, let original): max(trainedLength, Int(factor * Double(original)))
-        case .yarn(let yarn): max(trainedLength, Int(yarn.factor * Double(yarn.originalLength)))
-        }
+        let stretched =
+            switch scaling {
+            case .none, .linear, .llama3: trainedLength
+            case .dynamic(let factor): Int(factor * Double(trainedLength))
+            case .yarn(let yarn): Int(yarn.factor * Double(yarn.originalLength))
+            }
+        return min(max(trainedLength, stretched), Self.lengths.upperBound)
     }
 }

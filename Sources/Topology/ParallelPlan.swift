@@ -11,6 +11,11 @@ public struct ParallelPlan: Codable, Equatable, Sendable {
     /// Relative speed of each rank; nil: all alike.
     public var weights: [Double]?
 
+    /// Degrees that a plan may ask for: products stay far from overflow.
+    public static let degreeRange = 1...1 << 16
+    /// Weights that a plan may give: sums and quotients stay finite, so that a share is always a number.
+    public static let weightRange = 1e-6...1e6
+
     enum CodingKeys: String, CodingKey {
         case tensorDegree = "tensor_parallel_size"
         case pipelineDegree = "pipeline_parallel_size"
@@ -72,8 +77,12 @@ public struct ParallelPlan: Codable, Equatable, Sendable {
 
     /// What is wrong with the plan itself, whatever the model: one line for each fault.
     public func problems(rankCount: Int, layerCount: Int) -> [String] {
-        guard tensorDegree > 0, pipelineDegree > 0, tensorDegree <= 1 << 16, pipelineDegree <= 1 << 16 else {
-            return ["tensor and pipeline parallel sizes must be 1 or more, not \(tensorDegree) and \(pipelineDegree)"]
+        let degrees = Self.degreeRange
+        guard degrees.contains(tensorDegree), degrees.contains(pipelineDegree) else {
+            return [
+                "tensor and pipeline parallel sizes must be from \(degrees.lowerBound) to \(degrees.upperBound), "
+                    + "not \(tensorDegree) and \(pipelineDegree)"
+            ]
         }
         var problems: [String] = []
         if self.rankCount != rankCount {
@@ -84,8 +93,8 @@ public struct ParallelPlan: Codable, Equatable, Sendable {
         if let weights {
             if weights.count != self.rankCount {
                 problems.append("the topology gives \(weights.count) weights for \(self.rankCount) ranks; give one for each")
-            } else if !weights.allSatisfy({ $0.isFinite && $0 > 0 }) {
-                problems.append("the topology's weights must be positive numbers")
+            } else if !weights.allSatisfy(Self.weightRange.contains) {
+                problems.append("the topology's weights must be numbers from 0.000001 to 1000000, such as 2 and 1")
             }
         }
         if let layerCounts {

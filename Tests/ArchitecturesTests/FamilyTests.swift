@@ -1,0 +1,104 @@
+import Architectures
+import Testing
+import Topology
+
+@Suite struct FamilyTests {
+    private let attention = GroupedQueryAttention(queryHeadCount: 8, keyValueHeadCount: 4, headDimension: 8)
+
+    private func expected(_ modelType: String, _ attentions: [GroupedQueryAttention]) -> DecoderConfiguration {
+        DecoderConfiguration(
+            modelType: modelType, hiddenSize: 64, vocabularySize: 160, tiesEmbeddings: false, normEpsilon: 1e-5,
+            positionLimit: 2048, rotary: RotaryEmbedding(theta: 10_000, trainedLength: 2048),
+            layers: attentions.map {
+                LayerConfiguration(attention: $0, feedForward: GatedFeedForward(intermediateSize: 96))
+            })
+    }
+
+    private func attentions(_ change: (inout GroupedQueryAttention, Int) -> Void) -> [GroupedQueryAttention] {
+        (0..<3).map { layer in
+            var attention = attention
+            change(&attention, layer)
+            return attention
+        }
+    }
+
+    @Test func llama() throws {
+        #expect(try decoder(smallConfiguration()) == expected("llama", attentions { _, _ in }))
+        // What a file may leave out or set.
+        let plain = try decoder(
+            smallConfiguration("llama", ["num_key_value_heads": "null", "rope_theta": "null", "rms_norm_eps": "null"]))
+        #expect(plain.layers[0].attention.keyValueHeadCount == 8)
+        #expect(plain.rotary.theta == 10_000 && plain.normEpsilon == 1e-6)
+        let rich = try decoder(
+            smallConfiguration(
+                "llama",
+                [
+                    "attention_bias": "true", "mlp_bias": "true", "tie_word_embeddings": "true", "head_dim": "16",
+                    "hidden_act": "\"silu\"",
+                ]))
+        #expect(rich.tiesEmbeddings)
+        #expect(
+            rich.layers.allSatisfy { $0.attention.hasInputBias && $0.attention.hasOutputBias && $0.feedForward.hasBias }
+        )
+        #expect(rich.layers.allSatisfy { $0.attention.headDimension == 16 })
+    }
+
+    @Test func mistral() throws {
+        #expect(try decoder(smallConfiguration("mistral")) == expected("mistral", attentions { _, _ in }))
+        #expect(
+            try decoder(smallConfiguration("mistral", ["sliding_window": "24"]))
+                == expected("mistral", attentions { attention, _ in attention.window = 24 }))
+    }
+
+    @Test func qwen2() throws {
+        let window = ["sliding_window": "24", "use_sliding_window": "true"]
+        let base = expected("qwen2", attentions { attention, _ in attention.hasInputBias = true })
+        #expect(try decoder(smallConfiguration("qwen2")) == base)
+        #expect(
+            try decoder(smallConfiguration("qwen2", ["sliding_window": "24", "use_sliding_window": "false"])) == base)
+        let second = expected(
+            "qwen2",
+            attentions { attention, layer in
+                attention.hasInputBias = true
+                attention.window = layer == 1 ? 24 : nil
+            })
+        #expect(
+            try decoder(
+                smallConfiguration(
+                    "qwen2",
+                    window.merging(["layer_types": #"["full_attention", "sliding_attention", "full_attention"]"#]) {
+                        $1
+                    }))
+                == second)
+        let from = try decoder(smallConfiguration("qwen2", window.merging(["max_window_layers": "2"]) { $1 }))
+        #expect(from.layers.map(\.attention.window) == [nil, nil, 24])
+        #expect(try decoder(smallConfiguration("qwen2", window)).layers.allSatisfy { $0.attention.window == nil })
+        let message = refusal(smallConfiguration("qwen2", ["layer_types": #"["full_attention"]"#]))
+        #expect(message?.contains("1 kinds for 3 layers") == true)
+    }
+
+    @Test func modelTypesAreUniqueAndOthersRefused() throws {
+        let types = ModelFamily.all.flatMap(\.modelTypes)
+        #expect(Set(types).count == types.count)
+        for type in types { #expect(try decoder(smallConfiguration(type)).modelType == type) }
+        let message = try #require(refusal(smallConfiguration("qwen9")))
+        for word in ["model/config.json", "\"qwen9\"", "llama", "mistral", "qwen2"] { #expect(message.contains(word)) }
+    }
+
+    @Test func tensorNamesAreHuggingFaces() {
+        let names = TensorNames.huggingFace
+        let expected: [(ParameterName, String)] = [
+            (.embedding, "model.embed_tokens"), (.finalNorm, "model.norm"), (.head, "lm_head"),
+            (.attentionNorm(layer: 0), "model.layers.0.input_layernorm"),
+            (.query(layer: 7), "model.layers.7.self_attn.q_proj"),
+            (.key(layer: 7), "model.layers.7.self_attn.k_proj"), (.value(layer: 7), "model.layers.7.self_attn.v_proj"),
+            (.attentionOutput(layer: 10), "model.layers.10.self_attn.o_proj"),
+            (.feedForwardNorm(layer: 1), "model.layers.1.post_attention_layernorm"),
+            (.gate(layer: 1), "model.layers.1.mlp.gate_proj"),
+            (.up(layer: 1), "model.layers.1.mlp.up_proj"), (.down(layer: 31), "model.layers.31.mlp.down_proj"),
+        ]
+        for (name, module) in expected { #expect(names.module(name) == module) }
+        #expect(names.isIgnored("model.layers.3.self_attn.rotary_emb.inv_freq"))
+        #expect(!names.isIgnored("model.layers.3.self_attn.q_proj.weight"))
+    }
+}

@@ -1,0 +1,91 @@
+import Tensors
+import Testing
+
+@Suite struct SizeTests {
+    @Test func packedFloatsByHand() {
+        // 17 rows are 2 panels of 16.
+        expect(.float32, rows: 17, columns: 10, codes: 2 * 10 * 16 * 4)
+        expect(.float16, rows: 17, columns: 10, codes: 2 * 10 * 16 * 2)
+        // Columns go in pairs: 5 take as much as 6.
+        expect(.bfloat16, rows: 16, columns: 5, codes: 6 * 16 * 2)
+        expect(.bfloat16, rows: 1, columns: 6, codes: 6 * 16 * 2)
+        expect(.float32, rows: 0, columns: 10, codes: 0)
+    }
+
+    @Test func packedIntegersByHand() {
+        // 40 columns are 2 blocks of 32 and touch 2 groups of 32; a scale is 4 bytes in each of 16 rows.
+        let eight = ComputeFormat.int8(group: 32, symmetric: true)
+        expect(eight, rows: 16, columns: 40, block: 32, codes: 64 * 16, scales: 2 * 16 * 4)
+        expect(
+            .int8(group: 32, symmetric: false), rows: 16, columns: 40, block: 32, codes: 64 * 16, scales: 128,
+            zeros: 128)
+        // Two nibbles to a byte.
+        expect(.int4(group: 32, symmetric: true), rows: 16, columns: 40, block: 32, codes: 64 * 8, scales: 128)
+        expect(
+            .int4(group: 128, symmetric: false), rows: 33, columns: 256, block: 32, codes: 3 * 256 * 8, scales: 384,
+            zeros: 384)
+        // Shorter blocks pad less.
+        expect(eight, rows: 16, columns: 40, block: 8, codes: 40 * 16, scales: 128)
+        // 40 columns that start 30 into a group of 32 touch three: 2, 32 and 6 of them.
+        expect(eight, rows: 16, columns: 40, block: 32, groupOffset: 30, codes: 1024, scales: 3 * 64)
+        expect(eight, rows: 16, columns: 40, block: 32, groupOffset: 24, codes: 1024, scales: 2 * 64)
+        expect(eight, rows: 16, columns: 0, block: 32, groupOffset: 24, codes: 0)
+    }
+
+    @Test func groupsAreThoseThatTheColumnsTouch() {
+        var faults: [String] = []
+        for group in [1, 4, 20, 32, 128] {
+            for columns in 0...200 {
+                for offset in 0...(2 * group) {
+                    // Column k lies in group (offset + k) / group of the whole matrix.
+                    let touched = Set((0..<columns).map { (offset + $0) / group }).count
+                    let found = ComputeFormat.groupCount(columns: columns, group: group, groupOffset: offset)
+                    if found != touched {
+                        faults.append("\(columns) of \(group) from \(offset): \(found), expected \(touched)")
+                    }
+                }
+            }
+        }
+        #expect(faults.isEmpty, "\(faults.count), first \(faults.prefix(3))")
+    }
+
+    @Test func formatsTellTheirGroups() {
+        #expect(
+            ComputeFormat.float32.group == nil && ComputeFormat.bfloat16.group == nil
+                && ComputeFormat.float16.isSymmetric)
+        #expect(ComputeFormat.int8(group: 64, symmetric: false).group == 64)
+        #expect(!ComputeFormat.int4(group: 64, symmetric: false).isSymmetric)
+        #expect(ComputeFormat.int4(group: 64, symmetric: true).isSymmetric)
+    }
+
+    @Test func elementTypes() {
+        #expect(Set(ElementType.allCases.map(\.rawValue)).count == ElementType.allCases.count)
+        for type in ElementType.allCases {
+            // Safetensors' names end in the bits, but for the 8-bit floats and BOOL.
+            let bits = Int(type.rawValue.drop { !$0.isNumber }.prefix { $0.isNumber }) ?? 8
+            #expect(type.byteCount == bits / 8)
+        }
+        #expect(ElementType.allCases.filter(\.isPlainFloat) == [.float64, .float32, .float16, .bfloat16])
+        #expect(KeyValueType.allCases.map(\.byteCount) == [4, 2, 2])
+    }
+
+    @Test func sizesForPeople() {
+        let sizes: [(Int, String)] = [
+            (0, "0 B"), (1, "1 B"), (1023, "1023 B"), (1024, "1.00 KiB"), (1536, "1.50 KiB"), (1034, "1.01 KiB"),
+            (1 << 20, "1.00 MiB"), (3 << 29, "1.50 GiB"), ((1 << 30) + (1 << 26), "1.06 GiB"), (1 << 40, "1.00 TiB"),
+            (1 << 50, "1024.00 TiB"), (Int.max, "8388608.00 TiB"),
+        ]
+        for (byteCount, text) in sizes { #expect(formattedByteCount(byteCount) == text) }
+    }
+
+    private func expect(
+        _ format: ComputeFormat, rows: Int, columns: Int, block: Int = 1, groupOffset: Int = 0, codes: Int,
+        scales: Int = 0,
+        zeros: Int = 0, location: SourceLocation = #_sourceLocation
+    ) {
+        let found = format.byteCount(rows: rows, columns: columns, block: block, groupOffset: groupOffset)
+        #expect(
+            (found.codes, found.scales, found.zeros) == (codes, scales, zeros), "\(found)", sourceLocation: location)
+        #expect(found.total == codes + scales + zeros, sourceLocation: location)
+    }
+}

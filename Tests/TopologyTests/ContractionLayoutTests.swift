@@ -1,0 +1,110 @@
+import TestSupport
+import Testing
+import Topology
+
+@Suite struct ContractionLayoutTests {
+    /// Small lengths, then the inner sizes of published models.
+    static let lengths = Array(1...300) + [896, 4864, 5632, 8192, 11008, 13824, 14336, 18944, 28672]
+    static let degrees = [1, 2, 4, 8]
+    static let headDimensions = [8, 12, 64, 80, 96, 128, 256]
+
+    @Test func unitIs32HalvedUntilThereIsOneForEachSliceAndShard() {
+        var faults = Faults()
+        faults.check(Self.lengths, Array(1...16)) { length, shards, _ in
+            let layout = ContractionLayout(length: length, shardCount: shards)
+            let wanted = max(sliceCount, shards)
+            guard [4, 8, 16, 32].contains(layout.unit) else { return "unit \(layout.unit)" }
+            if layout.unitCount != unitCount(length, layout.unit) {
+                return "\(layout.unitCount) units of \(layout.unit)"
+            }
+            if layout.unit > 4 && layout.unitCount < wanted {
+                return "only \(layout.unitCount) units of \(layout.unit)"
+            }
+            if layout.unit < 32 && unitCount(length, 2 * layout.unit) >= wanted { return "\(layout.unit) is too small" }
+            return nil
+        }
+        #expect(faults.description == "")
+    }
+
+    @Test func unitIsTheSameForEveryDegreeUpToEight() {
+        var faults = Faults()
+        faults.check(Self.lengths, Array(1...8)) { length, shards, _ in
+            ContractionLayout(length: length, shardCount: shards) == ContractionLayout(length: length)
+                ? nil : "the layout depends on the plan"
+        }
+        #expect(faults.description == "")
+    }
+
+    @Test func activationBlockDividesUnitAndGroup() {
+        var faults = Faults()
+        faults.check(
+            Self.lengths, [1, 3, 4, 6, 8, 12, 16, 20, 24, 32, 48, 64, 100, 128], [4, 8, 12, 16, 32, 80, 96, 128]
+        ) {
+            length, group, unit in
+            let layout = ContractionLayout(length: length, unit: unit)
+            // A group as long as the input never ends inside it, so that only the unit matters.
+            let divisors = [32, 16, 8, 4].filter { unit % $0 == 0 && (group % $0 == 0 || group >= length) }
+            let block = layout.activationBlock(group: group)
+            return block == divisors.first ? nil : "block \(String(describing: block)), expected \(divisors)"
+        }
+        #expect(faults.description == "")
+    }
+
+    @Test func sliceEndsOfShardsTogetherAreThoseOfTheWhole() {
+        var faults = Faults()
+        faults.check(Self.lengths, Self.degrees) { length, degree, _ in
+            shardFault(ContractionLayout(length: length, shardCount: degree), degree: degree)
+        }
+        faults.check(Array(1...64), Self.degrees, Self.headDimensions) { heads, degree, dimension in
+            shardFault(ContractionLayout(length: heads * dimension, unit: dimension), degree: degree)
+        }
+        #expect(faults.description == "")
+    }
+
+    @Test func slicesNeverEndInsideABlock() {
+        var faults = Faults()
+        faults.check(Self.lengths, Array(1...16), [16, 128, 1 << 20]) { length, degree, scaleGroup in
+            let layout = ContractionLayout(length: length, shardCount: degree)
+            guard let block = layout.activationBlock(group: scaleGroup) else { return "no block" }
+            for weights in [nil, (1...degree).map(Double.init)] {
+                let group = ShardGroup(count: degree, weights: weights)
+                for share in group.shares(of: length, unit: layout.unit) {
+                    if share.lowerBound % block != 0 && share.lowerBound != length {
+                        return "\(share) starts inside a block"
+                    }
+                    let ends = layout.sliceEnds(of: share, in: group)
+                    if ends.last != share.count { return "slices end at \(ends) of \(share)" }
+                    if ends.contains(where: { $0 % block != 0 && $0 != share.count }) {
+                        return "\(ends) cuts a block of \(block)"
+                    }
+                }
+            }
+            return nil
+        }
+        #expect(faults.description == "")
+    }
+
+    @Test func groupsNestOnlyWhenSubtreesAreWhole() {
+        for count in 1...16 {
+            #expect(ShardGroup(count: count).nestsInSlices == [1, 2, 4, 8].contains(count))
+            // Equal weights are no weights.
+            #expect(ShardGroup(count: count, weights: Array(repeating: 2.5, count: count)) == ShardGroup(count: count))
+        }
+        #expect(!ShardGroup(count: 2, weights: [2, 1]).nestsInSlices)
+    }
+
+    @Test func sharesFollowTheGroup() {
+        #expect(ShardGroup(count: 4).shares(of: 10) == bisectedRanges(of: 10, into: 4))
+        #expect(ShardGroup(count: 3).shares(of: 10) == balancedRanges(of: 10, into: 3))
+        #expect(ShardGroup(count: 2, weights: [3, 1]).shares(of: 64, unit: 8) == [0..<48, 48..<64])
+    }
+
+    private func shardFault(_ layout: ContractionLayout, degree: Int) -> String? {
+        let whole = layout.sliceEnds(of: 0..<layout.length, in: ShardGroup(count: 1))
+        let group = ShardGroup(count: degree)
+        let shares = group.shares(of: layout.length, unit: layout.unit)
+        let together = shares.flatMap { share in layout.sliceEnds(of: share, in: group).map { share.lowerBound + $0 } }
+        guard whole.count == sliceCount, together == whole else { return "\(together), expected \(whole)" }
+        return nil
+    }
+}
