@@ -1,8 +1,10 @@
 // swift-tools-version: 6.1
 import PackageDescription
 
-/// The layers, lowest first. A module may import only the modules named here;
-/// `make` builds with `--explicit-target-dependency-import-check error`, so the compiler holds it.
+/// The layers, lowest first.
+///
+/// A module may import only the modules named here; `make` builds with `--explicit-target-dependency-import-check
+/// error`, so the compiler holds it.
 let libraries: KeyValuePairs<String, [String]> = [
     "Tensors": [],
     "Topology": [],
@@ -15,12 +17,15 @@ let libraries: KeyValuePairs<String, [String]> = [
     "Architectures": ["Tensors", "Topology"],
     "Layers": ["Tensors", "Kernels", "Collectives", "Topology", "Architectures"],
     "Quantization": ["Tensors", "Checkpoints", "Architectures"],
-    "Models": ["Layers", "Quantization", "Checkpoints", "Architectures", "Topology", "Collectives", "Kernels", "Tensors"],
+    "Models": [
+        "Layers", "Quantization", "Checkpoints", "Architectures", "Topology", "Collectives", "Kernels", "Tensors",
+    ],
     "CostModel": ["Architectures", "Topology", "Tensors"],
     "Engine": ["Models", "Layers", "Sampling", "Collectives", "Topology", "Tensors", "Kernels"],
     "Generation": ["Engine", "Tokenization", "Sampling"],
     "Bootstrap": [
-        "Generation", "Engine", "Models", "Layers", "MPICollectives", "Collectives", "Kernels", "Checkpoints", "CostModel",
+        "Generation", "Engine", "Models", "Layers", "MPICollectives", "Collectives", "Kernels", "Checkpoints",
+        "CostModel",
         "Architectures", "Topology", "Tokenization", "Tensors", "Sampling", "Quantization", "ArgumentParser", "Logging",
     ],
 ]
@@ -61,9 +66,13 @@ let products: [String: Target.Dependency] = [
     "Logging": .product(name: "Logging", package: "swift-log"),
 ]
 
-/// What a step runs through. Optimised in debug builds too: unspecialised generics take memory from the heap, which
-/// the allocation test counts, and the tests would take minutes more.
-let stepModules: Set<String> = ["Tensors", "Collectives", "Kernels", "Layers", "Models", "Engine", "Sampling", "Checkpoints"]
+/// What a step runs through.
+///
+/// Optimised in debug builds too: unspecialised generics take memory from the heap, which the allocation test counts,
+/// and the tests would take minutes more.
+let stepModules: Set<String> = [
+    "Tensors", "Collectives", "Kernels", "Layers", "Models", "Engine", "Sampling", "Checkpoints",
+]
 
 func dependencies(_ names: [String]) -> [Target.Dependency] {
     names.map { products[$0] ?? .target(name: $0) }

@@ -38,7 +38,8 @@ public struct ConfigurationFile: Sendable {
         switch values[key] {
         case nil, .null: return nil
         case .integer(let value) where range.contains(value): return value
-        case .number(let value) where value.rounded() == value && abs(value) < 1e15 && range.contains(Int(value)): return Int(value)
+        case .number(let value) where value.rounded() == value && abs(value) < 1e15 && range.contains(Int(value)):
+            return Int(value)
         case .some(let value): throw wrong(key, value, "a whole number from \(range.lowerBound) to \(range.upperBound)")
         }
     }

@@ -20,31 +20,40 @@ public enum ModelCatalogue {
     // Source: the models' config.json files as published.
     private static let entries: [Entry] = [
         Entry(
-            name: "tinyllama-1.1b", type: "llama", hidden: 2048, layers: 22, heads: 32, keyValueHeads: 4, intermediate: 5632,
+            name: "tinyllama-1.1b", type: "llama", hidden: 2048, layers: 22, heads: 32, keyValueHeads: 4,
+            intermediate: 5632,
             vocabulary: 32000, length: 2048),
         Entry(
-            name: "llama2-7b", type: "llama", hidden: 4096, layers: 32, heads: 32, keyValueHeads: 32, intermediate: 11008,
+            name: "llama2-7b", type: "llama", hidden: 4096, layers: 32, heads: 32, keyValueHeads: 32,
+            intermediate: 11008,
             vocabulary: 32000, length: 4096),
         Entry(
-            name: "llama2-13b", type: "llama", hidden: 5120, layers: 40, heads: 40, keyValueHeads: 40, intermediate: 13824,
+            name: "llama2-13b", type: "llama", hidden: 5120, layers: 40, heads: 40, keyValueHeads: 40,
+            intermediate: 13824,
             vocabulary: 32000, length: 4096),
         Entry(
-            name: "llama2-70b", type: "llama", hidden: 8192, layers: 80, heads: 64, keyValueHeads: 8, intermediate: 28672,
+            name: "llama2-70b", type: "llama", hidden: 8192, layers: 80, heads: 64, keyValueHeads: 8,
+            intermediate: 28672,
             vocabulary: 32000, length: 4096),
         Entry(
-            name: "llama3-8b", type: "llama", hidden: 4096, layers: 32, heads: 32, keyValueHeads: 8, intermediate: 14336,
+            name: "llama3-8b", type: "llama", hidden: 4096, layers: 32, heads: 32, keyValueHeads: 8,
+            intermediate: 14336,
             vocabulary: 128256, length: 8192, theta: 500_000),
         Entry(
-            name: "llama3-70b", type: "llama", hidden: 8192, layers: 80, heads: 64, keyValueHeads: 8, intermediate: 28672,
+            name: "llama3-70b", type: "llama", hidden: 8192, layers: 80, heads: 64, keyValueHeads: 8,
+            intermediate: 28672,
             vocabulary: 128256, length: 8192, theta: 500_000),
         Entry(
-            name: "llama3.2-1b", type: "llama", hidden: 2048, layers: 16, heads: 32, keyValueHeads: 8, intermediate: 8192,
+            name: "llama3.2-1b", type: "llama", hidden: 2048, layers: 16, heads: 32, keyValueHeads: 8,
+            intermediate: 8192,
             vocabulary: 128256, length: 131_072, head: 64, theta: 500_000, ties: true),
         Entry(
-            name: "llama3.2-3b", type: "llama", hidden: 3072, layers: 28, heads: 24, keyValueHeads: 8, intermediate: 8192,
+            name: "llama3.2-3b", type: "llama", hidden: 3072, layers: 28, heads: 24, keyValueHeads: 8,
+            intermediate: 8192,
             vocabulary: 128256, length: 131_072, head: 128, theta: 500_000, ties: true),
         Entry(
-            name: "mistral-7b", type: "mistral", hidden: 4096, layers: 32, heads: 32, keyValueHeads: 8, intermediate: 14336,
+            name: "mistral-7b", type: "mistral", hidden: 4096, layers: 32, heads: 32, keyValueHeads: 8,
+            intermediate: 14336,
             vocabulary: 32000, length: 32768),
         Entry(
             name: "qwen2-0.5b", type: "qwen2", hidden: 896, layers: 24, heads: 14, keyValueHeads: 2, intermediate: 4864,

@@ -28,14 +28,20 @@ extension DecoderConfiguration {
         let heads = try file.integer("num_attention_heads", in: 1...1 << 16)
         let keyValueHeads = try file.optionalInteger("num_key_value_heads", in: 1...heads) ?? heads
         guard heads % keyValueHeads == 0 else {
-            throw file.unsupported("num_key_value_heads", "\(heads) query heads cannot share \(keyValueHeads) key-value heads evenly")
+            throw file.unsupported(
+                "num_key_value_heads", "\(heads) query heads cannot share \(keyValueHeads) key-value heads evenly")
         }
-        guard let headDimension = try file.optionalInteger("head_dim", in: 2...512) ?? (hidden % heads == 0 ? hidden / heads : nil),
+        guard
+            let headDimension = try file.optionalInteger("head_dim", in: 2...512)
+                ?? (hidden % heads == 0 ? hidden / heads : nil),
             (2...512).contains(headDimension)
         else {
-            throw file.unsupported("hidden_size", "\(hidden) is not \(heads) heads of 2 to 512 features, and head_dim is not given")
+            throw file.unsupported(
+                "hidden_size", "\(hidden) is not \(heads) heads of 2 to 512 features, and head_dim is not given")
         }
-        guard headDimension % 2 == 0 else { throw file.unsupported("head_dim", "\(headDimension) is odd; rotary embedding turns pairs") }
+        guard headDimension % 2 == 0 else {
+            throw file.unsupported("head_dim", "\(headDimension) is odd; rotary embedding turns pairs")
+        }
         let activation = try file.optionalString("hidden_act") ?? "silu"
         guard activation == "silu" else {
             throw file.unsupported("hidden_act", "\(quoted(activation)) is not supported; silu is")
@@ -47,7 +53,8 @@ extension DecoderConfiguration {
                 queryHeadCount: heads, keyValueHeadCount: keyValueHeads, headDimension: headDimension,
                 hasInputBias: attentionBias, hasOutputBias: attentionBias),
             feedForward: GatedFeedForward(
-                intermediateSize: try file.integer("intermediate_size", in: sizes), hasBias: try file.optionalBool("mlp_bias") ?? false))
+                intermediateSize: try file.integer("intermediate_size", in: sizes),
+                hasBias: try file.optionalBool("mlp_bias") ?? false))
         self.init(
             modelType: try file.optionalString("model_type") ?? "", hiddenSize: hidden,
             vocabularySize: try file.integer("vocab_size", in: 1...1 << 24),

@@ -20,7 +20,8 @@ public enum ParameterName: Hashable, Sendable {
         switch self {
         case .embedding, .finalNorm, .head: nil
         case .attentionNorm(let layer), .query(let layer), .key(let layer), .value(let layer),
-            .attentionOutput(let layer), .feedForwardNorm(let layer), .gate(let layer), .up(let layer), .down(let layer):
+            .attentionOutput(let layer), .feedForwardNorm(let layer), .gate(let layer), .up(let layer),
+            .down(let layer):
             layer
         }
     }

@@ -12,14 +12,19 @@ public struct PlanError: Error, Equatable, CustomStringConvertible {
 }
 
 extension ParallelPlan {
-    /// Checks the plan against the model before a byte of weights is read. Only what is truly impossible is refused.
+    /// Checks the plan against the model before a byte of weights is read.
+    ///
+    /// Only what is truly impossible is refused.
     public func validate(for decoder: DecoderConfiguration, rankCount: Int, names: TensorNames) throws(PlanError) {
         var problems = self.problems(rankCount: rankCount, layerCount: decoder.layers.count)
         if problems.isEmpty {
             for (layer, configuration) in decoder.layers.enumerated() {
                 let limits: [(ParameterName, Int, String)] = [
                     (.query(layer: layer), configuration.attention.queryHeadCount, "heads"),
-                    (.gate(layer: layer), configuration.feedForward.contraction(shardCount: tensorDegree).unitCount, "pieces of columns"),
+                    (
+                        .gate(layer: layer), configuration.feedForward.contraction(shardCount: tensorDegree).unitCount,
+                        "pieces of columns"
+                    ),
                 ]
                 for (name, most, what) in limits where tensorDegree > most {
                     problems.append(

@@ -129,12 +129,17 @@ extension RotaryEmbedding {
             // The reference does not look at `original_max_position_embeddings` here.
             scaling = .dynamic(factor: try parameters.number("factor", in: factors))
         case "llama3":
-            guard let original else { throw parameters.unsupported("original_max_position_embeddings", "llama3 scaling needs it") }
+            guard let original else {
+                throw parameters.unsupported("original_max_position_embeddings", "llama3 scaling needs it")
+            }
             let low = try parameters.number("low_freq_factor", in: 1e-3...1e6)
             let high = try parameters.number("high_freq_factor", in: 1e-3...1e6)
-            guard high > low else { throw parameters.unsupported("high_freq_factor", "it must be above low_freq_factor") }
+            guard high > low else {
+                throw parameters.unsupported("high_freq_factor", "it must be above low_freq_factor")
+            }
             scaling = .llama3(
-                factor: try parameters.number("factor", in: factors), lowFrequencyFactor: low, highFrequencyFactor: high,
+                factor: try parameters.number("factor", in: factors), lowFrequencyFactor: low,
+                highFrequencyFactor: high,
                 originalLength: original)
         case "yarn":
             guard theta > 1 else { throw parameters.unsupported("rope_theta", "yarn scaling needs a base above 1") }

@@ -6,7 +6,8 @@ public struct ByteSize: ExpressibleByArgument, Sendable {
 
     public init?(argument: String) {
         let units: [(String, Double)] = [
-            ("KiB", 0x1p10), ("MiB", 0x1p20), ("GiB", 0x1p30), ("TiB", 0x1p40), ("KB", 1e3), ("MB", 1e6), ("GB", 1e9), ("TB", 1e12),
+            ("KiB", 0x1p10), ("MiB", 0x1p20), ("GiB", 0x1p30), ("TiB", 0x1p40), ("KB", 1e3), ("MB", 1e6), ("GB", 1e9),
+            ("TB", 1e12),
             ("B", 1), ("", 1),
         ]
         guard let unit = units.first(where: { argument.hasSuffix($0.0) }),
@@ -26,7 +27,8 @@ public struct TokenCount: ExpressibleByArgument, CustomStringConvertible, Sendab
 
     public init?(argument: String) {
         let isThousands = argument.hasSuffix("K") || argument.hasSuffix("k")
-        guard let value = Int(isThousands ? argument.dropLast() : Substring(argument)), value > 0, value < 1 << 40 else { return nil }
+        guard let value = Int(isThousands ? argument.dropLast() : Substring(argument)), value > 0, value < 1 << 40
+        else { return nil }
         count = isThousands ? value * 1024 : value
     }
 

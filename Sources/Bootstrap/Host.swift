@@ -21,7 +21,9 @@ struct HostShare {
         let allowed = allowedProcessors()
         var mine = [UInt64](repeating: 0, count: Self.maskWords + 1)
         mine[0] = hostName().utf8.reduce(0xCBF2_9CE4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 }
-        for processor in allowed where processor < Self.maskWords * 64 { mine[1 + processor / 64] |= 1 << UInt64(processor % 64) }
+        for processor in allowed where processor < Self.maskWords * 64 {
+            mine[1 + processor / 64] |= 1 << UInt64(processor % 64)
+        }
         let all = try world.gatherAll(mine)
         let neighbours = (0..<world.size).filter { all[$0][0] == mine[0] }
         localRankCount = neighbours.count
@@ -51,10 +53,13 @@ struct HostShare {
         }
         let host = (kilobytes("MemAvailable", in: "/proc/meminfo") ?? 0) * 1024
         guard let line = FileManager.default.contents(atPath: "/proc/self/cgroup"),
-            let group = String(decoding: line, as: UTF8.self).split(separator: "\n").first(where: { $0.hasPrefix("0::") })
+            let group = String(decoding: line, as: UTF8.self).split(separator: "\n").first(where: {
+                $0.hasPrefix("0::")
+            })
         else { return host }
         let directory = "/sys/fs/cgroup" + group.dropFirst(3)
-        guard let limit = bytes(in: directory + "/memory.max"), let used = bytes(in: directory + "/memory.current") else { return host }
+        guard let limit = bytes(in: directory + "/memory.max"), let used = bytes(in: directory + "/memory.current")
+        else { return host }
         return min(host, max(0, limit - used))
     }
 

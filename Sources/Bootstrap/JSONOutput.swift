@@ -3,7 +3,9 @@ import Foundation
 import Generation
 import Topology
 
-/// Prints one JSON object on standard output. Floats are printed so that they read back to the same bits.
+/// Prints one JSON object on standard output.
+///
+/// Floats are printed so that they read back to the same bits.
 public func printJSON(_ value: some Encodable) throws {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
@@ -63,7 +65,9 @@ public struct TimingReport: Encodable, Sendable {
         prefillTokensPerSecond = statistics.prefill.tokensPerSecond
         let decode = statistics.decode
         decodeTokensPerSecond = decode.tokensPerSecond
-        func perToken(_ time: Duration) -> Double? { decode.tokens > 0 ? time.seconds * 1e3 / Double(decode.tokens) : nil }
+        func perToken(_ time: Duration) -> Double? {
+            decode.tokens > 0 ? time.seconds * 1e3 / Double(decode.tokens) : nil
+        }
         decodePerToken = perToken(decode.total)
         computePerToken = perToken(decode.total - decode.wait - decode.transfer)
         transferPerToken = perToken(decode.transfer)
@@ -72,13 +76,16 @@ public struct TimingReport: Encodable, Sendable {
 
     /// One line for people.
     public var summary: String {
-        func shown(_ value: Double?, digits: Double = 10) -> String { value.map { "\(($0 * digits).rounded() / digits)" } ?? "-" }
+        func shown(_ value: Double?, digits: Double = 10) -> String {
+            value.map { "\(($0 * digits).rounded() / digits)" } ?? "-"
+        }
         var parts = [
             "loaded in \(shown(loadSeconds, digits: 100)) s", "first token after \(shown(timeToFirstToken)) ms",
             "prefill \(shown(prefillTokensPerSecond)) tokens/s", "decode \(shown(decodeTokensPerSecond)) tokens/s",
         ]
         if let decodePerToken, let transferPerToken, let waitPerToken, decodePerToken > 0 {
-            parts.append("communication \(shown((transferPerToken + waitPerToken) / decodePerToken * 100)) % of decoding")
+            parts.append(
+                "communication \(shown((transferPerToken + waitPerToken) / decodePerToken * 100)) % of decoding")
         }
         return parts.joined(separator: ", ")
     }
@@ -169,7 +176,8 @@ public struct ResultReport: Encodable, Sendable {
                 digests: options.wantsDigests ? output.tokens.map { hexadecimal($0.digest ?? 0) } : nil)
         }
         usage = Usage(
-            promptTokens: result.promptTokens.count, completionTokens: result.outputs.reduce(0) { $0 + $1.tokens.count })
+            promptTokens: result.promptTokens.count, completionTokens: result.outputs.reduce(0) { $0 + $1.tokens.count }
+        )
     }
 }
 

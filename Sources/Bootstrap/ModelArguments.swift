@@ -1,5 +1,5 @@
-import ArgumentParser
 import Architectures
+import ArgumentParser
 import Foundation
 import Models
 import Quantization
@@ -45,7 +45,10 @@ public struct ModelArguments: ParsableArguments, Sendable {
     @Option(help: "Key-value cache: auto, float32, float16, bfloat16.")
     var kvCacheDtype = "auto"
 
-    @Option(help: "Longest sequence, such as 8K, or auto (what memory allows). Default: the model's limit, or less if enough.")
+    @Option(
+        help:
+            "Longest sequence, such as 8K, or auto (what memory allows). Default: the model's limit, or less if enough."
+    )
     public var maxModelLen: String?
 
     @Option(help: "Tokens computed in one step at most.")
@@ -60,10 +63,14 @@ public struct ModelArguments: ParsableArguments, Sendable {
     @Option(help: "Worker threads of each rank. Default: its share of the processors it may run on.")
     var threads: Int?
 
-    @Option(name: [.customLong("tensor-parallel-size"), .customLong("tp", withSingleDash: true)], help: "Ranks that share each layer.")
+    @Option(
+        name: [.customLong("tensor-parallel-size"), .customLong("tp", withSingleDash: true)],
+        help: "Ranks that share each layer.")
     var tensorParallelSize: Int?
 
-    @Option(name: [.customLong("pipeline-parallel-size"), .customLong("pp", withSingleDash: true)], help: "Stages of layers.")
+    @Option(
+        name: [.customLong("pipeline-parallel-size"), .customLong("pp", withSingleDash: true)],
+        help: "Stages of layers.")
     var pipelineParallelSize: Int?
 
     @Option(help: "A plan from a file, such as Topologies/tp2-pp2.json.")
@@ -102,7 +109,8 @@ extension ModelArguments {
         try check("all-reduce-dtype", allReduceDtype, ["float32"])
         if symmetric && asymmetric { throw ValidationError("--symmetric and --asymmetric exclude each other.") }
         if topology != nil, tensorParallelSize != nil || pipelineParallelSize != nil {
-            throw ValidationError("--topology and --tensor-parallel-size or --pipeline-parallel-size exclude each other.")
+            throw ValidationError(
+                "--topology and --tensor-parallel-size or --pipeline-parallel-size exclude each other.")
         }
         for (name, value) in [
             ("group-size", groupSize), ("max-num-seqs", maxNumSeqs), ("timeout", timeout), ("threads", threads ?? 1),
@@ -111,7 +119,8 @@ extension ModelArguments {
             throw ValidationError("--\(name) must be 1 or more, not \(value).")
         }
         if let maxModelLen, maxModelLen != "auto", TokenCount(argument: maxModelLen) == nil {
-            throw ValidationError("--max-model-len must be a number of tokens, such as 4096 or 16K, or auto, not '\(maxModelLen)'.")
+            throw ValidationError(
+                "--max-model-len must be a number of tokens, such as 4096 or 16K, or auto, not '\(maxModelLen)'.")
         }
     }
 
@@ -171,7 +180,9 @@ extension ModelArguments {
         return isWidened ? model.savedType ?? .float32 : .float32
     }
 
-    /// The type of the cache. Half precision keeps three bits more than bfloat16 at the same size.
+    /// The type of the cache.
+    ///
+    /// Half precision keeps three bits more than bfloat16 at the same size.
     var cacheType: KeyValueType {
         KeyValueType(rawValue: kvCacheDtype) ?? (dtype == "float32" ? .float32 : .float16)
     }

@@ -60,14 +60,17 @@ public struct OpenedModel: Sendable {
         family = try ModelFamily.named(by: file)
         decoder = try family.configure(file)
         weights = try CheckpointWeights(
-            checkpoint, quantization: checkpoint.quantizationConfiguration(), names: family.tensorNames, decoder: decoder)
+            checkpoint, quantization: checkpoint.quantizationConfiguration(), names: family.tensorNames,
+            decoder: decoder)
         self.directory = directory
         isSynthetic = false
         let oldType = try file.optionalString("torch_dtype")
         let type = try file.optionalString("dtype") ?? oldType
         savedType = ["float32": .float32, "float16": .float16, "bfloat16": .bfloat16][type ?? ""]
         let generationData = try checkpoint.json("generation_config.json")
-        let generation = try generationData.map { try ConfigurationFile(data: $0, path: "\(directory)/generation_config.json") }
+        let generation = try generationData.map {
+            try ConfigurationFile(data: $0, path: "\(directory)/generation_config.json")
+        }
         let declared = try generation?.tokenIDs("eos_token_id") ?? []
         endTokens = declared.isEmpty ? try file.tokenIDs("eos_token_id") : declared
         beginToken = try file.tokenIDs("bos_token_id").first ?? generation?.tokenIDs("bos_token_id").first
@@ -94,7 +97,9 @@ public struct OpenedModel: Sendable {
                 if stat(snapshot, &status) == 0 { return snapshot }
             }
             throw RunError(
-                .missingInput, "no such model: \(name) is no directory here, nor in the Hugging Face cache at \(home)/hub; nothing is downloaded")
+                .missingInput,
+                "no such model: \(name) is no directory here, nor in the Hugging Face cache at \(home)/hub; nothing is downloaded"
+            )
         }
         throw CheckpointError.noDirectory(path: name)
     }
@@ -106,7 +111,8 @@ public struct OpenedModel: Sendable {
         guard let data = FileManager.default.contents(atPath: source) else {
             throw RunError(
                 .missingInput,
-                "no model \"\(source)\" in the catalogue (\(ModelCatalogue.names.joined(separator: ", "))), and no such config.json")
+                "no model \"\(source)\" in the catalogue (\(ModelCatalogue.names.joined(separator: ", "))), and no such config.json"
+            )
         }
         return try ConfigurationFile(data: data, path: source)
     }

@@ -50,7 +50,9 @@ public struct RankMemory: Encodable, Equatable, Sendable {
     }
 }
 
-/// Runs a program over all ranks: the single place where MPI, kernels, plan, logging and model meet. Ends the process.
+/// Runs a program over all ranks: the single place where MPI, kernels, plan, logging and model meet.
+///
+/// Ends the process.
 ///
 /// - Parameters:
 ///   - prepare: on rank 0, before weights are read: what the run must be planned for.
@@ -123,7 +125,8 @@ private func runRank<Prepared, Result>(
     let context = try ParallelContext(plan: plan, layerCount: model.decoder.layers.count, world: world)
     let pool = WorkerPool(count: threads, processors: arguments.pinsThreads ? host.processors : [])
     let loader = DecoderLoader(
-        configuration: model.decoder, source: model.weights, options: try arguments.weightOptions(), context: context, pool: pool,
+        configuration: model.decoder, source: model.weights, options: try arguments.weightOptions(), context: context,
+        pool: pool,
         rotaryType: arguments.rotaryType(of: model))
     let progress = ProgressLine(isShown: world.rank == 0)
     let (run, runner) = try agreed {
@@ -150,11 +153,12 @@ private func runRank<Prepared, Result>(
         loaded in \(loadTime.formattedSeconds) s
         """)
     runner.onPhase = { phase, step in
-        let next: Phase = switch phase {
-        case .waiting: .waiting
-        case .prefill: .prefill
-        case .decode: .decode
-        }
+        let next: Phase =
+            switch phase {
+            case .waiting: .waiting
+            case .prefill: .prefill
+            case .decode: .decode
+            }
         heartbeat.activity.enter(next, step: step)
     }
     runner.onTrace = { trace, step in printTrace(trace, step: step, rank: world.rank) }
@@ -171,10 +175,14 @@ private func runRank<Prepared, Result>(
     }
 
     heartbeat.activity.enter(.finishing)
-    let mine = [runner.decoder.weightByteCount, run.estimate.keyValueCache, run.estimate.activations, HostShare.peakResidentByteCount()]
+    let mine = [
+        runner.decoder.weightByteCount, run.estimate.keyValueCache, run.estimate.activations,
+        HostShare.peakResidentByteCount(),
+    ]
     let memory = try world.gatherAll(mine.map(UInt64.init)).enumerated().map { rank, values in
         RankMemory(
-            rank: rank, weightBytes: Int(values[0]), keyValueCacheBytes: Int(values[1]), activationBytes: Int(values[2]),
+            rank: rank, weightBytes: Int(values[0]), keyValueCacheBytes: Int(values[1]),
+            activationBytes: Int(values[2]),
             peakResidentBytes: Int(values[3]))
     }
     let isInterrupted = try world.gatherAll([InterruptFlag.isRaised ? 1 : 0])[0][0] == 1
@@ -197,10 +205,15 @@ private func agreeOnKernels(
 ) throws -> KernelTable {
     let mine = try agreed {
         if let name = arguments.kernels, !KernelTable.all.contains(where: { $0.table.name == name }) {
-            throw RunError(.usage, "--kernels must be one of \(KernelTable.all.map(\.table.name).joined(separator: ", ")), not '\(name)'")
+            throw RunError(
+                .usage,
+                "--kernels must be one of \(KernelTable.all.map(\.table.name).joined(separator: ", ")), not '\(name)'")
         }
         guard let table = KernelTable.select(arguments.kernels) else {
-            throw RunError(.badInput, "this processor cannot run the \(arguments.kernels ?? "") kernels; it runs \(KernelTable.supported.map(\.name).joined(separator: ", "))")
+            throw RunError(
+                .badInput,
+                "this processor cannot run the \(arguments.kernels ?? "") kernels; it runs \(KernelTable.supported.map(\.name).joined(separator: ", "))"
+            )
         }
         return table
     }
@@ -208,12 +221,16 @@ private func agreeOnKernels(
     let architecture: UInt64 = KernelTable.all.reduce(7) { $1.table.name.utf8.reduce($0) { $0 &* 131 &+ UInt64($1) } }
     let all = try world.gatherAll([version, model.weights.digest, architecture, UInt64(mine.level)])
     return try agreed {
-        for (index, what) in ["program's version", "model (config.json or weight files)", "processor's architecture"].enumerated() {
+        for (index, what) in ["program's version", "model (config.json or weight files)", "processor's architecture"]
+            .enumerated()
+        {
             guard let other = all.indices.first(where: { all[$0][index] != all[0][index] }) else { continue }
             throw RunError(.badInput, "rank \(other) and rank 0 differ in the \(what); install the same on every host")
         }
         let lowest = all.map { $0[3] }.min() ?? 0
-        guard lowest < UInt64(mine.level), let table = KernelTable.all.first(where: { $0.table.level == Int(lowest) })?.table else {
+        guard lowest < UInt64(mine.level),
+            let table = KernelTable.all.first(where: { $0.table.level == Int(lowest) })?.table
+        else {
             return mine
         }
         logger.warning("kernels \(table.name) instead of \(mine.name): a rank's processor runs no better ones")
@@ -225,9 +242,11 @@ private func threadCount(_ arguments: ModelArguments, host: HostShare, logger: L
     let count = arguments.threadCount ?? max(1, host.processors.count)
     if host.isBoundTightly {
         logger.warning(
-            "the launcher binds this rank to one processor though the host has more; start it with --bind-to none, as Launch/local.sh does")
+            "the launcher binds this rank to one processor though the host has more; start it with --bind-to none, as Launch/local.sh does"
+        )
     } else if count > max(1, host.processors.count) {
-        logger.warning("\(count) threads on \(max(1, host.processors.count)) processor(s): threads will wait for each other")
+        logger.warning(
+            "\(count) threads on \(max(1, host.processors.count)) processor(s): threads will wait for each other")
     }
     return count
 }
@@ -291,7 +310,8 @@ extension OpenedModel {
         if let bad = tokens.first(where: { Int($0) >= decoder.vocabularySize }) {
             throw RunError(
                 .badInput,
-                "the tokenizer of \(name) gives token \(bad), but the model has only \(decoder.vocabularySize); they do not belong together")
+                "the tokenizer of \(name) gives token \(bad), but the model has only \(decoder.vocabularySize); they do not belong together"
+            )
         }
         return tokens
     }

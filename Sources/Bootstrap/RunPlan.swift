@@ -41,7 +41,9 @@ struct RunPlan {
         func sizes(length: Int) -> (limits: StepLimits, blocks: Int) {
             let tokens = min(arguments.maxNumBatchedTokens.count, sequences * length)
             let blocks = sequences * ((length + CacheStorage.blockLength - 1) / CacheStorage.blockLength)
-            return (StepLimits(tokenCount: max(tokens, sequences), sequenceCount: sequences, sequenceLength: length), blocks)
+            return (
+                StepLimits(tokenCount: max(tokens, sequences), sequenceCount: sequences, sequenceLength: length), blocks
+            )
         }
         func estimate(length: Int, rank: Int) -> MemoryEstimate {
             let (limits, blocks) = sizes(length: length)
@@ -64,7 +66,11 @@ struct RunPlan {
             var high = (limit + CacheStorage.blockLength - 1) / CacheStorage.blockLength
             while low < high {
                 let middle = (low + high + 1) / 2
-                if tightest(length: middle * CacheStorage.blockLength).missing <= 0 { low = middle } else { high = middle - 1 }
+                if tightest(length: middle * CacheStorage.blockLength).missing <= 0 {
+                    low = middle
+                } else {
+                    high = middle - 1
+                }
             }
             length = min(limit, max(1, low) * CacheStorage.blockLength)
         }
@@ -84,13 +90,15 @@ struct RunPlan {
 
     /// The longest sequence allowed, by the option or by the model.
     static func lengthLimit(of model: OpenedModel, arguments: ModelArguments) throws -> Int {
-        guard let option = arguments.maxModelLen, option != "auto", let wanted = TokenCount(argument: option)?.count else {
+        guard let option = arguments.maxModelLen, option != "auto", let wanted = TokenCount(argument: option)?.count
+        else {
             return model.decoder.positionLimit
         }
         guard wanted <= model.decoder.positionLimit || model.isSynthetic else {
             throw RunError(
                 .badInput,
-                "--max-model-len \(wanted) is beyond the \(model.decoder.positionLimit) positions that \(model.name) was made for")
+                "--max-model-len \(wanted) is beyond the \(model.decoder.positionLimit) positions that \(model.name) was made for"
+            )
         }
         return wanted
     }

@@ -51,7 +51,9 @@ public struct MemoryEstimate: Equatable, Sendable {
         for layer in placement.layers {
             let share = LayerShare(decoder.layers[layer], placement)
             weights += share.weightBytes(layer, decoder: decoder, format: format)
-            let rows = shape.cacheBlockCount * shape.cacheBlockLength * share.heads.keyValueHeads.count * shape.cacheType.byteCount
+            let rows =
+                shape.cacheBlockCount * shape.cacheBlockLength * share.heads.keyValueHeads.count
+                * shape.cacheType.byteCount
             keyValueCache += rows * (share.dimension + (share.dimension + 15) / 16 * 16)
             widest = max(widest, share.arenaBytes(decoder: decoder, shape: shape))
         }
@@ -64,10 +66,16 @@ public struct MemoryEstimate: Equatable, Sendable {
             let rows = shares[placement.shard].count
             weights += decoder.hiddenSize * 4
             let format = format(.head)
-            weights += format.byteCount(
-                rows: rows, columns: decoder.hiddenSize,
-                block: format.group.flatMap { ContractionLayout(length: decoder.hiddenSize).activationBlock(group: $0) } ?? 1).total
-            logitsArena += 2 * Arena.roundedUp(shape.logitRows * decoder.hiddenSize * 4) + Arena.roundedUp(shape.logitRows * rows * 4)
+            weights +=
+                format.byteCount(
+                    rows: rows, columns: decoder.hiddenSize,
+                    block: format.group.flatMap {
+                        ContractionLayout(length: decoder.hiddenSize).activationBlock(group: $0)
+                    } ?? 1
+                ).total
+            logitsArena +=
+                2 * Arena.roundedUp(shape.logitRows * decoder.hiddenSize * 4)
+                + Arena.roundedUp(shape.logitRows * rows * 4)
                 + codesBytes(tokens: shape.logitRows, columns: decoder.hiddenSize, shape)
         }
         if rank == 0 {
@@ -116,15 +124,19 @@ private struct LayerShare {
             (.value(layer: index), heads.keyValueHeads.count * dimension),
         ]
         bytes += stacked(projections, columns: hidden, format: format)
-        bytes += stacked([(.gate(layer: index), columns.count), (.up(layer: index), columns.count)], columns: hidden, format: format)
+        bytes += stacked(
+            [(.gate(layer: index), columns.count), (.up(layer: index), columns.count)], columns: hidden, format: format)
         for (name, range, layout) in [
             (ParameterName.attentionOutput(layer: index), queryColumns, layer.attention.outputContraction),
             (.down(layer: index), columns, layer.feedForward.contraction(shardCount: group.count)),
         ] {
             let format = format(name)
-            bytes += format.byteCount(
-                rows: hidden, columns: range.count, block: format.group.flatMap { layout.activationBlock(group: $0) } ?? 1,
-                groupOffset: format.group.map { range.lowerBound % $0 } ?? 0).total
+            bytes +=
+                format.byteCount(
+                    rows: hidden, columns: range.count,
+                    block: format.group.flatMap { layout.activationBlock(group: $0) } ?? 1,
+                    groupOffset: format.group.map { range.lowerBound % $0 } ?? 0
+                ).total
         }
         if layer.attention.hasInputBias { bytes += projectionRows * 4 }
         if layer.attention.hasOutputBias { bytes += hidden * 4 }
@@ -133,15 +145,18 @@ private struct LayerShare {
     }
 
     /// Matrices stacked by rows: runs of one format share panels.
-    private func stacked(_ parts: [(ParameterName, Int)], columns: Int, format: (ParameterName) -> ComputeFormat) -> Int {
+    private func stacked(_ parts: [(ParameterName, Int)], columns: Int, format: (ParameterName) -> ComputeFormat) -> Int
+    {
         var bytes = 0
         var index = 0
         while index < parts.count {
             let first = format(parts[index].0)
             let run = parts[index...].prefix { format($0.0) == first }
-            bytes += first.byteCount(
-                rows: run.reduce(0) { $0 + $1.1 }, columns: columns,
-                block: first.group.flatMap { ContractionLayout(length: columns).activationBlock(group: $0) } ?? 1).total
+            bytes +=
+                first.byteCount(
+                    rows: run.reduce(0) { $0 + $1.1 }, columns: columns,
+                    block: first.group.flatMap { ContractionLayout(length: columns).activationBlock(group: $0) } ?? 1
+                ).total
             index += run.count
         }
         return bytes
@@ -152,10 +167,16 @@ private struct LayerShare {
         let tokens = shape.tokensPerStep
         func floats(_ columns: Int) -> Int { Arena.roundedUp(tokens * columns * 4) }
         let hidden = decoder.hiddenSize
-        let attention = floats(hidden) + floats(projectionRows) + floats(queryColumns.count)
-            + max(codesBytes(tokens: tokens, columns: hidden, shape), codesBytes(tokens: tokens, columns: queryColumns.count, shape))
-        let feedForward = floats(hidden) + floats(2 * columns.count) + floats(columns.count)
-            + max(codesBytes(tokens: tokens, columns: hidden, shape), codesBytes(tokens: tokens, columns: columns.count, shape))
+        let attention =
+            floats(hidden) + floats(projectionRows) + floats(queryColumns.count)
+            + max(
+                codesBytes(tokens: tokens, columns: hidden, shape),
+                codesBytes(tokens: tokens, columns: queryColumns.count, shape))
+        let feedForward =
+            floats(hidden) + floats(2 * columns.count) + floats(columns.count)
+            + max(
+                codesBytes(tokens: tokens, columns: hidden, shape),
+                codesBytes(tokens: tokens, columns: columns.count, shape))
         return max(attention, feedForward)
     }
 }

@@ -106,7 +106,8 @@ public final class Engine {
         var tokenCount = 0
         var drawn = 0
         scheduler.nextStep { chunk in
-            message.addChunk(chunk.sequence, firstPosition: chunk.firstPosition, tokens: chunk.tokens, output: chunk.output)
+            message.addChunk(
+                chunk.sequence, firstPosition: chunk.firstPosition, tokens: chunk.tokens, output: chunk.output)
             tokenCount += chunk.tokens.count
             if chunk.output != .none {
                 outputs.append(
@@ -155,7 +156,8 @@ public final class Engine {
         // Row i of a prompt gives the probabilities of its token i + 1; the last one, and rows of new tokens, are drawn from.
         if output.all, row + 1 < state.promptLength {
             let token = Int(state.request.promptTokens[row + 1])
-            handle(.promptLogProbability(output.request, index: row + 1, value: logProbability(of: token, in: readable)))
+            handle(
+                .promptLogProbability(output.request, index: row + 1, value: logProbability(of: token, in: readable)))
             return false
         }
         guard state.newTokens < state.request.maximumNewTokens else {
@@ -174,7 +176,9 @@ public final class Engine {
                 output.request,
                 GeneratedToken(
                     id: token,
-                    logProbability: original.map { values in values.withUnsafeBufferPointer { logProbability(of: Int(token), in: $0) } },
+                    logProbability: original.map { values in
+                        values.withUnsafeBufferPointer { logProbability(of: Int(token), in: $0) }
+                    },
                     top: top, digest: digest)))
         guard active[output.request] != nil else { return true }
         scheduler.record(token, for: output.request)

@@ -74,8 +74,9 @@ public final class RankRunner {
         }
     }
 
-    /// Takes one step. On rank 0 `consume` gets every row of logits asked for, in the order of the chunks; it may
-    /// write to the row.
+    /// Takes one step.
+    ///
+    /// On rank 0 `consume` gets every row of logits asked for, in the order of the chunks; it may write to the row.
     public func take(
         _ message: StepMessage, _ consume: (_ row: Int, _ logits: UnsafeMutableBufferPointer<Float>) -> Void
     ) throws(CommunicationError) {
@@ -109,14 +110,16 @@ public final class RankRunner {
                 tokens[row + offset] = token
                 slots[row + offset] = CacheSlot(block: list[position / blocks.blockLength], position: Int32(position))
                 decoder.rotary.fill(
-                    position: position, cosines: cosines + (row + offset) * pairs, sines: sines + (row + offset) * pairs)
+                    position: position, cosines: cosines + (row + offset) * pairs, sines: sines + (row + offset) * pairs
+                )
                 if chunk.output == .all || (chunk.output == .last && offset == chunk.tokens.count - 1) {
                     outputRows.append(Int32(row + offset))
                 }
             }
             for first in stride(from: 0, to: chunk.tokens.count, by: StepLimits.attentionTile) {
                 items[itemCount] = AttentionItem(
-                    first_row: Int64(row + first), token_count: Int64(min(StepLimits.attentionTile, chunk.tokens.count - first)),
+                    first_row: Int64(row + first),
+                    token_count: Int64(min(StepLimits.attentionTile, chunk.tokens.count - first)),
                     first_position: Int64(chunk.firstPosition + first), blocks: list)
                 itemCount += 1
             }
@@ -153,7 +156,8 @@ public final class RankRunner {
                 } else {
                     part = backend.makeActivations(tokenCount: rows.count, width: share.count)
                     try context.world.receive(
-                        into: UnsafeMutableRawBufferPointer(part.contiguous), from: firstSource + shard, tag: Self.logitsTag)
+                        into: UnsafeMutableRawBufferPointer(part.contiguous), from: firstSource + shard,
+                        tag: Self.logitsTag)
                 }
                 for row in 0..<rows.count {
                     (logits + row * vocabulary + share.lowerBound).update(

@@ -19,7 +19,8 @@ public struct Request: Sendable {
     public var staysInCache: Bool
 
     public init(
-        promptTokens: [Int32], maximumNewTokens: Int, sampling: SamplingParameters = SamplingParameters(), seed: UInt64 = 0,
+        promptTokens: [Int32], maximumNewTokens: Int, sampling: SamplingParameters = SamplingParameters(),
+        seed: UInt64 = 0,
         endTokens: Set<Int32> = [], topLogProbabilityCount: Int? = nil, wantsPromptLogProbabilities: Bool = false,
         wantsDigests: Bool = false, staysInCache: Bool = false
     ) {

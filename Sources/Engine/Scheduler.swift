@@ -1,4 +1,6 @@
-/// Decides what each step computes. Pure: no clock, no tensors, no ranks.
+/// Decides what each step computes.
+///
+/// Pure: no clock, no tensors, no ranks.
 ///
 /// Decoding sequences go first, one token each; what is left of the step's tokens goes to prompts, in pieces if need be.
 /// A sequence is admitted when the cache can hold all that it may grow to, so none is ever put back.
@@ -53,7 +55,9 @@ public struct Scheduler {
     /// Blocks that a sequence of this length takes.
     public func blockCount(forLength length: Int) -> Int { (length + blockLength - 1) / blockLength }
 
-    /// Puts a request at the end of the queue. `length`: prompt and new tokens together, at most.
+    /// Puts a request at the end of the queue.
+    ///
+    /// `length`: prompt and new tokens together, at most.
     public mutating func add(_ request: RequestID, tokens: [Int32], length: Int, wantsAllLogits: Bool) {
         waiting.append(Waiting(request: request, tokens: tokens, length: length, wantsAll: wantsAllLogits))
     }
@@ -95,10 +99,12 @@ public struct Scheduler {
                 guard budget > 0, (left == 1) == isDecoding, left > 0 else { continue }
                 let count = min(left, budget)
                 let range = running[index].computed..<running[index].computed + count
-                let output: ChunkOutput = running[index].wantsAll ? .all : range.upperBound == running[index].tokens.count ? .last : .none
+                let output: ChunkOutput =
+                    running[index].wantsAll ? .all : range.upperBound == running[index].tokens.count ? .last : .none
                 handOut(
                     Chunk(
-                        request: running[index].request, sequence: running[index].sequence, firstPosition: range.lowerBound,
+                        request: running[index].request, sequence: running[index].sequence,
+                        firstPosition: range.lowerBound,
                         tokens: running[index].tokens[range], output: output))
                 running[index].computed += count
                 budget -= count
@@ -138,7 +144,8 @@ public struct Scheduler {
             tokens.reserveCapacity(next.length)
             running.append(
                 Running(
-                    request: next.request, sequence: SequenceID(slot: slot), tokens: tokens, computed: 0, reserved: reserved,
+                    request: next.request, sequence: SequenceID(slot: slot), tokens: tokens, computed: 0,
+                    reserved: reserved,
                     wantsAll: next.wantsAll))
         }
     }

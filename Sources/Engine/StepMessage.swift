@@ -45,7 +45,9 @@ public final class StepMessage {
     /// Tokens of all chunks.
     public private(set) var tokenCount = 0
 
-    /// Starts over. Releases come first, then chunks.
+    /// Starts over.
+    ///
+    /// Releases come first, then chunks.
     public func begin(_ kind: Kind) {
         for word in 0..<Self.headerWords { words[word] = 0 }
         words[0] = Self.version

@@ -17,7 +17,8 @@ public struct GenerationOptions: Sendable {
     public var wantsDigests: Bool
 
     public init(
-        maximumTokens: Int = 128, sampling: SamplingParameters = SamplingParameters(), seed: UInt64 = 0, stops: [String] = [],
+        maximumTokens: Int = 128, sampling: SamplingParameters = SamplingParameters(), seed: UInt64 = 0,
+        stops: [String] = [],
         ignoresEnd: Bool = false, outputCount: Int = 1, topLogProbabilityCount: Int? = nil,
         wantsPromptLogProbabilities: Bool = false, wantsDigests: Bool = false
     ) {
@@ -89,7 +90,8 @@ public final class Generator {
         var results = prompts.map { tokens in
             GenerationResult(
                 promptTokens: tokens,
-                promptLogProbabilities: options.wantsPromptLogProbabilities ? Array(repeating: nil, count: tokens.count) : [],
+                promptLogProbabilities: options.wantsPromptLogProbabilities
+                    ? Array(repeating: nil, count: tokens.count) : [],
                 outputs: Array(repeating: GenerationOutput(), count: options.outputCount))
         }
         var live: [RequestID: Live] = [:]
@@ -100,7 +102,8 @@ public final class Generator {
                     promptTokens: tokens, maximumNewTokens: options.maximumTokens, sampling: options.sampling,
                     // Outputs of one prompt differ; prompts of one run do too.
                     seed: options.seed &+ UInt64(index * options.outputCount + output),
-                    endTokens: options.ignoresEnd ? [] : endTokens, topLogProbabilityCount: options.topLogProbabilityCount,
+                    endTokens: options.ignoresEnd ? [] : endTokens,
+                    topLogProbabilityCount: options.topLogProbabilityCount,
                     wantsPromptLogProbabilities: options.wantsPromptLogProbabilities && output == 0,
                     wantsDigests: options.wantsDigests, staysInCache: keepsCache)
                 let id = continuing.flatMap { engine.resume($0, with: request) } ?? engine.submit(request)
@@ -159,6 +162,8 @@ public final class Generator {
         }
         show(place.matcher.finish(), place, &results, onText)
         results[place.prompt].outputs[place.output].finishReason = reason
-        if results[place.prompt].outputs.allSatisfy({ $0.finishReason != nil }) { onResult(place.prompt, results[place.prompt]) }
+        if results[place.prompt].outputs.allSatisfy({ $0.finishReason != nil }) {
+            onResult(place.prompt, results[place.prompt])
+        }
     }
 }

@@ -9,7 +9,9 @@ public struct StopMatcher: Sendable {
         self.stops = stops.map { Array($0.utf8) }.filter { !$0.isEmpty }
     }
 
-    /// Takes more text; gives what may be shown. A stop string itself is never shown.
+    /// Takes more text; gives what may be shown.
+    ///
+    /// A stop string itself is never shown.
     public mutating func append(_ text: String) -> String {
         guard !isStopped else { return "" }
         guard !stops.isEmpty else { return text }
@@ -40,6 +42,7 @@ public struct StopMatcher: Sendable {
     }
 
     private func longestSuffix(of text: [UInt8], thatStarts stop: [UInt8]) -> Int {
-        (1..<max(1, stop.count)).reversed().first { $0 <= text.count && text.suffix($0).elementsEqual(stop.prefix($0)) } ?? 0
+        (1..<max(1, stop.count)).reversed().first { $0 <= text.count && text.suffix($0).elementsEqual(stop.prefix($0)) }
+            ?? 0
     }
 }

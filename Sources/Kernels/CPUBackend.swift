@@ -97,7 +97,9 @@ public final class CPUBackend {
         run(kernels.matmul, &arguments)
     }
 
-    /// hidden += delta; the result is hidden / rms(hidden) · weight. Both have rows without gaps.
+    /// hidden += delta; the result is hidden / rms(hidden) · weight.
+    ///
+    /// Both have rows without gaps.
     public func normalize(
         _ hidden: Activations, adding delta: Activations?, weight: UnsafePointer<Float>, epsilon: Float
     ) -> Activations {
@@ -144,12 +146,14 @@ public final class CPUBackend {
     ///   - headMap: which cache head each query head reads.
     ///   - window: positions that a token sees, itself included; 0 for all.
     public func attend(
-        _ rows: Activations, headMap: UnsafeBufferPointer<Int32>, window: Int, items: UnsafeBufferPointer<AttentionItem>,
+        _ rows: Activations, headMap: UnsafeBufferPointer<Int32>, window: Int,
+        items: UnsafeBufferPointer<AttentionItem>,
         cache: CacheStorage
     ) -> Activations {
         let output = makeActivations(
             tokenCount: rows.tokenCount, width: headMap.count * Int(cache.description.head_dim))
-        guard let map = headMap.baseAddress, let items = items.baseAddress.map({ (base: $0, count: items.count) }) else {
+        guard let map = headMap.baseAddress, let items = items.baseAddress.map({ (base: $0, count: items.count) })
+        else {
             return output
         }
         var arguments = ck_attend(

@@ -13,7 +13,8 @@ public final class CacheStorage {
     public static let longestHead = Int(CK_MAX_HEAD)
 
     public init(blockCount: Int, headCount: Int, headDimension: Int, type: KeyValueType) throws(MemoryError) {
-        let bytes = Self.byteCount(blockCount: blockCount, headCount: headCount, headDimension: headDimension, type: type)
+        let bytes = Self.byteCount(
+            blockCount: blockCount, headCount: headCount, headDimension: headDimension, type: type)
         keys = try AlignedBuffer(byteCount: bytes.keys, hugePages: true)
         values = try AlignedBuffer(byteCount: bytes.values, hugePages: true)
         description = ck_cache(

@@ -42,13 +42,15 @@ public final class PackedMatrix: @unchecked Sendable {
         self.columns = columns
         self.block = block
         let group = format.group ?? max(columns, 1)
-        groupCount = format.group == nil ? 0 : ComputeFormat.groupCount(columns: columns, group: group, groupOffset: groupOffset)
+        groupCount =
+            format.group == nil ? 0 : ComputeFormat.groupCount(columns: columns, group: group, groupOffset: groupOffset)
         panelByteCount = Int(ck_panel_bytes(format.kernelFormat, Int64(columns), Int32(block)))
         description = .allocate(capacity: 1)
         description.initialize(
             to: ck_matrix(
                 data: data.baseAddress, scales: scales?.baseAddress.assumingMemoryBound(to: Float.self),
-                zeros: zeros?.baseAddress.assumingMemoryBound(to: Float.self), rows: Int64(rows), columns: Int64(columns),
+                zeros: zeros?.baseAddress.assumingMemoryBound(to: Float.self), rows: Int64(rows),
+                columns: Int64(columns),
                 group: Int64(group), group_offset: Int64(groupOffset % group), group_count: Int64(groupCount),
                 format: format.kernelFormat, block: Int32(block), slice_count: Int32(sliceEnds.count),
                 slice_ends: (0, 0, 0, 0, 0, 0, 0, 0)))

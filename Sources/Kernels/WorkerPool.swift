@@ -33,7 +33,8 @@ public final class WorkerPool: @unchecked Sendable {
         pthread_mutex_init(&mutex, nil)
         pthread_cond_init(&wakeUp, nil)
         for index in 1..<max(1, self.count) {
-            let start = WorkerStart(pool: self, index: index, processor: index < processors.count ? processors[index] : nil)
+            let start = WorkerStart(
+                pool: self, index: index, processor: index < processors.count ? processors[index] : nil)
             var thread = pthread_t()
             let status = pthread_create(
                 &thread, nil,
@@ -49,7 +50,9 @@ public final class WorkerPool: @unchecked Sendable {
         if self.count > 1, let first = processors.first { ck_bind_thread(Int32(first)) }
     }
 
-    /// Ends the threads. The pool must not be used afterwards.
+    /// Ends the threads.
+    ///
+    /// The pool must not be used afterwards.
     public func stop() {
         isStopping.store(true, ordering: .releasing)
         generation.add(1, ordering: .releasing)

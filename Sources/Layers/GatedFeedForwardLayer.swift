@@ -15,7 +15,8 @@ public struct GatedFeedForwardLayer {
     }
 
     /// hidden `[tokens, hidden]`, normalized, to the feed-forward's contribution to the residual stream.
-    public func callAsFunction(_ hidden: Activations, into result: Activations, _ step: Step) throws(CommunicationError) {
+    public func callAsFunction(_ hidden: Activations, into result: Activations, _ step: Step) throws(CommunicationError)
+    {
         let wide = step.traced(
             "gate, up", layer: layer, bytes: gateAndUp.weight.byteCount, rows: gateAndUp.weight.rows,
             columns: gateAndUp.weight.columns

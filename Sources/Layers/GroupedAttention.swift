@@ -28,7 +28,8 @@ public struct GroupedAttention {
     }
 
     /// hidden `[tokens, hidden]`, normalized, to the attention's contribution to the residual stream.
-    public func callAsFunction(_ hidden: Activations, into result: Activations, _ step: Step) throws(CommunicationError) {
+    public func callAsFunction(_ hidden: Activations, into result: Activations, _ step: Step) throws(CommunicationError)
+    {
         // rows [tokens, (query heads + 2 · key-value heads) · head dimension]
         let rows = step.traced(
             "query, key, value", layer: layer, bytes: input.weight.byteCount, rows: input.weight.rows,

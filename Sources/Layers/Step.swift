@@ -86,7 +86,8 @@ public final class StepTrace {
 extension Step {
     /// Runs an operation, and notes it if this step is traced.
     func traced<Result, Failure: Error>(
-        _ operation: StaticString, layer: Int?, bytes: Int, rows: Int, columns: Int, _ body: () throws(Failure) -> Result
+        _ operation: StaticString, layer: Int?, bytes: Int, rows: Int, columns: Int,
+        _ body: () throws(Failure) -> Result
     ) throws(Failure) -> Result {
         guard let trace else { return try body() }
         trace.begin()

@@ -54,7 +54,8 @@ public final class Decoder {
 
     init(
         configuration: DecoderConfiguration, context: ParallelContext, rotary: RotaryTable, layers: [DecoderLayer],
-        embedding: (any EmbeddingTable)?, finalNorm: RMSNorm?, head: ColumnParallelLinear?, vocabularyShares: [Range<Int>],
+        embedding: (any EmbeddingTable)?, finalNorm: RMSNorm?, head: ColumnParallelLinear?,
+        vocabularyShares: [Range<Int>],
         weightByteCount: Int
     ) {
         self.configuration = configuration
@@ -69,7 +70,9 @@ public final class Decoder {
     }
 
     /// Takes one step's tokens through this rank's layers; gives the residual stream on the last stage, nil on others.
-    public func callAsFunction(_ tokens: UnsafeBufferPointer<Int32>, _ step: Step) throws(CommunicationError) -> Activations? {
+    public func callAsFunction(_ tokens: UnsafeBufferPointer<Int32>, _ step: Step) throws(CommunicationError)
+        -> Activations?
+    {
         let backend = step.backend
         let hidden = backend.makeActivations(tokenCount: tokens.count, width: configuration.hiddenSize)
         let delta = backend.makeActivations(tokenCount: tokens.count, width: configuration.hiddenSize)
@@ -79,7 +82,8 @@ public final class Decoder {
             }
         } else {
             try context.pipeline.receive(
-                into: UnsafeMutableRawBufferPointer(hidden.contiguous), from: context.placement.stage - 1, tag: Self.hiddenTag)
+                into: UnsafeMutableRawBufferPointer(hidden.contiguous), from: context.placement.stage - 1,
+                tag: Self.hiddenTag)
         }
         for (index, layer) in layers.enumerated() {
             try layer(hidden, delta: delta, isFirst: index == 0, step)
@@ -98,7 +102,8 @@ public final class Decoder {
         guard let finalNorm, let head else { return nil }
         let chosen = step.backend.makeActivations(tokenCount: rows.count, width: hidden.width)
         for (index, row) in rows.enumerated() {
-            (chosen.elements + index * hidden.width).update(from: hidden.elements + Int(row) * hidden.stride, count: hidden.width)
+            (chosen.elements + index * hidden.width).update(
+                from: hidden.elements + Int(row) * hidden.stride, count: hidden.width)
         }
         return head(finalNorm(chosen, adding: nil, step), step)
     }

@@ -46,7 +46,8 @@ public struct DecoderLoader {
         var formats: [ParameterName: ComputeFormat] = [:]
         for parameter in configuration.parameters() where parameter.role == .matrix {
             let source = try source.matrix(parameter)
-            formats[parameter.name] = try options.format(of: source, as: parameter.name, layout: layout(of: parameter)).format
+            formats[parameter.name] = try options.format(of: source, as: parameter.name, layout: layout(of: parameter))
+                .format
         }
         if configuration.tiesEmbeddings, let table = parameters[.embedding]?.first {
             formats[.head] = try options.format(
@@ -87,7 +88,8 @@ public struct DecoderLoader {
         return Decoder(
             configuration: configuration, context: context,
             rotary: RotaryTable(
-                configuration.rotary, headDimension: configuration.layers[0].attention.headDimension, maximumLength: maximumLength,
+                configuration.rotary, headDimension: configuration.layers[0].attention.headDimension,
+                maximumLength: maximumLength,
                 frequencyType: rotaryType),
             layers: layers, embedding: placement.isFirstStage ? table.map { StoredEmbedding(matrix: $0) } : nil,
             finalNorm: finalNorm, head: head, vocabularyShares: shares, weightByteCount: bytes)
@@ -98,40 +100,50 @@ public struct DecoderLoader {
         let group = context.placement.group
         let shard = context.placement.shard
         let heads = HeadPlacement(
-            queryHeadCount: attention.queryHeadCount, keyValueHeadCount: attention.keyValueHeadCount, group: group, shard: shard)
+            queryHeadCount: attention.queryHeadCount, keyValueHeadCount: attention.keyValueHeadCount, group: group,
+            shard: shard)
         let dimension = attention.headDimension
         let queryRows = heads.queryHeads.lowerBound * dimension..<heads.queryHeads.upperBound * dimension
         let keyValueRows = heads.keyValueHeads.lowerBound * dimension..<heads.keyValueHeads.upperBound * dimension
         let intermediate = configuration.layers[layer].feedForward.contraction(shardCount: group.count)
         let columns = group.shares(of: intermediate.length, unit: intermediate.unit)[shard]
         let cacheStorage = try CacheStorage(
-            blockCount: cache.blockCount, headCount: heads.keyValueHeads.count, headDimension: dimension, type: cache.type)
+            blockCount: cache.blockCount, headCount: heads.keyValueHeads.count, headDimension: dimension,
+            type: cache.type)
         cacheStorage.touch()
         return DecoderLayer(
             attentionNorm: try norm(.attentionNorm(layer: layer), bytes: &bytes),
             attention: GroupedAttention(
                 configuration: attention, heads: heads,
                 input: try column(
-                    [(.query(layer: layer), queryRows), (.key(layer: layer), keyValueRows), (.value(layer: layer), keyValueRows)],
+                    [
+                        (.query(layer: layer), queryRows), (.key(layer: layer), keyValueRows),
+                        (.value(layer: layer), keyValueRows),
+                    ],
                     bytes: &bytes),
                 output: try row(
-                    .attentionOutput(layer: layer), columns: queryRows, layout: attention.outputContraction, bytes: &bytes),
+                    .attentionOutput(layer: layer), columns: queryRows, layout: attention.outputContraction,
+                    bytes: &bytes),
                 cache: cacheStorage, layer: layer),
             feedForwardNorm: try norm(.feedForwardNorm(layer: layer), bytes: &bytes),
             feedForward: GatedFeedForwardLayer(
                 gateAndUp: try column([(.gate(layer: layer), columns), (.up(layer: layer), columns)], bytes: &bytes),
-                down: try row(.down(layer: layer), columns: columns, layout: intermediate, bytes: &bytes), layer: layer))
+                down: try row(.down(layer: layer), columns: columns, layout: intermediate, bytes: &bytes), layer: layer)
+        )
     }
 
     /// Rows of several matrices that read the same input, stacked.
-    private func column(_ parts: [(name: ParameterName, rows: Range<Int>)], bytes: inout Int) throws -> ColumnParallelLinear {
+    private func column(_ parts: [(name: ParameterName, rows: Range<Int>)], bytes: inout Int) throws
+        -> ColumnParallelLinear
+    {
         let layout = ContractionLayout(length: configuration.hiddenSize)
         var pieces: [MatrixPiece] = []
         var biases: [Float] = []
         for part in parts {
             guard let parameter = parameter(part.name, .matrix) else { continue }
             let prepared = try options.prepare(source.matrix(parameter), as: part.name, layout: layout)
-            pieces.append(MatrixPiece(source: prepared.source, rows: part.rows, format: prepared.format, block: prepared.block))
+            pieces.append(
+                MatrixPiece(source: prepared.source, rows: part.rows, format: prepared.format, block: prepared.block))
             if let bias = self.parameter(part.name, .bias) { biases += try source.vector(bias)[part.rows] }
         }
         let weight = try packer.pack(pieces, columns: 0..<configuration.hiddenSize, layout: layout, group: nil)

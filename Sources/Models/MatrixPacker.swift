@@ -19,7 +19,9 @@ struct MatrixPacker {
     let pool: WorkerPool
 
     /// Stacks the pieces' rows, of the columns `columns`, in as many segments as there are runs of one format.
-    func pack(_ pieces: [MatrixPiece], columns: Range<Int>, layout: ContractionLayout, group: ShardGroup?) throws -> WeightMatrix {
+    func pack(_ pieces: [MatrixPiece], columns: Range<Int>, layout: ContractionLayout, group: ShardGroup?) throws
+        -> WeightMatrix
+    {
         var segments: [WeightMatrix.Segment] = []
         var firstRow = 0
         var index = 0

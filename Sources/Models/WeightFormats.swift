@@ -71,12 +71,15 @@ public struct WeightOptions: Equatable, Sendable {
             guard let block = layout.activationBlock(group: group) else {
                 throw ModelError.cannotQuantize(
                     tensor: source.name,
-                    reason: "groups of \(group) and pieces of \(layout.unit) columns have no common block of 4 columns or more; "
+                    reason:
+                        "groups of \(group) and pieces of \(layout.unit) columns have no common block of 4 columns or more; "
                         + "use --quantization none")
             }
             // Two half blocks share the bytes of packed 4-bit codes, so that shorter blocks are widened.
             let isNarrow = bits <= 4 && block >= 8
-            return (isNarrow ? .int4(group: group, symmetric: symmetric) : .int8(group: group, symmetric: symmetric), block)
+            return (
+                isNarrow ? .int4(group: group, symmetric: symmetric) : .int8(group: group, symmetric: symmetric), block
+            )
         case .integer:
             return (try floatFormat(floatType ?? .bfloat16, source), 1)
         case .float(let stored):
@@ -89,7 +92,9 @@ public struct WeightOptions: Equatable, Sendable {
         case .float32: .float32
         case .float16: .float16
         case .bfloat16: .bfloat16
-        default: throw ModelError.cannotQuantize(tensor: source.name, reason: "\(type.rawValue) is no float type of the kernels")
+        default:
+            throw ModelError.cannotQuantize(
+                tensor: source.name, reason: "\(type.rawValue) is no float type of the kernels")
         }
     }
 }

@@ -57,12 +57,14 @@ public struct CheckpointWeights: WeightSource {
         for name in checkpoint.tensorNames where !names.isIgnored(name) {
             let module = name.lastIndex(of: ".").map { String(name[..<$0]) } ?? name
             guard modules.contains(module) else {
-                throw ModelError.unusedTensor(name: name, path: checkpoint.tensor(named: name)?.path ?? checkpoint.directory)
+                throw ModelError.unusedTensor(
+                    name: name, path: checkpoint.tensor(named: name)?.path ?? checkpoint.directory)
             }
         }
         let biased = Set(decoder.parameters().filter { $0.role == .bias }.map { names.module($0.name) + ".bias" })
         if let bias = checkpoint.tensorNames.first(where: { $0.hasSuffix(".bias") && !biased.contains($0) }) {
-            throw ModelError.unusedTensor(name: bias, path: checkpoint.tensor(named: bias)?.path ?? checkpoint.directory)
+            throw ModelError.unusedTensor(
+                name: bias, path: checkpoint.tensor(named: bias)?.path ?? checkpoint.directory)
         }
     }
 }

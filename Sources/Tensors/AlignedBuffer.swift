@@ -49,7 +49,8 @@ public func formattedByteCount(_ byteCount: Int) -> String {
     let units = ["B", "KiB", "MiB", "GiB", "TiB"]
     var value = Double(byteCount)
     var unit = 0
-    while value >= 1024 && unit + 1 < units.count {
+    // What would round to 1024.00 goes to the next unit.
+    while value >= 1023.995 && unit + 1 < units.count {
         value /= 1024
         unit += 1
     }

@@ -42,7 +42,8 @@ public enum ComputeFormat: Hashable, Sendable {
             case .int8: paddedColumns * 16
             case .int4: paddedColumns * 8
             }
-        let scales = (group.map { Self.groupCount(columns: columns, group: $0, groupOffset: groupOffset) } ?? 0)
+        let scales =
+            (group.map { Self.groupCount(columns: columns, group: $0, groupOffset: groupOffset) } ?? 0)
             * panels * Self.panelRows * MemoryLayout<Float>.size
         return PackedByteCount(codes: panels * perPanel, scales: scales, zeros: isSymmetric ? 0 : scales)
     }

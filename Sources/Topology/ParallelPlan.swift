@@ -88,11 +88,13 @@ public struct ParallelPlan: Codable, Equatable, Sendable {
         if self.rankCount != rankCount {
             problems.append(
                 "tensor parallel size \(tensorDegree) times pipeline parallel size \(pipelineDegree) is "
-                    + "\(self.rankCount), but there are \(rankCount) ranks; start \(self.rankCount) ranks or change the sizes")
+                    + "\(self.rankCount), but there are \(rankCount) ranks; start \(self.rankCount) ranks or change the sizes"
+            )
         }
         if let weights {
             if weights.count != self.rankCount {
-                problems.append("the topology gives \(weights.count) weights for \(self.rankCount) ranks; give one for each")
+                problems.append(
+                    "the topology gives \(weights.count) weights for \(self.rankCount) ranks; give one for each")
             } else if !weights.allSatisfy(Self.weightRange.contains) {
                 problems.append("the topology's weights must be numbers from 0.000001 to 1000000, such as 2 and 1")
             }
@@ -101,7 +103,9 @@ public struct ParallelPlan: Codable, Equatable, Sendable {
             if layerCounts.count != pipelineDegree {
                 problems.append(
                     "the topology gives layers for \(layerCounts.count) stages, but there are \(pipelineDegree)")
-            } else if layerCounts.contains(where: { $0 < 1 || $0 > layerCount }) || layerCounts.reduce(0, +) != layerCount {
+            } else if layerCounts.contains(where: { $0 < 1 || $0 > layerCount })
+                || layerCounts.reduce(0, +) != layerCount
+            {
                 problems.append(
                     "the topology's layers \(layerCounts) must be 1 or more each and \(layerCount) together")
             }
@@ -112,7 +116,9 @@ public struct ParallelPlan: Codable, Equatable, Sendable {
     }
 }
 
-/// Where a rank stands: which stage, which shard of it, which layers. Stage 0 embeds, the last has the head.
+/// Where a rank stands: which stage, which shard of it, which layers.
+///
+/// Stage 0 embeds, the last has the head.
 public struct Placement: Equatable, Sendable {
     public let stage: Int
     public let stageCount: Int

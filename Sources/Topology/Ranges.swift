@@ -30,7 +30,8 @@ public func weightedRanges(of count: Int, by weights: [Double], unit: Int = 1) -
     var unitCounts = ideals.map { max(floor, Int($0)) }
     // Ties go to the earlier part, so that every rank computes the same split.
     while unitCounts.reduce(0, +) < units {
-        let index = unitCounts.indices.max { ideals[$0] - Double(unitCounts[$0]) < ideals[$1] - Double(unitCounts[$1]) } ?? 0
+        let index =
+            unitCounts.indices.max { ideals[$0] - Double(unitCounts[$0]) < ideals[$1] - Double(unitCounts[$1]) } ?? 0
         unitCounts[index] += 1
     }
     while unitCounts.reduce(0, +) > units {

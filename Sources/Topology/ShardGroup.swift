@@ -23,7 +23,9 @@ public struct ShardGroup: Equatable, Sendable {
     }
 }
 
-/// Slices of a sum over the input dimension. Fixed for good: it decides the bits of every result.
+/// Slices of a sum over the input dimension.
+///
+/// Fixed for good: it decides the bits of every result.
 public let sliceCount = 8
 
 /// How a sum over an input dimension is cut: where shards and slices may end, and which columns share an activation scale.

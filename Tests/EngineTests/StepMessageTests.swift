@@ -15,11 +15,13 @@ import Testing
                     message.begin(.step)
                     message.isTraced = length == 150
                     message.addRelease(SequenceID(slot: 2))
-                    message.addChunk(SequenceID(slot: 0), firstPosition: 5, tokens: ArraySlice((0..<Int32(length))), output: .last)
+                    message.addChunk(
+                        SequenceID(slot: 0), firstPosition: 5, tokens: ArraySlice((0..<Int32(length))), output: .last)
                     message.addChunk(SequenceID(slot: 1), firstPosition: 0, tokens: [7], output: .all)
                 }
                 try message.broadcast(over: world)
-                lines.append("\(message.releaseCount) \(message.release(at: 0).slot) \(message.tokenCount) \(message.isTraced)")
+                lines.append(
+                    "\(message.releaseCount) \(message.release(at: 0).slot) \(message.tokenCount) \(message.isTraced)")
                 message.forEachChunk { chunk in
                     lines.append("\(chunk.sequence.slot) \(chunk.firstPosition) \(chunk.output) \(Array(chunk.tokens))")
                 }

@@ -4,7 +4,8 @@ import Testing
 
 @Suite struct StopMatcherTests {
     /// However the text is cut, what is shown is the text before the first stop string.
-    @Test(arguments: ["one two three", "aaab", "stop", "no end here", "äöü×\u{1F600}end", ""]) func showsTextBeforeTheStop(text: String) {
+    @Test(arguments: ["one two three", "aaab", "stop", "no end here", "äöü×\u{1F600}end", ""])
+    func showsTextBeforeTheStop(text: String) {
         let stops = ["two", "aab", "stop", "end"]
         let found = stops.compactMap { stop in text.utf8.firstRange(of: stop)?.lowerBound }.min()
         let expected = found.map { String(text[..<$0]) } ?? text
@@ -35,6 +36,8 @@ import Testing
 extension String.UTF8View {
     fileprivate func firstRange(of pattern: String) -> Range<Index>? {
         let bytes = Array(pattern.utf8)
-        return indices.first { index in self[index...].starts(with: bytes) }.map { $0..<self.index($0, offsetBy: bytes.count) }
+        return indices.first { index in self[index...].starts(with: bytes) }.map {
+            $0..<self.index($0, offsetBy: bytes.count)
+        }
     }
 }

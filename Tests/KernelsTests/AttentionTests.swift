@@ -10,7 +10,8 @@ func exponential(_ x: Double) -> Double { exp(x) }
 @Suite struct AttentionTests {
     /// Rows of two sequences, fed in chunks, over a cache whose blocks lie in no order.
     private func run(
-        table: KernelTable, workers: Int, type: KeyValueType, heads: (query: Int, map: [Int32], cache: Int, dimension: Int),
+        table: KernelTable, workers: Int, type: KeyValueType,
+        heads: (query: Int, map: [Int32], cache: Int, dimension: Int),
         window: Int, chunks: [Int], rows: [[Float]]
     ) throws -> [[Float]] {
         let pool = WorkerPool(count: workers)
@@ -40,7 +41,8 @@ func exponential(_ x: Double) -> Double { exp(x) }
                 }
             }
             backend.rotateAndStore(
-                step, queryHeadCount: heads.query, cosines: cosines, sines: sines, queryScale: 0.25, slots: slots, cache: cache)
+                step, queryHeadCount: heads.query, cosines: cosines, sines: sines, queryScale: 0.25, slots: slots,
+                cache: cache)
             blocks[0].withUnsafeBufferPointer { first in
                 blocks[1].withUnsafeBufferPointer { second in
                     heads.map.withUnsafeBufferPointer { map in
@@ -50,14 +52,18 @@ func exponential(_ x: Double) -> Double { exp(x) }
                             for start in stride(from: 0, to: length, by: 5) {
                                 items.append(
                                     AttentionItem(
-                                        first_row: Int64(sequence * length + start), token_count: Int64(min(5, length - start)),
+                                        first_row: Int64(sequence * length + start),
+                                        token_count: Int64(min(5, length - start)),
                                         first_position: Int64(position + start), blocks: base))
                             }
                         }
                         items.withUnsafeBufferPointer { items in
                             let output = backend.attend(step, headMap: map, window: window, items: items, cache: cache)
                             for row in 0..<output.tokenCount {
-                                results.append(Array(UnsafeBufferPointer(start: output.elements + row * output.width, count: output.width)))
+                                results.append(
+                                    Array(
+                                        UnsafeBufferPointer(
+                                            start: output.elements + row * output.width, count: output.width)))
                             }
                         }
                     }
@@ -89,19 +95,27 @@ func exponential(_ x: Double) -> Double { exp(x) }
             let rows = (0..<length).map { _ in random.floats((heads.query + 2 * heads.cache) * heads.dimension) }
             let expected = try run(
                 table: scalar, workers: 1, type: type, heads: heads, window: window, chunks: [length], rows: rows)
-            expectNear(expected, rows, heads: heads, window: window, tolerance: type == .float32 ? 1e-5 : type == .float16 ? 4e-3 : 3e-2)
+            expectNear(
+                expected, rows, heads: heads, window: window,
+                tolerance: type == .float32 ? 1e-5 : type == .float16 ? 4e-3 : 3e-2)
             for table in KernelTable.supported {
-                for (workers, chunks) in [(1, [length]), (2, [1, 63, 1, 190, 45]), (3, [200] + Array(repeating: 1, count: 100))] {
+                for (workers, chunks) in [
+                    (1, [length]), (2, [1, 63, 1, 190, 45]), (3, [200] + Array(repeating: 1, count: 100)),
+                ] {
                     let found = try run(
-                        table: table, workers: workers, type: type, heads: heads, window: window, chunks: chunks, rows: rows)
-                    #expect(difference(found.flatMap { $0 }, expected.flatMap { $0 }) == nil, "\(table.name), chunks \(chunks.prefix(5)), \(heads), seed \(testSeed)")
+                        table: table, workers: workers, type: type, heads: heads, window: window, chunks: chunks,
+                        rows: rows)
+                    #expect(
+                        difference(found.flatMap { $0 }, expected.flatMap { $0 }) == nil,
+                        "\(table.name), chunks \(chunks.prefix(5)), \(heads), seed \(testSeed)")
                 }
             }
         }
     }
 
     private func expectNear(
-        _ output: [[Float]], _ rows: [[Float]], heads: (query: Int, map: [Int32], cache: Int, dimension: Int), window: Int,
+        _ output: [[Float]], _ rows: [[Float]], heads: (query: Int, map: [Int32], cache: Int, dimension: Int),
+        window: Int,
         tolerance: Double
     ) {
         let n = heads.dimension

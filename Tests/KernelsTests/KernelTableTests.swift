@@ -12,7 +12,10 @@ private struct Product {
     /// What the packed weight stands for, row-major.
     var dense: [Float]
 
-    init(format: ComputeFormat, rows: Int, columns: Int, block: Int, sliceEnds: [Int], groupOffset: Int, _ random: inout SeededGenerator) throws {
+    init(
+        format: ComputeFormat, rows: Int, columns: Int, block: Int, sliceEnds: [Int], groupOffset: Int,
+        _ random: inout SeededGenerator
+    ) throws {
         self.rows = rows
         self.columns = columns
         weight = try PackedMatrix(
@@ -44,7 +47,9 @@ private struct Product {
         }
     }
 
-    func run(table: KernelTable, pool: WorkerPool, input: [Float], tokens: Int, quantized: Bool, bias: [Float]?) throws -> [Float] {
+    func run(table: KernelTable, pool: WorkerPool, input: [Float], tokens: Int, quantized: Bool, bias: [Float]?) throws
+        -> [Float]
+    {
         let backend = CPUBackend(table: table, pool: pool, arena: try Arena(byteCount: 1 << 20))
         var input = input
         var output = [Float](repeating: .nan, count: tokens * rows)
@@ -71,12 +76,14 @@ private struct Product {
         defer { pools.forEach { $0.stop() } }
         for (rows, columns, block, ends) in [
             (1, 32, 32, [32]), (16, 8, 8, [8]), (17, 256, 32, [32, 64, 96, 128, 160, 192, 224, 256]),
-            (100, 200, 8, [24, 48, 80, 104, 128, 160, 184, 200]), (83, 171, 32, [32, 96, 96, 171]), (48, 640, 32, [320, 640]),
+            (100, 200, 8, [24, 48, 80, 104, 128, 160, 184, 200]), (83, 171, 32, [32, 96, 96, 171]),
+            (48, 640, 32, [320, 640]),
         ] {
             for groupOffset in format.group == nil ? [0] : [0, 32] {
                 // Groups start at multiples of 32 columns, so smaller blocks divide them too.
                 let product = try Product(
-                    format: format, rows: rows, columns: columns, block: block, sliceEnds: ends, groupOffset: groupOffset,
+                    format: format, rows: rows, columns: columns, block: block, sliceEnds: ends,
+                    groupOffset: groupOffset,
                     &random)
                 let tokens = 7
                 let input = random.floats(tokens * columns)
@@ -89,12 +96,17 @@ private struct Product {
                     for table in KernelTable.supported {
                         for pool in pools {
                             let all = try product.run(
-                                table: table, pool: pool, input: input, tokens: tokens, quantized: quantized, bias: bias)
-                            #expect(difference(all, expected) == nil, "\(table.name) \(format) \(rows)x\(columns), \(pool.count) workers, seed \(testSeed)")
+                                table: table, pool: pool, input: input, tokens: tokens, quantized: quantized, bias: bias
+                            )
+                            #expect(
+                                difference(all, expected) == nil,
+                                "\(table.name) \(format) \(rows)x\(columns), \(pool.count) workers, seed \(testSeed)")
                             let one = try product.run(
                                 table: table, pool: pool, input: Array(input[2 * columns..<3 * columns]), tokens: 1,
                                 quantized: quantized, bias: bias)
-                            #expect(difference(one, Array(expected[2 * rows..<3 * rows])) == nil, "\(table.name) \(format) \(rows)x\(columns), one token, \(pool.count) workers")
+                            #expect(
+                                difference(one, Array(expected[2 * rows..<3 * rows])) == nil,
+                                "\(table.name) \(format) \(rows)x\(columns), one token, \(pool.count) workers")
                         }
                     }
                 }
@@ -112,7 +124,9 @@ private struct Product {
                 var magnitude = abs(sum)
                 var weights = 0.0
                 for column in 0..<product.columns {
-                    let term = Double(product.dense[row * product.columns + column]) * Double(input[token * product.columns + column])
+                    let term =
+                        Double(product.dense[row * product.columns + column])
+                        * Double(input[token * product.columns + column])
                     sum += term
                     magnitude += abs(term)
                     weights += abs(Double(product.dense[row * product.columns + column]))

@@ -6,7 +6,9 @@ import Topology
 
 @Suite struct AllocationTests {
     /// A decode step's layers, cache and kernels take nothing from the heap once the first steps are done.
-    @Test(arguments: [TinyFormat.float32, .bfloat16, .int8, .int4Asymmetric]) func decodeStepsAllocateNothing(format: TinyFormat) throws {
+    @Test(arguments: [TinyFormat.float32, .bfloat16, .int8, .int4Asymmetric]) func decodeStepsAllocateNothing(
+        format: TinyFormat
+    ) throws {
         let run = TinyRun(model: TinyModel.all[0], format: format, threads: 2)
         let runner = try run.makeRunner(SoloCommunicator())
         defer { runner.backend.pool.stop() }

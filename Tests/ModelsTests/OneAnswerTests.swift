@@ -15,7 +15,9 @@ import Topology
         ParallelPlan(tensorDegree: 2, pipelineDegree: 2, layerCounts: nil),
     ]
 
-    @Test(arguments: TinyModel.all, TinyFormat.allCases) func shardedEqualsWhole(model: TinyModel, format: TinyFormat) throws {
+    @Test(arguments: TinyModel.all, TinyFormat.allCases) func shardedEqualsWhole(model: TinyModel, format: TinyFormat)
+        throws
+    {
         let configuration = try model.configuration().0
         let heads = configuration.layers[0].attention.queryHeadCount
         let expected = try TinyRun(model: model, format: format).logits(Self.whole).flatMap { $0 }
@@ -23,12 +25,16 @@ import Topology
         #expect(isFinite)
         for plan in Self.evenPlans where plan.tensorDegree <= heads {
             let found = try TinyRun(model: model, format: format, plan: plan).logits(Self.whole).flatMap { $0 }
-            #expect(difference(found, expected) == nil, "\(model) \(format) T \(plan.tensorDegree) P \(plan.pipelineDegree)")
+            #expect(
+                difference(found, expected) == nil, "\(model) \(format) T \(plan.tensorDegree) P \(plan.pipelineDegree)"
+            )
         }
     }
 
     /// Plans whose shards cut through slices agree within rounding: sums of a few hundred products of order one.
-    @Test(arguments: TinyModel.all, [TinyFormat.float32, .int8]) func unevenPlansAgree(model: TinyModel, format: TinyFormat) throws {
+    @Test(arguments: TinyModel.all, [TinyFormat.float32, .int8]) func unevenPlansAgree(
+        model: TinyModel, format: TinyFormat
+    ) throws {
         let expected = try TinyRun(model: model, format: format).logits(Self.whole).flatMap { $0 }
         let spread = expected.reduce(0) { max($0, abs($1)) }
         for plan in [
@@ -39,7 +45,9 @@ import Topology
             let found = try TinyRun(model: model, format: format, plan: plan).logits(Self.whole).flatMap { $0 }
             let worst = zip(found, expected).reduce(0) { max($0, abs($1.0 - $1.1)) }
             // Rounding of a sum may move an activation to the next of 255 codes; that moves logits by some thousandths.
-            #expect(worst <= spread * (format.isQuantized ? 0.05 : 1e-4), "\(model) \(format) \(plan): off by \(worst) of \(spread)")
+            #expect(
+                worst <= spread * (format.isQuantized ? 0.05 : 1e-4),
+                "\(model) \(format) \(plan): off by \(worst) of \(spread)")
         }
     }
 
@@ -48,18 +56,23 @@ import Topology
         let text = tinyText(40)
         let expected = try TinyRun(model: model, format: format).logits(Self.whole)
         let pieces: [[TinyRun.Chunk]] = [
-            [(0, 0, Array(text[..<7]))], [(0, 7, Array(text[7..<8]))], [(0, 8, Array(text[8..<31]))], [(0, 31, Array(text[31...]))],
+            [(0, 0, Array(text[..<7]))], [(0, 7, Array(text[7..<8]))], [(0, 8, Array(text[8..<31]))],
+            [(0, 31, Array(text[31...]))],
         ]
         let single: [[TinyRun.Chunk]] = text.indices.map { [(0, $0, [text[$0]])] }
         for steps in [pieces, single] {
             let found = try TinyRun(model: model, format: format, threads: 2).logits(steps)
-            #expect(difference(found.flatMap { $0 }, expected.flatMap { $0 }) == nil, "\(model) \(format), \(steps.count) steps")
+            #expect(
+                difference(found.flatMap { $0 }, expected.flatMap { $0 }) == nil,
+                "\(model) \(format), \(steps.count) steps")
         }
         // The sequence in a batch with others that are elsewhere in their texts.
         let other = tinyText(40, seed: 5)
         var steps: [[TinyRun.Chunk]] = [[(1, 0, Array(other[..<9])), (2, 0, Array(other[3..<20]))]]
         for index in text.indices {
-            steps.append([(1, 9 + index, [other[index]]), (0, index, [text[index]]), (2, 17 + index, [other[39 - index]])])
+            steps.append([
+                (1, 9 + index, [other[index]]), (0, index, [text[index]]), (2, 17 + index, [other[39 - index]]),
+            ])
         }
         let found = try TinyRun(model: model, format: format).logits(steps)
         let mine = text.indices.map { found[9 + 17 + $0 * 3 + 1] }

@@ -66,7 +66,9 @@ enum TinyFormat: String, CaseIterable, Sendable {
     case int8Channel
 
     func options() throws -> WeightOptions {
-        func quantized(_ bits: Int, _ granularity: IntegerScheme.Granularity, symmetric: Bool = true) throws -> WeightOptions {
+        func quantized(_ bits: Int, _ granularity: IntegerScheme.Granularity, symmetric: Bool = true) throws
+            -> WeightOptions
+        {
             let scheme = try IntegerScheme(bits: bits, granularity: granularity, isSymmetric: symmetric)
             return WeightOptions(quantization: .scheme(scheme), head: .sameAsLayers)
         }

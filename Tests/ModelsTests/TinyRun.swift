@@ -38,7 +38,8 @@ struct TinyRun {
                 message.begin(.step)
                 for chunk in step {
                     message.addChunk(
-                        SequenceID(slot: chunk.sequence), firstPosition: chunk.position, tokens: chunk.tokens[...], output: .all)
+                        SequenceID(slot: chunk.sequence), firstPosition: chunk.position, tokens: chunk.tokens[...],
+                        output: .all)
                 }
                 try message.broadcast(over: world)
                 try runner.take(message) { _, logits in rows.withLock { $0.append(Array(logits)) } }
@@ -61,11 +62,14 @@ struct TinyRun {
         let estimate = MemoryEstimate(
             decoder, plan: plan, rank: world.rank,
             shape: RunShape(
-                tokensPerStep: Self.limits.tokenCount, logitRows: StepLimits.logitRows, cacheBlockCount: Self.cacheBlockCount,
-                cacheBlockLength: CacheStorage.blockLength, cacheType: cacheType, quantizesActivations: quantizesActivations),
+                tokensPerStep: Self.limits.tokenCount, logitRows: StepLimits.logitRows,
+                cacheBlockCount: Self.cacheBlockCount,
+                cacheBlockLength: CacheStorage.blockLength, cacheType: cacheType,
+                quantizesActivations: quantizesActivations),
             format: { formats[$0] ?? .float32 })
         let loaded = try loader.load(
-            cache: CacheOptions(blockCount: Self.cacheBlockCount, type: cacheType), maximumLength: Self.limits.sequenceLength,
+            cache: CacheOptions(blockCount: Self.cacheBlockCount, type: cacheType),
+            maximumLength: Self.limits.sequenceLength,
             progress: { _, _ in })
         // The inventory's sum is what is allocated, byte for byte.
         guard loaded.weightByteCount == estimate.weights else {

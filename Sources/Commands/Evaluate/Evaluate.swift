@@ -35,7 +35,9 @@ struct Perplexity: ParsableCommand {
     mutating func validate() throws {
         guard window >= 2 else { throw ValidationError("--window must be 2 or more, not \(window).") }
         guard limit ?? 1 >= 1 else { throw ValidationError("--limit must be 1 or more.") }
-        guard format == "text" || format == "json" else { throw ValidationError("--format must be text or json, not '\(format)'.") }
+        guard format == "text" || format == "json" else {
+            throw ValidationError("--format must be text or json, not '\(format)'.")
+        }
     }
 
     func run() throws {
@@ -66,7 +68,9 @@ struct Perplexity: ParsableCommand {
                 } else if format == "json" {
                     try printJSON(score)
                 } else {
-                    print("perplexity \(score.perplexity), mean negative log-likelihood \(score.mean), \(score.count) tokens, \((score.tokensPerSecond * 10).rounded() / 10) tokens/s")
+                    print(
+                        "perplexity \(score.perplexity), mean negative log-likelihood \(score.mean), \(score.count) tokens, \((score.tokensPerSecond * 10).rounded() / 10) tokens/s"
+                    )
                 }
             })
     }
@@ -76,16 +80,22 @@ struct Perplexity: ParsableCommand {
             throw RunError(.missingInput, "no such file, or not readable: \(text)")
         }
         guard window <= model.decoder.positionLimit else {
-            throw RunError(.badInput, "--window \(window) is beyond the \(model.decoder.positionLimit) positions of \(model.name)")
+            throw RunError(
+                .badInput, "--window \(window) is beyond the \(model.decoder.positionLimit) positions of \(model.name)")
         }
-        guard let begin = model.beginToken ?? tokenizer?.beginOfText.map({ Int($0.rawValue) }) ?? model.endTokens.first else {
-            throw RunError(.badInput, "\(model.name) has no token for the beginning or the end of a text; config.json should name one")
+        guard let begin = model.beginToken ?? tokenizer?.beginOfText.map({ Int($0.rawValue) }) ?? model.endTokens.first
+        else {
+            throw RunError(
+                .badInput,
+                "\(model.name) has no token for the beginning or the end of a text; config.json should name one")
         }
         let tokens = try model.encode(Array(data), tokenizer: tokenizer, isContinuation: true)
         let size = window - 1
         let count = min(tokens.count / size, limit ?? .max)
         guard count > 0 else {
-            throw RunError(.badInput, "\(text) has \(tokens.count) tokens, less than one window of \(size); use a smaller --window")
+            throw RunError(
+                .badInput, "\(text) has \(tokens.count) tokens, less than one window of \(size); use a smaller --window"
+            )
         }
         return (0..<count).map { [Int32(begin)] + tokens[$0 * size..<($0 + 1) * size] }
     }

@@ -18,15 +18,19 @@ struct Conversation {
             if isatty(STDIN_FILENO) == 1 { complain("> (end with Ctrl-D)") }
             guard let line = readLine(strippingNewline: true) else { break }
             guard !line.isEmpty else { continue }
-            let tokens = try session.model.encode(Array(line.utf8), tokenizer: session.tokenizer, isContinuation: kept != nil)
+            let tokens = try session.model.encode(
+                Array(line.utf8), tokenizer: session.tokenizer, isContinuation: kept != nil)
             var options = options
             options.maximumTokens = min(options.maximumTokens, session.limits.sequenceLength - used - tokens.count)
             guard options.maximumTokens > 0 else {
-                complain("the conversation has reached \(session.limits.sequenceLength) tokens; start again, or raise --max-model-len")
+                complain(
+                    "the conversation has reached \(session.limits.sequenceLength) tokens; start again, or raise --max-model-len"
+                )
                 break
             }
             let (results, last) = try generator.run(
-                prompts: [tokens], options, continuing: kept, keepsCache: true, onText: { _, _, text in writeOut(text) },
+                prompts: [tokens], options, continuing: kept, keepsCache: true,
+                onText: { _, _, text in writeOut(text) },
                 isInterrupted: { session.isInterrupted })
             writeOut("\n")
             all += results

@@ -23,7 +23,9 @@ struct Generate: ParsableCommand {
     var tracedStep: Int?
 
     mutating func validate() throws {
-        guard format == "text" || format == "json" else { throw ValidationError("--format must be text or json, not '\(format)'.") }
+        guard format == "text" || format == "json" else {
+            throw ValidationError("--format must be text or json, not '\(format)'.")
+        }
         if promptArguments.interactive, format == "json" { throw ValidationError("--interactive prints text only.") }
     }
 
@@ -33,7 +35,9 @@ struct Generate: ParsableCommand {
             prepare: { model, tokenizer in
                 let options = try samplingArguments.options(defaults: model.sampling)
                 let prompts = try promptArguments.prompts(model: model, tokenizer: tokenizer)
-                let limits = try PromptLimits(prompts, options: options, model: model, arguments: modelArguments, isInteractive: promptArguments.interactive)
+                let limits = try PromptLimits(
+                    prompts, options: options, model: model, arguments: modelArguments,
+                    isInteractive: promptArguments.interactive)
                 return (Job(prompts: prompts, options: limits.options), limits.needs)
             },
             body: { session, job in
@@ -45,7 +49,8 @@ struct Generate: ParsableCommand {
                 return try printer.run(job, session)
             },
             report: { outcome, report in
-                let timings = TimingReport(report, statistics: outcome.statistics, timeToFirstToken: outcome.timeToFirstToken)
+                let timings = TimingReport(
+                    report, statistics: outcome.statistics, timeToFirstToken: outcome.timeToFirstToken)
                 if format == "json", !promptArguments.isBatch {
                     guard !report.wasInterrupted, let result = outcome.results.first else { return }
                     try printJSON(

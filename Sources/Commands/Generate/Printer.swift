@@ -41,7 +41,9 @@ struct Printer {
         if let failure { throw failure }
         if streams { writeOut(session.tokenizer == nil ? ids(results) + "\n" : "\n") }
         if !isJSON && !isBatch && job.options.outputCount > 1 {
-            for (index, output) in (results.first?.outputs ?? []).enumerated() { writeOut("[\(index)] \(output.text)\n") }
+            for (index, output) in (results.first?.outputs ?? []).enumerated() {
+                writeOut("[\(index)] \(output.text)\n")
+            }
         }
         return Outcome(
             results: results, options: job.options, statistics: session.engine.statistics,

@@ -30,13 +30,20 @@ struct PromptArguments: ParsableArguments {
     var isBatch: Bool { prompts != nil }
 
     mutating func validate() throws {
-        if chat || system != nil { throw ValidationError("--chat is not built yet; give the prompt as the model expects it with --prompt.") }
-        let given = [prompt != nil, promptFile != nil, promptTokenIds != nil, prompts != nil, interactive].filter { $0 }.count
-        guard given == 1 else {
-            throw ValidationError("Give one of --prompt, --prompt-file, --prompt-token-ids, --prompts and --interactive.")
+        if chat || system != nil {
+            throw ValidationError("--chat is not built yet; give the prompt as the model expects it with --prompt.")
         }
-        if let promptTokenIds, !promptTokenIds.split(separator: ",").allSatisfy({ Int32($0) != nil }) || promptTokenIds.isEmpty {
-            throw ValidationError("--prompt-token-ids must be numbers with commas between them, such as 5,17,9, not '\(promptTokenIds)'.")
+        let given = [prompt != nil, promptFile != nil, promptTokenIds != nil, prompts != nil, interactive].filter { $0 }
+            .count
+        guard given == 1 else {
+            throw ValidationError(
+                "Give one of --prompt, --prompt-file, --prompt-token-ids, --prompts and --interactive.")
+        }
+        if let promptTokenIds,
+            !promptTokenIds.split(separator: ",").allSatisfy({ Int32($0) != nil }) || promptTokenIds.isEmpty
+        {
+            throw ValidationError(
+                "--prompt-token-ids must be numbers with commas between them, such as 5,17,9, not '\(promptTokenIds)'.")
         }
     }
 
@@ -46,7 +53,9 @@ struct PromptArguments: ParsableArguments {
             let ids = promptTokenIds.split(separator: ",").compactMap { Int32($0) }
             if let bad = ids.first(where: { $0 < 0 || Int($0) >= model.decoder.vocabularySize }) {
                 throw RunError(
-                    .badInput, "token id \(bad) is outside the vocabulary of \(model.name), 0 to \(model.decoder.vocabularySize - 1)")
+                    .badInput,
+                    "token id \(bad) is outside the vocabulary of \(model.name), 0 to \(model.decoder.vocabularySize - 1)"
+                )
             }
             return [ids]
         }
@@ -66,7 +75,8 @@ struct PromptArguments: ParsableArguments {
             let data = Data(line)
             if let text = try? decoder.decode(String.self, from: data) { return Array(text.utf8) }
             if let object = try? decoder.decode(Object.self, from: data) { return Array(object.prompt.utf8) }
-            throw RunError(.badInput, "\(prompts), line \(number + 1): it is no JSON string and no object with \"prompt\"")
+            throw RunError(
+                .badInput, "\(prompts), line \(number + 1): it is no JSON string and no object with \"prompt\"")
         }
     }
 }
@@ -85,7 +95,10 @@ struct PromptLimits {
     let options: GenerationOptions
     let needs: RunNeeds
 
-    init(_ prompts: [[Int32]], options: GenerationOptions, model: OpenedModel, arguments: ModelArguments, isInteractive: Bool) throws {
+    init(
+        _ prompts: [[Int32]], options: GenerationOptions, model: OpenedModel, arguments: ModelArguments,
+        isInteractive: Bool
+    ) throws {
         if isInteractive {
             self.options = options
             needs = RunNeeds(sequenceLength: nil, sequenceCount: 1)

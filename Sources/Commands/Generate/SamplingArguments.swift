@@ -3,7 +3,9 @@ import Bootstrap
 import Generation
 import Sampling
 
-/// How tokens are drawn. What is not given comes from the model's generation_config.json.
+/// How tokens are drawn.
+///
+/// What is not given comes from the model's generation_config.json.
 struct SamplingArguments: ParsableArguments {
     @Option(help: "New tokens at most. Default: generation_config.json, else 128.")
     var maxTokens: Int?
@@ -52,8 +54,12 @@ struct SamplingArguments: ParsableArguments {
 
     mutating func validate() throws {
         if let maxTokens, maxTokens < 0 { throw ValidationError("--max-tokens must be 0 or more, not \(maxTokens).") }
-        guard (1...1 << 16).contains(outputCount) else { throw ValidationError("--n must be 1 or more, not \(outputCount).") }
-        if let logprobs, !(0...1000).contains(logprobs) { throw ValidationError("--logprobs must be from 0 to 1000, not \(logprobs).") }
+        guard (1...1 << 16).contains(outputCount) else {
+            throw ValidationError("--n must be 1 or more, not \(outputCount).")
+        }
+        if let logprobs, !(0...1000).contains(logprobs) {
+            throw ValidationError("--logprobs must be from 0 to 1000, not \(logprobs).")
+        }
     }
 
     func options(defaults: OpenedModel.SamplingDefaults) throws -> GenerationOptions {
