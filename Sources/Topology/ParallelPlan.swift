@@ -88,7 +88,7 @@ public struct ParallelPlan: Codable, Equatable, Sendable {
         if self.rankCount != rankCount {
             problems.append(
                 "tensor parallel size \(tensorDegree) times pipeline parallel size \(pipelineDegree) is "
-                    + "\(self.rankCount), but there are \(rankCount) ranks; start \(self.rankCount) ranks or change the sizes"
+                    + "\(self.rankCount), but \(rankCount == 1 ? "there is 1 rank" : "there are \(rankCount) ranks"); start \(self.rankCount) ranks or change the sizes"
             )
         }
         if let weights {

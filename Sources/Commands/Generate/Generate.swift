@@ -42,6 +42,9 @@ struct Generate: ParsableCommand {
             },
             body: { session, job in
                 session.engine.tracedStep = tracedStep
+                if samplingArguments.seed == nil, job.options.sampling.temperature > 0 {
+                    complain("seed \(job.options.seed)")
+                }
                 let printer = Printer(isJSON: format == "json", isBatch: promptArguments.isBatch, options: job.options)
                 if promptArguments.interactive {
                     return try Conversation(session: session, options: job.options).run()

@@ -71,15 +71,8 @@ struct SamplingArguments: ParsableArguments {
         try parameters.validate()
         return GenerationOptions(
             maximumTokens: maxTokens ?? defaults.maximumNewTokens ?? 128, sampling: parameters,
-            seed: seed ?? chosenSeed(isGreedy: parameters.temperature == 0), stops: stop, ignoresEnd: ignoreEos,
+            seed: seed ?? UInt64.random(in: 0..<1 << 32), stops: stop, ignoresEnd: ignoreEos,
             outputCount: outputCount, topLogProbabilityCount: logprobs, wantsPromptLogProbabilities: promptLogprobs,
             wantsDigests: logitsDigest)
-    }
-
-    private func chosenSeed(isGreedy: Bool) -> UInt64 {
-        guard !isGreedy else { return 0 }
-        let seed = UInt64.random(in: 0..<1 << 32)
-        complain("seed \(seed)")
-        return seed
     }
 }
