@@ -3,7 +3,7 @@ PACKAGES = libopenmpi-dev openmpi-bin libpcre2-dev pkg-config
 SWIFT_FLAGS = -Xcc -O2 --explicit-target-dependency-import-check error
 SUDO := $(shell [ "$$(id -u)" -eq 0 ] || echo sudo)
 
-.PHONY: all release demo test test-quick test-ranks golden format check setup clean
+.PHONY: all release demo test test-quick test-ranks golden bench format check setup clean
 
 all: setup
 	swift build $(SWIFT_FLAGS)
@@ -34,6 +34,10 @@ test-ranks: setup
 golden: setup
 	swift build --build-tests $(SWIFT_FLAGS)
 	swift test --skip-build $(SWIFT_FLAGS) --filter GoldenTests
+
+# Decode and prefill against this machine's limits; figures also go to bench.jsonl. See Launch/bench.sh for less.
+bench: release
+	Launch/bench.sh
 
 format:
 	swift format --in-place --recursive Sources Tests Package.swift

@@ -34,6 +34,7 @@ let libraries: KeyValuePairs<String, [String]> = [
 let commands: KeyValuePairs<String, (directory: String, dependencies: [String])> = [
     "generate": ("Generate", ["Bootstrap", "Generation", "Engine", "Sampling", "Tokenization", "ArgumentParser"]),
     "evaluate": ("Evaluate", ["Bootstrap", "Generation", "Engine", "Tokenization", "ArgumentParser"]),
+    "bench": ("Bench", ["Bootstrap", "Engine", "Generation", "Kernels", "Architectures", "Tensors", "Topology", "ArgumentParser"]),
     "tokenize": ("Tokenize", ["Tokenization", "ArgumentParser"]),
     "quantize": ("Quantize", ["Quantization", "Checkpoints", "Architectures", "Tensors", "ArgumentParser"]),
 ]

@@ -187,6 +187,9 @@ extension ModelArguments {
         KeyValueType(rawValue: kvCacheDtype) ?? (dtype == "float32" ? .float32 : .float16)
     }
 
+    /// Bytes of one element of the cache.
+    public var cacheElementByteCount: Int { cacheType.byteCount }
+
     /// The plan that options or file ask for; with neither, every rank shares every layer.
     func plan(rankCount: Int) throws -> ParallelPlan {
         if let topology {

@@ -19,6 +19,8 @@ public struct RankSession {
     public let tokenizer: Tokenizer?
     public let logger: Logger
     public let limits: StepLimits
+    /// How matrices are packed.
+    public let formats: [ParameterName: ComputeFormat]
 }
 
 /// What a run was and took, known when it is over.
@@ -161,13 +163,15 @@ private func runRank<Prepared, Result>(
             }
         heartbeat.activity.enter(next, step: step)
     }
+    runner.onMeasure = LimitProbe(kernels: kernels, pool: pool, formats: run.formats).measure
     runner.onTrace = { trace, step in printTrace(trace, step: step, rank: world.rank) }
 
     var result: Result?
     if world.rank == 0, let prepared {
         let engine = Engine(runner: runner, cacheBlockCount: run.cacheBlockCount, blockLength: CacheStorage.blockLength)
         let session = RankSession(
-            model: model, engine: engine, tokenizer: prepared.tokenizer, logger: logger, limits: run.limits)
+            model: model, engine: engine, tokenizer: prepared.tokenizer, logger: logger, limits: run.limits,
+            formats: run.formats)
         result = try body(session, prepared.value)
         try engine.stop()
     } else {

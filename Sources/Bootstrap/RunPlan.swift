@@ -25,6 +25,8 @@ struct RunPlan {
     let limits: StepLimits
     let cacheBlockCount: Int
     let estimate: MemoryEstimate
+    /// How matrices are packed.
+    let formats: [ParameterName: ComputeFormat]
 
     /// Memory that a process takes besides weights, cache and activations: code, MPI, buffers of the loader.
     static let overhead = 64 << 20
@@ -85,6 +87,7 @@ struct RunPlan {
                     + "use more ranks, a smaller --max-model-len, --quantization int8 or int4, or --memory")
         }
         (limits, cacheBlockCount) = sizes(length: length)
+        self.formats = formats
         self.estimate = estimate(length: length, rank: rank)
     }
 

@@ -18,6 +18,8 @@ public final class Engine {
         public var total: Duration = .zero
         public var wait: Duration = .zero
         public var transfer: Duration = .zero
+
+        public init() {}
     }
 
     /// Times of all steps.
@@ -134,6 +136,18 @@ public final class Engine {
             isDecode: isDecode, tokens: isDecode ? drawn : tokenCount, total: ContinuousClock.now - start,
             wait: times.wait - before.wait, transfer: times.transfer - before.transfer)
         if let failure { throw failure }
+    }
+
+    /// Has every rank measure its hardware's limits at the same time; gives the sums over the ranks.
+    public func measureLimits() throws(CommunicationError) -> [Double] {
+        message.begin(.measure)
+        try message.broadcast(over: runner.decoder.context.world)
+        return try runner.measure()
+    }
+
+    /// Forgets the times of the steps so far.
+    public func resetStatistics() {
+        statistics = Statistics()
     }
 
     /// Ends the other ranks' loops.

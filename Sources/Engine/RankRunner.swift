@@ -22,6 +22,8 @@ public final class RankRunner {
     public var onPhase: (RunnerPhase, Int) -> Void = { _, _ in }
     /// Called with the table of a traced step.
     public var onTrace: (StepTrace, Int) -> Void = { _, _ in }
+    /// Measures this rank's hardware; equally many figures on every rank.
+    public var onMeasure: () -> [Double] = { [] }
     /// Steps taken so far.
     public private(set) var stepCount = 0
 
@@ -69,8 +71,30 @@ public final class RankRunner {
         while true {
             onPhase(.waiting, stepCount)
             try message.broadcast(over: decoder.context.world)
-            guard message.kind == .step else { return }
-            try take(message) { _, _ in }
+            switch message.kind {
+            case .step: try take(message) { _, _ in }
+            case .measure: _ = try measure()
+            default: return
+            }
+        }
+    }
+
+    /// Measures on all ranks at once, which share the memory's bandwidth; gives the sums over the ranks.
+    func measure() throws(CommunicationError) -> [Double] {
+        let world = decoder.context.world
+        try world.barrier()
+        let mine = onMeasure()
+        let all = UnsafeMutableBufferPointer<Double>.allocate(capacity: mine.count * world.size)
+        defer { all.deallocate() }
+        do {
+            try mine.withUnsafeBytes { try world.allGather($0, into: UnsafeMutableRawBufferPointer(all)) }
+        } catch let error as CommunicationError {
+            throw error
+        } catch {
+            preconditionFailure("allGather throws nothing else")
+        }
+        return mine.indices.map { index in
+            stride(from: index, to: all.count, by: mine.count).reduce(0) { $0 + all[$1] }
         }
     }
 

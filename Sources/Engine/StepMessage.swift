@@ -10,6 +10,8 @@ public final class StepMessage {
     public enum Kind: Int32, Sendable {
         case step = 1
         case stop = 2
+        /// Measure the hardware's limits, all ranks at once.
+        case measure = 3
     }
 
     private static let version: Int32 = 1

@@ -177,6 +177,24 @@ typedef struct ck_attend {
     ck_cache cache;
 } ck_attend;
 
+/// Reads memory as a product reads weights, and nothing else: the limit of decoding.
+typedef struct ck_read {
+    const void *data; // a multiple of 4 KiB for each part
+    int64_t bytes;
+    float *sinks; // [parts]: keeps the compiler from leaving the reads out
+} ck_read;
+
+/// Multiplies registers by registers as a product of this format does: the limit of prompts.
+///
+/// Each round is CK_PEAK_CHAINS products of 16 lanes: 128 operations each for integer formats, 32 for floats.
+typedef struct ck_peak {
+    int32_t format;
+    int64_t rounds;
+    float *sinks; // [parts]
+} ck_peak;
+
+enum { CK_PEAK_CHAINS = 12 };
+
 /// The kernels of one instruction set. Every entry is set.
 typedef struct ck_kernels {
     uint32_t abi_version;
@@ -188,9 +206,11 @@ typedef struct ck_kernels {
     void (*gate)(const ck_gate *, ck_part);         // parts: columns
     void (*store)(const ck_store *, ck_part);       // parts: tokens
     void (*attend)(const ck_attend *, ck_part);     // parts: (item, cache head) pairs, dealt in turn
+    void (*read)(const ck_read *, ck_part);         // parts: bytes
+    void (*peak)(const ck_peak *, ck_part);         // every part does all rounds
 } ck_kernels;
 
-#define CK_ABI_VERSION 1u
+#define CK_ABI_VERSION 2u
 
 /// The best table this processor can run, or the one named; NULL if it cannot run that one or none has the name.
 const ck_kernels *_Nullable ck_select(const char *_Nullable name);

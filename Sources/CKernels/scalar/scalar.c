@@ -224,6 +224,27 @@ static void attend(const ck_attend *a, ck_part part) {
                 if ((i * a->cache.heads + a->head_map[h]) % part.count == part.index) attend_one(a, &a->items[i], t, h);
 }
 
+static void read_memory(const ck_read *a, ck_part part) {
+    ck_range pages = ck_share(a->bytes / 4096, part);
+    const uint64_t *data = (const uint64_t *)a->data;
+    uint64_t sum = 0;
+    for (int64_t i = pages.begin * 512; i < pages.end * 512; i++) sum ^= data[i];
+    a->sinks[part.index] = (float)sum;
+}
+
+static void peak(const ck_peak *a, ck_part part) {
+    float sums[16] = {0}, weight = (float)(a->rounds & 1) * 0.5f;
+    int32_t codes[16] = {0}, code = (int32_t)(a->rounds & 1) + 1;
+    for (int64_t round = 0; round < a->rounds * CK_PEAK_CHAINS; round++)
+        for (int i = 0; i < 16; i++) {
+            if (a->format < CK_INT8) sums[i] = fmaf(weight, 0.25f, sums[i]);
+            else
+                for (int k = 0; k < 4; k++) codes[i] += code * (k + 1);
+        }
+    for (int i = 0; i < 16; i++) sums[0] += sums[i] + (float)codes[i];
+    a->sinks[part.index] = sums[0];
+}
+
 const ck_kernels ck_scalar = {
     .abi_version = CK_ABI_VERSION,
     .level = 0,
@@ -234,4 +255,6 @@ const ck_kernels ck_scalar = {
     .gate = gate,
     .store = store,
     .attend = attend,
+    .read = read_memory,
+    .peak = peak,
 };

@@ -9,4 +9,6 @@ const ck_kernels TABLE = {
     .gate = gate,
     .store = store,
     .attend = attend,
+    .read = read_memory,
+    .peak = peak,
 };

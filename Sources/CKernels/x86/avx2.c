@@ -9,6 +9,7 @@
 #include "../vector/matmul.h"
 #include "../vector/elementwise.h"
 #include "../vector/attention.h"
+#include "../vector/limits.h"
 #pragma clang attribute pop
 
 #define TABLE ck_avx2

@@ -1,0 +1,12 @@
+import ArgumentParser
+import Bootstrap
+
+@main struct Launcher {
+    static func main() { Bench.start() }
+}
+
+struct Bench: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "bench", abstract: "Measure limits, and how near to them a model runs.", version: triremeVersion,
+        subcommands: [Limits.self, Run.self, Compare.self])
+}

@@ -1,0 +1,56 @@
+import ArgumentParser
+import Bootstrap
+import Foundation
+
+/// Two files of figures side by side, so that a regression shows.
+struct Compare: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Compare two files that `bench run --json` wrote: second over first.")
+
+    @Argument(help: "The earlier figures.")
+    var first: String
+
+    @Argument(help: "The later figures.")
+    var second: String
+
+    func run() throws {
+        do {
+            let (old, new) = (try read(first), try read(second))
+            print(columns(["decode", "its share", "prefill", "its share", "  run"]))
+            for (key, after) in new.sorted(by: { $0.key < $1.key }) {
+                guard let before = old[key] else { continue }
+                print(
+                    columns([
+                        ratio(after.decodeTokensPerSecond, before.decodeTokensPerSecond),
+                        ratio(after.bandwidthShare, before.bandwidthShare),
+                        ratio(after.prefillTokensPerSecond, before.prefillTokensPerSecond),
+                        ratio(after.arithmeticShare, before.arithmeticShare),
+                    ]) + "  " + key)
+            }
+            let missing = Set(old.keys).symmetricDifference(new.keys).sorted()
+            if !missing.isEmpty { complain("only in one of the two: \(missing.joined(separator: "; "))") }
+        } catch {
+            complain("bench compare: \(error)")
+            throw ExitCode(ExitStatus(error).rawValue)
+        }
+    }
+
+    private func ratio(_ after: Double, _ before: Double) -> String {
+        before > 0 ? rounded(after / before, digits: 1000) : "-"
+    }
+
+    private func read(_ path: String) throws -> [String: RunFigures] {
+        guard let data = FileManager.default.contents(atPath: path) else {
+            throw RunError(.missingInput, "no such file: \(path)")
+        }
+        let lines = data.split(separator: UInt8(ascii: "\n"))
+        let figures = try lines.enumerated().map { number, line in
+            do {
+                return try JSONDecoder().decode(RunFigures.self, from: Data(line))
+            } catch {
+                throw RunError(.badInput, "\(path), line \(number + 1): it is no figures of bench run")
+            }
+        }
+        return Dictionary(figures.map { ($0.key, $0) }) { $1 }
+    }
+}

@@ -1,0 +1,96 @@
+import ArgumentParser
+import Bootstrap
+import Kernels
+import Tensors
+
+/// What the processors of this process can do at best.
+struct Limits: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Read bandwidth and peak arithmetic, for one thread and for all, with and without huge pages.")
+
+    @Option(help: "Threads. Default: one for each processor that the process may run on.")
+    var threads: Int?
+
+    @Option(help: "Memory that is read, 1GiB unless given.")
+    var size: ByteSize?
+
+    @Option(help: "Rounds; the best is reported.")
+    var rounds = 5
+
+    @Option(help: "Kernels to use.")
+    var kernels: String?
+
+    @Option(help: "text or json.")
+    var format = "text"
+
+    mutating func validate() throws {
+        guard rounds >= 1, threads ?? 1 >= 1 else { throw ValidationError("--rounds and --threads must be 1 or more.") }
+        guard KernelTable.select(kernels) != nil else {
+            throw ValidationError(
+                "--kernels must be one of \(KernelTable.supported.map(\.name).joined(separator: ", ")).")
+        }
+        guard format == "text" || format == "json" else { throw ValidationError("--format must be text or json.") }
+    }
+
+    struct Row: Encodable {
+        let threads: Int
+        let hugePages: Bool
+        let readGigabytesPerSecond: Double
+        let int8GigaOperationsPerSecond: Double
+        let bfloat16GigaOperationsPerSecond: Double
+        let float32GigaOperationsPerSecond: Double
+
+        enum CodingKeys: String, CodingKey {
+            case threads
+            case hugePages = "huge_pages"
+            case readGigabytesPerSecond = "read_gb_per_s"
+            case int8GigaOperationsPerSecond = "int8_gop_per_s"
+            case bfloat16GigaOperationsPerSecond = "bfloat16_gop_per_s"
+            case float32GigaOperationsPerSecond = "float32_gop_per_s"
+        }
+    }
+
+    struct Report: Encodable {
+        let machine: MachineReport
+        let limits: [Row]
+    }
+
+    func run() throws {
+        guard let table = KernelTable.select(kernels) else { return }
+        let processors = allowedProcessors()
+        let most = threads ?? max(1, processors.count)
+        var rows: [Row] = []
+        for count in Set([1, most]).sorted() {
+            for hugePages in [false, true] {
+                let pool = WorkerPool(count: count, processors: processors.count >= count ? processors : [])
+                defer { pool.stop() }
+                let limits = try HardwareLimits(
+                    table: table, pool: pool, byteCount: size?.byteCount ?? 1 << 30, hugePages: hugePages)
+                func best(_ measure: () -> Double) -> Double { (0..<rounds).map { _ in measure() }.max() ?? 0 }
+                rows.append(
+                    Row(
+                        threads: count, hugePages: hugePages,
+                        readGigabytesPerSecond: best(limits.readBytesPerSecond) / 1e9,
+                        int8GigaOperationsPerSecond: best {
+                            limits.operationsPerSecond(.int8(group: 32, symmetric: true))
+                        } / 1e9,
+                        bfloat16GigaOperationsPerSecond: best { limits.operationsPerSecond(.bfloat16) } / 1e9,
+                        float32GigaOperationsPerSecond: best { limits.operationsPerSecond(.float32) } / 1e9))
+            }
+        }
+        if format == "json" {
+            try printJSON(Report(machine: MachineReport(kernels: table.name), limits: rows))
+            return
+        }
+        print("kernels \(table.name), best of \(rounds)")
+        print(columns(["threads", "huge pages", "read GB/s", "int8 Gop/s", "bf16 Gop/s", "f32 Gop/s"]))
+        for row in rows {
+            print(
+                columns([
+                    "\(row.threads)", row.hugePages ? "yes" : "no", rounded(row.readGigabytesPerSecond),
+                    rounded(row.int8GigaOperationsPerSecond), rounded(row.bfloat16GigaOperationsPerSecond),
+                    rounded(row.float32GigaOperationsPerSecond),
+                ]))
+        }
+    }
+}

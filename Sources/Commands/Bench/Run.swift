@@ -1,0 +1,146 @@
+import Architectures
+import ArgumentParser
+import Bootstrap
+import Engine
+import Foundation
+import Generation
+import Tensors
+import Topology
+
+/// Decoding and prompts of one model on one plan, beside the limits, measured in turn.
+struct Run: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Tokens per second of one model on one plan, beside the limits measured in the same run.")
+
+    @OptionGroup var modelArguments: ModelArguments
+
+    @Option(help: "Tokens of the prompt.")
+    var promptLength = 512
+
+    @Option(help: "New tokens.")
+    var newTokens = 64
+
+    @Option(help: "Sequences decoded together.")
+    var batch = 1
+
+    @Option(help: "Rounds; the best of each figure is reported.")
+    var rounds = 5
+
+    @Option(help: "A file that gets one JSON object a line, after what it has.")
+    var json: String?
+
+    @Flag(help: "Print the table's header first.")
+    var header = false
+
+    mutating func validate() throws {
+        guard promptLength >= 1, newTokens >= 2, rounds >= 1, batch >= 1 else {
+            throw ValidationError("--prompt-length, --rounds and --batch must be 1 or more, --new-tokens 2 or more.")
+        }
+    }
+
+    private struct Measured {
+        var decode = Engine.StepTimes()
+        var prefill = Engine.StepTimes()
+        var limits = [0.0, 0.0]
+        var costs = Costs()
+        var formatName = ""
+    }
+
+    /// What a token costs, from the shapes.
+    private struct Costs {
+        /// Multiplications and additions of the layers' matrices for one token.
+        var operationsPerToken = 0.0
+        var cacheBytesPerPosition = 0.0
+    }
+
+    func run() throws {
+        withRank(
+            modelArguments,
+            prepare: { model, _ in
+                let prompts = (0..<batch).map { sequence in
+                    (0..<promptLength).map { Int32(($0 * 7919 + sequence * 31 + 5) % model.decoder.vocabularySize) }
+                }
+                return (prompts, RunNeeds(sequenceLength: promptLength + newTokens, sequenceCount: batch))
+            },
+            body: { session, prompts in
+                var best = Measured()
+                best.costs = costs(session.model.decoder)
+                best.formatName = name(of: session.formats[.down(layer: 0)])
+                let generator = session.makeGenerator()
+                var options = GenerationOptions(maximumTokens: newTokens, ignoresEnd: true)
+                options.sampling.temperature = 0
+                for round in 0...rounds where !session.isInterrupted {
+                    let limits = try session.engine.measureLimits()
+                    session.engine.resetStatistics()
+                    _ = try generator.run(prompts: prompts, options, isInterrupted: { session.isInterrupted })
+                    // The first round warms up.
+                    guard round > 0 else { continue }
+                    best.limits = zip(best.limits, limits).map { max($0, $1) }
+                    let found = session.engine.statistics
+                    if round == 1 || found.decode.rate > best.decode.rate { best.decode = found.decode }
+                    if round == 1 || found.prefill.rate > best.prefill.rate { best.prefill = found.prefill }
+                }
+                return best
+            },
+            report: { measured, report in
+                guard !report.wasInterrupted else { return }
+                let weightBytes = Double(report.memory.reduce(0) { $0 + $1.weightBytes })
+                let context = Double(promptLength) + Double(newTokens) / 2
+                let steps = measured.decode.rate / Double(batch)
+                let bytesPerStep = weightBytes + Double(batch) * context * measured.costs.cacheBytesPerPosition
+                let perToken = { (time: Duration) in time.seconds * 1e3 / Double(max(1, measured.decode.steps)) }
+                let figures = RunFigures(
+                    machine: MachineReport(kernels: report.kernels), model: modelArguments.model,
+                    weights: measured.formatName,
+                    ranks: report.rankCount, threads: report.threadCount, promptTokens: promptLength,
+                    newTokens: newTokens,
+                    decodeTokensPerSecond: measured.decode.rate, decodeGigabytesPerSecond: steps * bytesPerStep / 1e9,
+                    readLimitGigabytesPerSecond: measured.limits[0] / 1e9,
+                    prefillTokensPerSecond: measured.prefill.rate,
+                    prefillGigaOperationsPerSecond: measured.prefill.rate * measured.costs.operationsPerToken / 1e9,
+                    arithmeticLimitGigaOperationsPerSecond: measured.limits[1] / 1e9,
+                    waitMillisecondsPerToken: perToken(measured.decode.wait),
+                    transferMillisecondsPerToken: perToken(measured.decode.transfer),
+                    peakResidentBytes: report.memory.map(\.peakResidentBytes))
+                if header { print(RunFigures.header) }
+                print(figures.row)
+                if let json { try append(figures, to: json) }
+            })
+    }
+
+    private func costs(_ decoder: DecoderConfiguration) -> Costs {
+        let matrices = decoder.parameters().filter { $0.role == .matrix && $0.name != .head }
+        var costs = Costs(operationsPerToken: 2 * Double(matrices.reduce(0) { $0 + $1.count }))
+        for layer in decoder.layers {
+            let elements = 2 * layer.attention.keyValueHeadCount * layer.attention.headDimension
+            costs.cacheBytesPerPosition += Double(elements * modelArguments.cacheElementByteCount)
+        }
+        return costs
+    }
+
+    private func name(of format: ComputeFormat?) -> String {
+        switch format {
+        case .float32, nil: "float32"
+        case .float16: "float16"
+        case .bfloat16: "bfloat16"
+        case .int8(let group, _): group > 1024 ? "int8/row" : "int8/\(group)"
+        case .int4(let group, _): group > 1024 ? "int4/row" : "int4/\(group)"
+        }
+    }
+
+    private func append(_ figures: RunFigures, to path: String) throws {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        var data = FileManager.default.contents(atPath: path) ?? Data()
+        data += try encoder.encode(figures) + Data("\n".utf8)
+        do {
+            try data.write(to: URL(fileURLWithPath: path), options: .atomic)
+        } catch {
+            throw RunError(.badInput, "cannot write \(path): check its folder and permissions")
+        }
+    }
+}
+
+extension Engine.StepTimes {
+    fileprivate var rate: Double { tokensPerSecond ?? 0 }
+}

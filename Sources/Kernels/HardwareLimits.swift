@@ -1,0 +1,63 @@
+import CKernels
+import Tensors
+
+/// What this rank's processors can do at best, measured with the instructions that the kernels use.
+///
+/// Decoding reads every weight once a token: its limit is `readBytesPerSecond`. A prompt is arithmetic: its limit is
+/// `operationsPerSecond`. Machines are shared and noisy, so limits are measured beside what they are compared with.
+public final class HardwareLimits {
+    private let kernels: ck_kernels
+    private let pool: WorkerPool
+    private let memory: AlignedBuffer
+    private let sinks: UnsafeMutablePointer<Float>
+
+    /// - Parameters:
+    ///   - byteCount: what is read; many times the caches.
+    ///   - hugePages: whether the memory asks for pages of 2 MiB, as packed weights do.
+    public init(
+        table: KernelTable, pool: WorkerPool, byteCount: Int = 1 << 30, hugePages: Bool = true
+    ) throws(MemoryError) {
+        kernels = table.functions.pointee
+        self.pool = pool
+        memory = try AlignedBuffer(byteCount: byteCount, hugePages: hugePages)
+        sinks = .allocate(capacity: pool.count)
+        // Each worker touches what it will read.
+        let pages = byteCount / 4096
+        let base = memory.baseAddress
+        pool.forEachWorker { index, count in
+            for page in pages * index / count..<pages * (index + 1) / count {
+                base.storeBytes(of: UInt64(page), toByteOffset: page * 4096, as: UInt64.self)
+            }
+        }
+    }
+
+    deinit {
+        sinks.deallocate()
+    }
+
+    /// Reads the whole memory once, by all workers.
+    public func readBytesPerSecond() -> Double {
+        var arguments = ck_read(data: memory.baseAddress, bytes: Int64(memory.byteCount), sinks: sinks)
+        let job = unsafeBitCast(kernels.read, to: WorkerPool.Job.self)
+        let start = ContinuousClock.now
+        withUnsafePointer(to: &arguments) { pool.run(job, UnsafeRawPointer($0)) }
+        return Double(memory.byteCount) / seconds(since: start)
+    }
+
+    /// Multiplies and adds (two operations) of all workers, for a format's products; some 20 ms.
+    public func operationsPerSecond(_ format: ComputeFormat) -> Double {
+        let isInteger = format.group != nil
+        var arguments = ck_peak(format: format.kernelFormat, rounds: 4_000_001, sinks: sinks)
+        if kernels.level == 0 { arguments.rounds = 400_001 }
+        let job = unsafeBitCast(kernels.peak, to: WorkerPool.Job.self)
+        let start = ContinuousClock.now
+        withUnsafePointer(to: &arguments) { pool.run(job, UnsafeRawPointer($0)) }
+        let operations = arguments.rounds * Int64(CK_PEAK_CHAINS) * (isInteger ? 128 : 32) * Int64(pool.count)
+        return Double(operations) / seconds(since: start)
+    }
+
+    private func seconds(since start: ContinuousClock.Instant) -> Double {
+        let duration = ContinuousClock.now - start
+        return Double(duration.components.seconds) + Double(duration.components.attoseconds) * 1e-18
+    }
+}
