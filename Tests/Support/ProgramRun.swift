@@ -1,0 +1,189 @@
+import Foundation
+import Synchronization
+
+/// What a finished program left.
+public struct ProgramOutcome: Sendable {
+    /// The exit status, or 128 and the number of the signal that ended it.
+    public let status: Int32
+    public let output: String
+    public let errors: String
+    /// Whether the watchdog had to end it.
+    public let ranOutOfTime: Bool
+
+    /// What the program wrote on standard error, without the `mpirun` line that `Launch/local.sh` shows first.
+    public var errorLines: [String] {
+        errors.split(separator: "\n").map(String.init).filter { !$0.hasPrefix("mpirun --quiet ") }
+    }
+
+    /// Standard output as JSON.
+    public func json<Value: Decodable>(_ type: Value.Type = Value.self) throws -> Value {
+        try JSONDecoder().decode(type, from: Data(output.utf8))
+    }
+}
+
+/// A program of ours that runs as a process, alone or as several ranks.
+///
+/// One at a time in the whole test process: ranks of two tests at once would only wait for each other, and times
+/// would say nothing. Output goes to files, so that nothing waits for a reader.
+public final class ProgramRun {
+    /// The folder of the built programs: that of this test bundle.
+    public static let productsPath: String = {
+        let bundle = (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? ""
+        return (bundle as NSString).deletingLastPathComponent
+    }()
+    /// The top of the repository.
+    public static let repositoryPath = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../..")
+        .standardized.path(percentEncoded: false).replacing(/\/$/, with: "")
+
+    private static let turn = Mutex<Void>(())
+
+    private let process = Process()
+    private let program: String
+    private let directory: URL
+
+    /// Runs a program to its end.
+    ///
+    /// - Parameters:
+    ///   - program: a product, such as `generate`.
+    ///   - ranks: started by `Launch/local.sh` if not nil.
+    ///   - input: standard input; nothing if nil.
+    ///   - seconds: after so many the watchdog ends it.
+    ///   - meanwhile: may look at the program and act on it while it runs.
+    public static func run(
+        _ program: String, _ arguments: [String], ranks: Int? = nil, input: String? = nil,
+        environment: [String: String] = [:], seconds: Double = 60, meanwhile: (ProgramRun) throws -> Void = { _ in }
+    ) throws -> ProgramOutcome {
+        try turn.withLock { _ in
+            let run = try ProgramRun(program, arguments, ranks: ranks, input: input, environment: environment)
+            defer { try? FileManager.default.removeItem(at: run.directory) }
+            let deadline = ContinuousClock.now + .seconds(seconds)
+            do {
+                try meanwhile(run)
+            } catch {
+                run.killAll()
+                throw error
+            }
+            return run.finish(before: deadline)
+        }
+    }
+
+    private init(
+        _ program: String, _ arguments: [String], ranks: Int?, input: String?, environment: [String: String]
+    ) throws {
+        self.program = "\(Self.productsPath)/\(program)"
+        guard FileManager.default.isExecutableFile(atPath: self.program) else {
+            throw ProgramFault(description: "\(self.program) is not built: swift build --build-tests builds it")
+        }
+        directory = FileManager.default.temporaryDirectory.appending(path: "trireme-run-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
+        for name in ["stdin", "stdout", "stderr"] {
+            try Data((name == "stdin" ? input ?? "" : "").utf8).write(to: directory.appending(path: name))
+        }
+        if let ranks {
+            process.executableURL = URL(filePath: "\(Self.repositoryPath)/Launch/local.sh")
+            process.arguments = ["\(ranks)", self.program] + arguments
+        } else {
+            process.executableURL = URL(filePath: self.program)
+            process.arguments = arguments
+        }
+        process.currentDirectoryURL = URL(filePath: Self.repositoryPath)
+        process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
+        process.standardInput = try FileHandle(forReadingFrom: directory.appending(path: "stdin"))
+        process.standardOutput = try FileHandle(forWritingTo: directory.appending(path: "stdout"))
+        process.standardError = try FileHandle(forWritingTo: directory.appending(path: "stderr"))
+        try process.run()
+    }
+
+    private func text(_ name: String) -> String {
+        String(decoding: FileManager.default.contents(atPath: directory.appending(path: name).path) ?? Data(), as: UTF8.self)
+    }
+
+    private func finish(before deadline: ContinuousClock.Instant) -> ProgramOutcome {
+        var ranOutOfTime = false
+        while process.isRunning {
+            usleep(2000)
+            if !ranOutOfTime, ContinuousClock.now > deadline {
+                ranOutOfTime = true
+                killAll()
+            }
+        }
+        let status = process.terminationStatus
+        return ProgramOutcome(
+            status: process.terminationReason == .uncaughtSignal ? 128 + status : status, output: text("stdout"),
+            errors: text("stderr"), ranOutOfTime: ranOutOfTime)
+    }
+
+    /// What it has written on standard output so far.
+    public var output: String { text("stdout") }
+    /// The launched process: the program itself, or `Launch/local.sh`.
+    public var processIdentifier: Int32 { process.processIdentifier }
+    public var isRunning: Bool { process.isRunning }
+
+    /// Waits until `condition` holds; false when it still does not after so many seconds, or the program has ended.
+    public func wait(seconds: Double = 20, until condition: () -> Bool) -> Bool {
+        let deadline = ContinuousClock.now + .seconds(seconds)
+        while !condition() {
+            guard ContinuousClock.now < deadline, process.isRunning else { return false }
+            usleep(5000)
+        }
+        return true
+    }
+
+    /// The processes that come from it, itself first.
+    public var descendants: [Int32] {
+        var parents: [Int32: Int32] = [:]
+        for entry in (try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? [] {
+            if let pid = Int32(entry), let parent = ProcessTable.parent(of: pid) { parents[pid] = parent }
+        }
+        var found = [process.processIdentifier]
+        var next = 0
+        while next < found.count {
+            found += parents.filter { $0.value == found[next] }.keys
+            next += 1
+        }
+        return found
+    }
+
+    /// The processes of its ranks, by rank.
+    public var ranks: [Int: Int32] {
+        var ranks: [Int: Int32] = [:]
+        for pid in descendants {
+            guard (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/\(pid)/exe")) == program,
+                let environment = FileManager.default.contents(atPath: "/proc/\(pid)/environ")
+            else { continue }
+            let variable = "OMPI_COMM_WORLD_RANK="
+            let line = environment.split(separator: 0).map { String(decoding: $0, as: UTF8.self) }.first { $0.hasPrefix(variable) }
+            ranks[line.flatMap { Int($0.dropFirst(variable.count)) } ?? 0] = pid
+        }
+        return ranks
+    }
+
+    private func killAll() {
+        for pid in descendants.reversed() { kill(pid, SIGKILL) }
+    }
+}
+
+/// A test cannot run as things are.
+public struct ProgramFault: Error, CustomStringConvertible {
+    public let description: String
+}
+
+/// What `/proc` says of processes.
+public enum ProcessTable {
+    private static func fields(of pid: Int32) -> [Substring] {
+        guard let data = FileManager.default.contents(atPath: "/proc/\(pid)/stat") else { return [] }
+        // The program's name comes first, in parentheses, and may hold anything.
+        return String(decoding: data, as: UTF8.self).split(separator: ")").last?.split(separator: " ") ?? []
+    }
+
+    static func parent(of pid: Int32) -> Int32? {
+        let fields = fields(of: pid)
+        return fields.count > 1 ? Int32(fields[1]) : nil
+    }
+
+    /// Whether the process still works; one that only waits for its parent to look at it (a zombie) does not.
+    public static func isAlive(_ pid: Int32) -> Bool {
+        guard let state = fields(of: pid).first else { return false }
+        return state != "Z" && state != "X"
+    }
+}
