@@ -159,6 +159,12 @@ struct SafetensorsHeader {
                     problem: "its data overlaps that of \"\(previous)\" by \(end - entry.range.lowerBound) bytes")
             }
             guard entry.range.lowerBound == end else {
+                // A hole where a tensor was that points far away: name that one, not its neighbour.
+                if let last = entries.last, last.range.upperBound > fileByteCount {
+                    throw .malformedTensor(
+                        name: last.description.name, path: path,
+                        problem: "its data_offsets end \(last.range.upperBound - fileByteCount) bytes beyond the file")
+                }
                 throw .malformedTensor(
                     name: name, path: path,
                     problem: "\(entry.range.lowerBound - end) bytes between it and \"\(previous)\" belong to no tensor")
