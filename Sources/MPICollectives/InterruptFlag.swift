@@ -33,9 +33,14 @@ public enum InterruptFlag {
         action.__sigaction_handler.sa_handler = { InterruptFlag.note($0) }
         action.sa_flags = SA_RESTART  // a read or write that is under way goes on; the flag is looked at between steps
         sigemptyset(&action.sa_mask)
+        var unblocked = sigset_t()
+        sigemptyset(&unblocked)
         for number in [SIGINT, SIGTERM] {
             sigaction(number, &action, nil)
+            sigaddset(&unblocked, number)
         }
+        // A program started from a thread that blocks signals (Dispatch's do) inherits that.
+        pthread_sigmask(SIG_UNBLOCK, &unblocked, nil)
     }
 
     /// Raises the flag as if the signal had come; for programs with their own source of interrupts, and for tests.
