@@ -23,20 +23,31 @@ let libraries: KeyValuePairs<String, [String]> = [
     "CostModel": ["Architectures", "Topology", "Tensors"],
     "Engine": ["Models", "Layers", "Sampling", "Collectives", "Topology", "Tensors", "Kernels"],
     "Generation": ["Engine", "Tokenization", "Sampling"],
+    "ProgramEntry": ["ArgumentParser"],
     "Bootstrap": [
         "Generation", "Engine", "Models", "Layers", "MPICollectives", "Collectives", "Kernels", "Checkpoints",
-        "CostModel",
-        "Architectures", "Topology", "Tokenization", "Tensors", "Sampling", "Quantization", "ArgumentParser", "Logging",
+        "CostModel", "Architectures", "Topology", "Tokenization", "Tensors", "Sampling", "Quantization", "ProgramEntry",
+        "ArgumentParser", "Logging",
     ],
 ]
 
 /// Program name, directory under `Sources/Commands`, and what it may import.
 let commands: KeyValuePairs<String, (directory: String, dependencies: [String])> = [
-    "generate": ("Generate", ["Bootstrap", "Generation", "Engine", "Sampling", "Tokenization", "ArgumentParser"]),
-    "evaluate": ("Evaluate", ["Bootstrap", "Generation", "Engine", "Tokenization", "ArgumentParser"]),
-    "bench": ("Bench", ["Bootstrap", "Engine", "Generation", "Kernels", "Architectures", "Tensors", "Topology", "ArgumentParser"]),
-    "tokenize": ("Tokenize", ["Tokenization", "ArgumentParser"]),
-    "quantize": ("Quantize", ["Quantization", "Checkpoints", "Architectures", "Tensors", "ArgumentParser"]),
+    "generate": (
+        "Generate", ["ProgramEntry", "Bootstrap", "Generation", "Engine", "Sampling", "Tokenization", "ArgumentParser"]
+    ),
+    "evaluate": ("Evaluate", ["ProgramEntry", "Bootstrap", "Generation", "Engine", "Tokenization", "ArgumentParser"]),
+    "bench": (
+        "Bench",
+        [
+            "ProgramEntry", "Bootstrap", "Engine", "Generation", "Kernels", "Architectures", "Tensors", "Topology",
+            "ArgumentParser",
+        ]
+    ),
+    "tokenize": ("Tokenize", ["ProgramEntry", "Tokenization", "ArgumentParser"]),
+    "quantize": (
+        "Quantize", ["ProgramEntry", "Quantization", "Checkpoints", "Architectures", "Tensors", "ArgumentParser"]
+    ),
 ]
 
 /// Test target under `Tests`, and what it may import besides `TestSupport`.

@@ -8,6 +8,7 @@ import Layers
 import Logging
 import MPICollectives
 import Models
+import ProgramEntry
 import Tensors
 import Tokenization
 import Topology

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Bootstrap
+import ProgramEntry
 
 @main struct Launcher {
     static func main() { Bench.start() }

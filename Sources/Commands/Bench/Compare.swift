@@ -1,6 +1,7 @@
 import ArgumentParser
 import Bootstrap
 import Foundation
+import ProgramEntry
 
 /// Two files of figures side by side, so that a regression shows.
 struct Compare: ParsableCommand {

@@ -2,6 +2,7 @@ import ArgumentParser
 import Bootstrap
 import Foundation
 import Generation
+import ProgramEntry
 import Tokenization
 
 @main struct Launcher {
@@ -12,6 +13,8 @@ struct Evaluate: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "evaluate", abstract: "Measure how well a model predicts.", version: triremeVersion,
         subcommands: [Perplexity.self])
+
+    func run() throws { throw ValidationError("Give a subcommand: perplexity.") }
 }
 
 struct Perplexity: ParsableCommand {

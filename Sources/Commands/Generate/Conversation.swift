@@ -2,6 +2,7 @@ import Bootstrap
 import Engine
 import Foundation
 import Generation
+import ProgramEntry
 
 /// Prompts from standard input, one a line; each goes on from all that came before, which stays in the cache.
 struct Conversation {

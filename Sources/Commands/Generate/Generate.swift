@@ -1,6 +1,7 @@
 import ArgumentParser
 import Bootstrap
 import Generation
+import ProgramEntry
 import Sampling
 
 @main struct Launcher {

@@ -1,10 +1,14 @@
 import ArgumentParser
 @preconcurrency import Glibc
+import ProgramEntry
 import Quantization
 import Synchronization
 
+@main struct Launcher {
+    static func main() { Quantize.start() }
+}
+
 /// The program `quantize`: a quantized copy of a Hugging Face directory.
-@main
 struct Quantize: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "quantize",
@@ -14,7 +18,7 @@ struct Quantize: ParsableCommand {
             weights; embedding, norms and output head stay as they are. The input is never written to, and the output \
             appears under its name only when it is complete.
             """,
-        version: "0.1.0")
+        version: triremeVersion)
 
     enum SchemeName: String, CaseIterable, ExpressibleByArgument {
         case int8

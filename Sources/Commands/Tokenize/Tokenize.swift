@@ -1,12 +1,16 @@
 import ArgumentParser
 import Foundation
+import ProgramEntry
 import Tokenization
 
+@main struct Launcher {
+    static func main() { Tokenize.start() }
+}
+
 /// The program `tokenize`: text to tokens and back.
-@main
 struct Tokenize: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "tokenize", abstract: "Turns text into tokens, and tokens into text.", version: "0.1.0")
+        commandName: "tokenize", abstract: "Turns text into tokens, and tokens into text.", version: triremeVersion)
 
     enum Format: String, CaseIterable, ExpressibleByArgument {
         case text
