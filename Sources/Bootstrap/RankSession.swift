@@ -307,11 +307,20 @@ extension RankSession {
 
 extension OpenedModel {
     /// A prompt's token ids, with what the model wants around a text unless it continues one.
-    public func encode(_ text: [UInt8], tokenizer: Tokenizer?, isContinuation: Bool = false) throws -> [Int32] {
+    ///
+    /// - Parameter source: where the text stands, for messages.
+    public func encode(
+        _ text: [UInt8], from source: String, tokenizer: Tokenizer?, isContinuation: Bool = false
+    ) throws -> [Int32] {
         guard let tokenizer else {
             throw RunError(.missingInput, "\(name) has no tokenizer.json: give --prompt-token-ids instead of text")
         }
-        let tokens = try tokenizer.encode(utf8: text, special: isContinuation ? .off : .on).map(\.rawValue)
+        let tokens: [Int32]
+        do {
+            tokens = try tokenizer.encode(utf8: text, special: isContinuation ? .off : .on).map(\.rawValue)
+        } catch {
+            throw RunError(.badInput, "\(source): \(error)")
+        }
         if let bad = tokens.first(where: { Int($0) >= decoder.vocabularySize }) {
             throw RunError(
                 .badInput,

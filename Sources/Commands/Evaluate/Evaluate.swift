@@ -92,7 +92,7 @@ struct Perplexity: ParsableCommand {
                 .badInput,
                 "\(model.name) has no token for the beginning or the end of a text; config.json should name one")
         }
-        let tokens = try model.encode(Array(data), tokenizer: tokenizer, isContinuation: true)
+        let tokens = try model.encode(Array(data), from: text, tokenizer: tokenizer, isContinuation: true)
         let size = window - 1
         let count = min(tokens.count / size, limit ?? .max)
         guard count > 0 else {

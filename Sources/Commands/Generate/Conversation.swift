@@ -20,7 +20,7 @@ struct Conversation {
             guard let line = readLine(strippingNewline: true) else { break }
             guard !line.isEmpty else { continue }
             let tokens = try session.model.encode(
-                Array(line.utf8), tokenizer: session.tokenizer, isContinuation: kept != nil)
+                Array(line.utf8), from: "standard input", tokenizer: session.tokenizer, isContinuation: kept != nil)
             var options = options
             options.maximumTokens = min(options.maximumTokens, session.limits.sequenceLength - used - tokens.count)
             guard options.maximumTokens > 0 else {

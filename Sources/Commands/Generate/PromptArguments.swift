@@ -60,24 +60,29 @@ struct PromptArguments: ParsableArguments {
             return [ids]
         }
         if interactive { return [] }
-        return try texts().map { try model.encode($0, tokenizer: tokenizer) }
+        return try texts().map { try model.encode($0.bytes, from: $0.source, tokenizer: tokenizer) }
     }
 
-    private func texts() throws -> [[UInt8]] {
-        if let prompt { return [Array(prompt.utf8)] }
-        if let promptFile { return [try readInput(promptFile)] }
+    /// The prompts as bytes, and where each stands.
+    private func texts() throws -> [(bytes: [UInt8], source: String)] {
+        if let prompt { return [(Array(prompt.utf8), "--prompt")] }
+        if let promptFile { return [(try readInput(promptFile), promptFile)] }
         guard let prompts else { return [] }
         let lines = try readInput(prompts).split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
-        return try lines.enumerated().compactMap { number, line in
+        let texts: [(bytes: [UInt8], source: String)] = try lines.enumerated().compactMap { number, line in
             guard line.contains(where: { $0 != UInt8(ascii: " ") && $0 != UInt8(ascii: "\r") }) else { return nil }
             let decoder = JSONDecoder()
             struct Object: Decodable { let prompt: String }
             let data = Data(line)
-            if let text = try? decoder.decode(String.self, from: data) { return Array(text.utf8) }
-            if let object = try? decoder.decode(Object.self, from: data) { return Array(object.prompt.utf8) }
-            throw RunError(
-                .badInput, "\(prompts), line \(number + 1): it is no JSON string and no object with \"prompt\"")
+            let place = "\(prompts), line \(number + 1)"
+            if let text = try? decoder.decode(String.self, from: data) { return (Array(text.utf8), place) }
+            if let object = try? decoder.decode(Object.self, from: data) { return (Array(object.prompt.utf8), place) }
+            throw RunError(.badInput, "\(place): it is no JSON string and no object with \"prompt\"")
         }
+        guard !texts.isEmpty else {
+            throw RunError(.badInput, "\(prompts) holds no prompt: give one a line, as a JSON string")
+        }
+        return texts
     }
 }
 
