@@ -32,7 +32,8 @@ import Testing
                 "generate",
                 [
                     "--model", "\(Self.directory)/\(name)", "--dtype", "float32", "--prompt-token-ids",
-                    golden.prompt_token_ids.map(String.init).joined(separator: ","), "--max-tokens", "24", "--temperature", "0",
+                    golden.prompt_token_ids.map(String.init).joined(separator: ","), "--max-tokens", "24",
+                    "--temperature", "0",
                     "--ignore-eos", "--logprobs", "5", "--prompt-logprobs", "--format", "json", "--log-level", "error",
                 ] + plan.arguments, ranks: plan.ranks)
             try #require(outcome.status == 0, "\(plan): \(outcome.errors)")
@@ -73,7 +74,9 @@ import Testing
                 continue
             }
             let gap = expected[0].logProbability - expected[1].logProbability
-            #expect(gap <= Self.tie, "\(plan): token \(index) is \(found.tokenIDs[index]), not \(golden.greedy_token_ids[index])")
+            #expect(
+                gap <= Self.tie,
+                "\(plan): token \(index) is \(found.tokenIDs[index]), not \(golden.greedy_token_ids[index])")
             break
         }
         #expect(largest <= Self.tolerance, "\(plan): log-probabilities of the continuation are off by \(largest)")
@@ -88,7 +91,9 @@ import Testing
         try process.run()
         process.waitUntilExit()
         #expect(process.terminationStatus == 0)
-        let folders = try FileManager.default.contentsOfDirectory(atPath: Self.directory).filter { !$0.contains(".") && $0 != "SHA256SUMS" }
+        let folders = try FileManager.default.contentsOfDirectory(atPath: Self.directory).filter {
+            !$0.contains(".") && $0 != "SHA256SUMS"
+        }
         #expect(folders.sorted() == Self.names.sorted())
     }
 }

@@ -17,7 +17,8 @@ import Testing
     private func score(_ arguments: [String], ranks: Int? = nil) throws -> Score {
         let outcome = try ProgramRun.run(
             "evaluate",
-            ["perplexity", "--model", Self.model, "--text", Self.text, "--format", "json", "--log-level", "error"] + arguments,
+            ["perplexity", "--model", Self.model, "--text", Self.text, "--format", "json", "--log-level", "error"]
+                + arguments,
             ranks: ranks)
         try #require(outcome.status == 0, "\(outcome.errors)")
         return try outcome.json()

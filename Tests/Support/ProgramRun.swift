@@ -23,8 +23,7 @@ public struct ProgramOutcome: Sendable {
 
 /// A program of ours that runs as a process, alone or as several ranks.
 ///
-/// One at a time in the whole test process: ranks of two tests at once would only wait for each other, and times
-/// would say nothing. Output goes to files, so that nothing waits for a reader.
+/// Output goes to files, so that nothing waits for a reader.
 public final class ProgramRun {
     /// The folder of the built programs: that of this test bundle.
     public static let productsPath: String = {
@@ -35,6 +34,7 @@ public final class ProgramRun {
     public static let repositoryPath = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../..")
         .standardized.path(percentEncoded: false).replacing(/\/$/, with: "")
 
+    /// Ranks of two tests at once would only wait for each other, and times would say nothing.
     private static let turn = Mutex<Void>(())
 
     private let process = Process()
@@ -48,13 +48,14 @@ public final class ProgramRun {
     ///   - ranks: started by `Launch/local.sh` if not nil.
     ///   - input: standard input; nothing if nil.
     ///   - seconds: after so many the watchdog ends it.
+    ///   - isShort: it computes nothing, so that it may run beside others.
     ///   - meanwhile: may look at the program and act on it while it runs.
     public static func run(
         _ program: String, _ arguments: [String], ranks: Int? = nil, input: String? = nil,
-        environment: [String: String] = [:], seconds: Double = 60, meanwhile: (ProgramRun) throws -> Void = { _ in }
+        seconds: Double = 60, isShort: Bool = false, meanwhile: (ProgramRun) throws -> Void = { _ in }
     ) throws -> ProgramOutcome {
-        try turn.withLock { _ in
-            let run = try ProgramRun(program, arguments, ranks: ranks, input: input, environment: environment)
+        func outcome() throws -> ProgramOutcome {
+            let run = try ProgramRun(program, arguments, ranks: ranks, input: input)
             defer { try? FileManager.default.removeItem(at: run.directory) }
             let deadline = ContinuousClock.now + .seconds(seconds)
             do {
@@ -65,11 +66,10 @@ public final class ProgramRun {
             }
             return run.finish(before: deadline)
         }
+        return isShort ? try outcome() : try turn.withLock { _ in try outcome() }
     }
 
-    private init(
-        _ program: String, _ arguments: [String], ranks: Int?, input: String?, environment: [String: String]
-    ) throws {
+    private init(_ program: String, _ arguments: [String], ranks: Int?, input: String?) throws {
         self.program = "\(Self.productsPath)/\(program)"
         guard FileManager.default.isExecutableFile(atPath: self.program) else {
             throw ProgramFault(description: "\(self.program) is not built: swift build --build-tests builds it")
@@ -87,7 +87,6 @@ public final class ProgramRun {
             process.arguments = arguments
         }
         process.currentDirectoryURL = URL(filePath: Self.repositoryPath)
-        process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
         process.standardInput = try FileHandle(forReadingFrom: directory.appending(path: "stdin"))
         process.standardOutput = try FileHandle(forWritingTo: directory.appending(path: "stdout"))
         process.standardError = try FileHandle(forWritingTo: directory.appending(path: "stderr"))
@@ -95,7 +94,8 @@ public final class ProgramRun {
     }
 
     private func text(_ name: String) -> String {
-        String(decoding: FileManager.default.contents(atPath: directory.appending(path: name).path) ?? Data(), as: UTF8.self)
+        let data = FileManager.default.contents(atPath: directory.appending(path: name).path)
+        return String(decoding: data ?? Data(), as: UTF8.self)
     }
 
     private func finish(before deadline: ContinuousClock.Instant) -> ProgramOutcome {
@@ -152,7 +152,8 @@ public final class ProgramRun {
                 let environment = FileManager.default.contents(atPath: "/proc/\(pid)/environ")
             else { continue }
             let variable = "OMPI_COMM_WORLD_RANK="
-            let line = environment.split(separator: 0).map { String(decoding: $0, as: UTF8.self) }.first { $0.hasPrefix(variable) }
+            let lines = environment.split(separator: 0).map { String(decoding: $0, as: UTF8.self) }
+            let line = lines.first { $0.hasPrefix(variable) }
             ranks[line.flatMap { Int($0.dropFirst(variable.count)) } ?? 0] = pid
         }
         return ranks

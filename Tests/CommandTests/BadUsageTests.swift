@@ -1,0 +1,142 @@
+import Foundation
+import TestSupport
+import Testing
+
+/// Options and prompts that cannot be: each is refused with one line that names it.
+@Suite(.serialized) struct BadUsageTests {
+    let model = "\(goldenPath)/llama-mha"
+    let folder: TemporaryFolder
+
+    init() throws {
+        folder = try TemporaryFolder()
+    }
+
+    @Test func noSuchModel() throws {
+        try Refusal(66, naming: "/nonesuch").expectGenerate("/nonesuch")
+        try Refusal(66, naming: "/nonesuch").expectGenerate("/nonesuch", ranks: 2)
+        try Refusal(66, naming: "nonesuch/model").expectGenerate("nonesuch/model")
+        try Refusal(66, naming: "nonesuch").expectGenerate("synthetic:nonesuch")
+        try Refusal(65, naming: "a.gguf").expectGenerate("a.gguf")
+        try Refusal(66, naming: "tokenizer.json").expect("generate", ["--model", model, "--prompt", "a"])
+    }
+
+    @Test func plansThatDoNotFit() throws {
+        try Refusal(65, naming: "2", "1 rank").expectGenerate(model, ["-tp", "2"])
+        try Refusal(65, naming: "is 4", "2 ranks").expectGenerate(model, ["-tp", "2", "-pp", "2"], ranks: 2)
+        try Refusal(65, naming: "self_attn.q_proj.weight", "8 heads", "from 1 to 8").expectGenerate(model, ranks: 9)
+        try Refusal(65, naming: "4 stages", "3 layers").expectGenerate(model, ["-pp", "4"], ranks: 4)
+    }
+
+    @Test func topologies() throws {
+        func refuse(_ text: String, _ word: String, ranks: Int? = nil) throws {
+            let path = try folder.write(text, to: "topology.json")
+            try Refusal(65, naming: word).expectGenerate(model, ["--topology", path], ranks: ranks)
+        }
+        try Refusal(66, naming: "/nonesuch.json").expectGenerate(model, ["--topology", "/nonesuch.json"])
+        try refuse("{", "topology.json")
+        try refuse("[2, 2]", "topology.json")
+        try refuse(#"{"tensor_parallel_size": "two"}"#, "topology.json")
+        try refuse(#"{"tensor_parallel_size": 0}"#, "1 or more")
+        try refuse(#"{"tensor_parallel_size": 1, "weights": [-1]}"#, "weights")
+        try refuse(#"{"tensor_parallel_size": 2, "weights": [1]}"#, "1 weights", ranks: 2)
+        try refuse(#"{"pipeline_parallel_size": 2, "layers": [1, 1]}"#, "[1, 1]", ranks: 2)
+        try Refusal(64, naming: "--topology").expectGenerate(model, ["--topology", "a.json", "-tp", "2"])
+    }
+
+    @Test func prompts() throws {
+        func refuse(_ refusal: Refusal, _ arguments: [String], model: String = embeddedModel, ranks: Int? = nil) throws
+        {
+            try refusal.expect("generate", ["--model", model, "--log-level", "error"] + arguments, ranks: ranks)
+        }
+        try refuse(
+            Refusal(65, naming: "4 tokens", "--max-model-len"),
+            ["--prompt-token-ids", "1,2,3,4", "--max-model-len", "4"])
+        try refuse(
+            Refusal(65, naming: "4 tokens", "--max-model-len"),
+            ["--prompt-token-ids", "1,2,3,4", "--max-model-len", "4"], ranks: 2)
+        try refuse(Refusal(65, naming: "4000", "2048"), ["--prompt-token-ids", "1", "--max-model-len", "4000"])
+        try refuse(Refusal(65, naming: "256", "0 to 255"), ["--prompt-token-ids", "5,256"], model: model)
+        try refuse(Refusal(65, naming: "256", "0 to 255"), ["--prompt-token-ids", "5,256"], model: model, ranks: 2)
+        try refuse(Refusal(65, naming: "-1", "0 to 255"), ["--prompt-token-ids", "5,-1"], model: model)
+        try refuse(Refusal(64, naming: "5,x"), ["--prompt-token-ids", "5,x"])
+        try refuse(Refusal(64, naming: "99999999999"), ["--prompt-token-ids", "99999999999"])
+
+        let path = try folder.write(Data([0x61, 0xFF, 0xFE]), to: "bad.txt")
+        try refuse(Refusal(65, naming: "UTF-8", "byte 1", path), ["--prompt-file", path])
+        try refuse(Refusal(65, naming: "UTF-8", "byte 1", path), ["--prompt-file", path], ranks: 2)
+        try refuse(Refusal(66, naming: "/nonesuch.txt"), ["--prompt-file", "/nonesuch.txt"])
+        let lines = try folder.write("\"a\"\n{\"text\": 1}\n", to: "bad.jsonl")
+        try refuse(Refusal(65, naming: lines, "line 2"), ["--prompts", lines])
+        let empty = try folder.write("\n", to: "empty.jsonl")
+        try refuse(Refusal(65, naming: empty), ["--prompts", empty])
+    }
+
+    @Test func memoryThatIsTooSmall() throws {
+        try Refusal(65, naming: "1.00 MiB", "weights", "--memory").expectGenerate(model, ["--memory", "1MiB"])
+        try Refusal(65, naming: "1.00 MiB", "weights", "--memory").expectGenerate(
+            model, ["--memory", "1MiB"], ranks: 2)
+    }
+
+    @Test(arguments: [
+        ["--nonesuch"], ["--dtype", "float8"], ["--quantization", "int3"], ["--kernels", "nonesuch"],
+        ["--log-level", "loud"],
+        ["--format", "xml"], ["--memory", "1XB"], ["--temperature", "warm"], ["--temperature", "nan"],
+        ["--temperature=-1"],
+        ["--top-p", "2"], ["--n", "0"], ["--max-tokens=-3"], ["--max-num-batched-tokens", "0"],
+        ["--max-model-len", "many"],
+        ["--logprobs", "100000"], ["--threads", "0"], ["--tensor-parallel-size", "0"], ["--kv-cache-dtype", "int3"],
+        ["--symmetric", "--asymmetric"], ["--seed=-1"], ["--chat"], ["--prompt", "a"], ["--group-size", "0"],
+    ])
+    func wrongOptions(_ arguments: [String]) throws {
+        let name = arguments[0].split(separator: "=")[0].dropFirst(2)
+        try Refusal(64, naming: String(name)).expectGenerate(model, arguments)
+    }
+
+    @Test(arguments: [["--nonesuch"], ["--kernels", "nonesuch"]])
+    func wrongOptionsToTwoRanks(_ arguments: [String]) throws {
+        try Refusal(64, naming: String(arguments[0].dropFirst(2))).expectGenerate(model, arguments, ranks: 2)
+    }
+
+    @Test func noPromptAtAll() throws {
+        try Refusal(64, naming: "--prompt-token-ids").expect("generate", ["--model", model])
+        try Refusal(64, naming: "--model").expect("generate", ["--prompt", "a"])
+        try Refusal(64, naming: "--interactive").expect(
+            "generate", ["--model", model, "--interactive", "--format", "json"])
+    }
+
+    @Test func evaluate() throws {
+        let short = try folder.write("a few words", to: "short.txt")
+        let bad = try folder.write(Data([0x61, 0xFF, 0xFE]), to: "bad.txt")
+        func refuse(_ refusal: Refusal, _ arguments: [String]) throws {
+            try refusal.expect(
+                "evaluate", ["perplexity", "--model", embeddedModel, "--log-level", "error"] + arguments)
+        }
+        try Refusal(64, naming: "perplexity").expect("evaluate", [])
+        try Refusal(64, naming: "nonesuch").expect("evaluate", ["nonesuch"])
+        try refuse(Refusal(64, naming: "--text"), [])
+        try refuse(Refusal(66, naming: "/nonesuch.txt"), ["--text", "/nonesuch.txt"])
+        try refuse(Refusal(65, naming: short, "--window"), ["--text", short])
+        try refuse(Refusal(65, naming: bad, "UTF-8"), ["--text", bad])
+        try refuse(Refusal(64, naming: "--window"), ["--text", short, "--window", "1"])
+        try refuse(Refusal(64, naming: "--limit"), ["--text", short, "--limit", "0"])
+        try refuse(Refusal(65, naming: "4000", "2048"), ["--text", short, "--window", "4000"])
+        try refuse(Refusal(64, naming: "--format"), ["--text", short, "--format", "xml"])
+    }
+
+    @Test func tokenize() throws {
+        let bad = try folder.write(Data([0x61, 0xFF, 0xFE]), to: "bad.txt")
+        let lines = try folder.write("\"a\"\n5\n", to: "bad.jsonl")
+        func refuse(_ refusal: Refusal, _ arguments: [String]) throws {
+            try refusal.expect("tokenize", ["--model", embeddedModel] + arguments)
+        }
+        try Refusal(64, naming: "--model").expect("tokenize", ["--text", "a"])
+        try Refusal(66, naming: "/nonesuch").expect("tokenize", ["--model", "/nonesuch", "--text", "a"])
+        try refuse(Refusal(64, naming: "--text"), [])
+        try refuse(Refusal(64, naming: "--nonesuch"), ["--text", "a", "--nonesuch"])
+        try refuse(Refusal(64, naming: "--stream"), ["--text", "a", "--stream"])
+        try refuse(Refusal(64, naming: "--decode"), ["--decode", "5,x"])
+        try refuse(Refusal(66, naming: "/nonesuch.txt"), ["--file", "/nonesuch.txt"])
+        try refuse(Refusal(65, naming: bad, "UTF-8"), ["--file", bad])
+        try refuse(Refusal(65, naming: lines, "line 1"), ["--decode-jsonl", lines])
+    }
+}

@@ -1,0 +1,46 @@
+import Foundation
+import TestSupport
+import Testing
+
+/// What a program must say to a bad input: this status, one line that names these things, and no result.
+struct Refusal {
+    let status: Int32
+    let words: [String]
+
+    init(_ status: Int32, naming words: String...) {
+        self.status = status
+        self.words = words
+    }
+
+    /// Runs the program and checks what it says.
+    func expect(
+        _ program: String, _ arguments: [String], ranks: Int? = nil, input: String? = nil,
+        sourceLocation: SourceLocation = #_sourceLocation
+    ) throws {
+        var pids: [Int32] = []
+        let outcome = try ProgramRun.run(program, arguments, ranks: ranks, input: input, seconds: 30, isShort: true) {
+            run in
+            guard ranks != nil else { return }
+            _ = run.wait { !run.ranks.isEmpty }
+            pids = run.descendants
+        }
+        let shown = "\(arguments.joined(separator: " ")): status \(outcome.status), \(outcome.errors)"
+        #expect(outcome.status == status, "\(shown)", sourceLocation: sourceLocation)
+        #expect(outcome.output == "", "\(shown)", sourceLocation: sourceLocation)
+        #expect(outcome.errorLines.count == 1, "\(shown)", sourceLocation: sourceLocation)
+        for word in words {
+            #expect(outcome.errors.contains(word), "\(word): \(shown)", sourceLocation: sourceLocation)
+        }
+        #expect(pids.filter(ProcessTable.isAlive) == [], "processes are left: \(shown)", sourceLocation: sourceLocation)
+    }
+
+    /// The same for `generate` with a checkpoint without a tokenizer.
+    func expectGenerate(
+        _ model: String, _ more: [String] = [], ranks: Int? = nil, sourceLocation: SourceLocation = #_sourceLocation
+    ) throws {
+        try expect(
+            "generate",
+            ["--model", model, "--prompt-token-ids", "5,9", "--max-tokens", "4", "--log-level", "error"] + more,
+            ranks: ranks, sourceLocation: sourceLocation)
+    }
+}
