@@ -84,6 +84,7 @@ let products: [String: Target.Dependency] = [
 /// and the tests would take minutes more.
 let stepModules: Set<String> = [
     "Tensors", "Collectives", "Kernels", "Layers", "Models", "Engine", "Sampling", "Checkpoints",
+    "Quantization", "Tokenization",
 ]
 
 func dependencies(_ names: [String]) -> [Target.Dependency] {
