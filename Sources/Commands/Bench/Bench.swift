@@ -10,4 +10,6 @@ struct Bench: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bench", abstract: "Measure limits, and how near to them a model runs.", version: triremeVersion,
         subcommands: [Limits.self, Run.self, Compare.self])
+
+    func run() throws { throw ValidationError("Give a subcommand: limits, run or compare.") }
 }
