@@ -36,7 +36,7 @@ import Testing
         try refuse("{", "topology.json")
         try refuse("[2, 2]", "topology.json")
         try refuse(#"{"tensor_parallel_size": "two"}"#, "topology.json")
-        try refuse(#"{"tensor_parallel_size": 0}"#, "1 or more")
+        try refuse(#"{"tensor_parallel_size": 0}"#, "not 0 and 1")
         try refuse(#"{"tensor_parallel_size": 1, "weights": [-1]}"#, "weights")
         try refuse(#"{"tensor_parallel_size": 2, "weights": [1]}"#, "1 weights", ranks: 2)
         try refuse(#"{"pipeline_parallel_size": 2, "layers": [1, 1]}"#, "[1, 1]", ranks: 2)
@@ -113,6 +113,7 @@ import Testing
         }
         try Refusal(64, naming: "perplexity").expect("evaluate", [])
         try Refusal(64, naming: "nonesuch").expect("evaluate", ["nonesuch"])
+        try Refusal(64, naming: "compare").expect("bench", [])
         try refuse(Refusal(64, naming: "--text"), [])
         try refuse(Refusal(66, naming: "/nonesuch.txt"), ["--text", "/nonesuch.txt"])
         try refuse(Refusal(65, naming: short, "--window"), ["--text", short])

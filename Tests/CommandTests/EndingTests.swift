@@ -23,6 +23,7 @@ import Testing
             try #require(run.wait { run.ranks.count == 2 }, "two ranks do not start")
             if showsText {
                 try #require(run.wait { run.output.utf8.count > 60 }, "no text comes: \(run.output)")
+                usleep(700_000)  // ranks tell each other twice a second what they do
             } else {
                 usleep(1_500_000)
             }
