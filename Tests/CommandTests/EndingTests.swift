@@ -34,7 +34,7 @@ import Testing
         let elapsed = (ContinuousClock.now - start).components
         #expect(!outcome.ranOutOfTime)
         #expect(pids.count >= 4, "the launcher, mpirun and two ranks: \(pids)")
-        #expect(pids.filter(ProcessTable.isAlive) == [], "processes are left")
+        #expect(ProcessTable.survivors(of: pids) == [], "processes are left")
         return (outcome, pids, Double(elapsed.seconds) + Double(elapsed.attoseconds) * 1e-18)
     }
 

@@ -31,7 +31,7 @@ struct Refusal {
         for word in words {
             #expect(outcome.errors.contains(word), "\(word): \(shown)", sourceLocation: sourceLocation)
         }
-        #expect(pids.filter(ProcessTable.isAlive) == [], "processes are left: \(shown)", sourceLocation: sourceLocation)
+        #expect(ProcessTable.survivors(of: pids) == [], "\(shown)", sourceLocation: sourceLocation)
     }
 
     /// The same for `generate` with a checkpoint without a tokenizer.

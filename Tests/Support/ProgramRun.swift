@@ -183,8 +183,20 @@ public enum ProcessTable {
     }
 
     /// Whether the process still works; one that only waits for its parent to look at it (a zombie) does not.
-    public static func isAlive(_ pid: Int32) -> Bool {
+    private static func isAlive(_ pid: Int32) -> Bool {
         guard let state = fields(of: pid).first else { return false }
         return state != "Z" && state != "X"
+    }
+
+    /// Those of the processes that do not end, with their command lines.
+    ///
+    /// A process that was killed is there until the system has taken its memory back: they get so many seconds.
+    public static func survivors(of pids: [Int32], after seconds: Double = 1) -> [String] {
+        let deadline = ContinuousClock.now + .seconds(seconds)
+        while pids.contains(where: isAlive), ContinuousClock.now < deadline { usleep(10_000) }
+        return pids.filter(isAlive).map { pid in
+            let words = (FileManager.default.contents(atPath: "/proc/\(pid)/cmdline") ?? Data()).split(separator: 0)
+            return "\(pid): " + words.map { String(decoding: $0, as: UTF8.self) }.joined(separator: " ")
+        }
     }
 }
