@@ -82,7 +82,7 @@ public func withRank<Prepared, Result>(
             let isAgreed = error is AgreedError
             complain("trireme: \(isAgreed || rank == nil ? "" : "rank \(rank ?? "") on \(hostName()): ")\(error)")
         })
-    exit(status.rawValue)
+    endProgram(status: status.rawValue)
 }
 
 private func runRank<Prepared, Result>(

@@ -1,5 +1,5 @@
 import ArgumentParser
-import Glibc
+@preconcurrency import Glibc
 
 /// The version that `--version` prints, and that ranks compare.
 public let triremeVersion = "0.1.0"
@@ -14,7 +14,7 @@ extension ParsableCommand {
         do {
             var command = try parseAsRoot()
             try command.run()
-            Glibc.exit(0)
+            endProgram(status: 0)
         } catch {
             let code = exitCode(for: error).rawValue
             guard speaks else {
@@ -29,9 +29,20 @@ extension ParsableCommand {
                 let line = message(for: error).split(separator: "\n").joined(separator: " ")
                 complain("\(configuration.commandName ?? "trireme"): \(line) (see --help)")
             }
-            Glibc.exit(code)
+            endProgram(status: code)
         }
     }
+}
+
+/// Ends the process.
+///
+/// What was printed and could not be written, as on a full disk, makes a good end a bad one.
+public func endProgram(status: Int32) -> Never {
+    if fflush(stdout) != 0 || ferror(stdout) != 0, status == 0 {
+        complain("standard output cannot be written; its disk may be full")
+        exit(65)
+    }
+    exit(status)
 }
 
 /// One line on standard error, written whole.

@@ -29,11 +29,16 @@ struct Conversation {
                 )
                 break
             }
+            var failure: (any Error)?
             let (results, last) = try generator.run(
                 prompts: [tokens], options, continuing: kept, keepsCache: true,
-                onText: { _, _, text in writeOut(text) },
-                isInterrupted: { session.isInterrupted })
-            writeOut("\n")
+                onText: { _, _, text in
+                    guard failure == nil else { return }
+                    do { try writeOut(text) } catch { failure = error }
+                },
+                isInterrupted: { session.isInterrupted || failure != nil })
+            if let failure { throw failure }
+            try writeOut("\n")
             all += results
             first = first ?? generator.timeToFirstToken
             used += tokens.count + (results.first?.outputs.first?.tokens.count ?? 0)

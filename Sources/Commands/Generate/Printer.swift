@@ -23,26 +23,29 @@ struct Printer {
         let streams = !isJSON && !isBatch && job.options.outputCount == 1
         var lines = OrderedLines()
         if streams, let tokenizer = session.tokenizer, let prompt = job.prompts.first {
-            writeOut(tokenizer.decode(prompt.map { TokenID($0) }, skippingSpecial: true))
+            try writeOut(tokenizer.decode(prompt.map { TokenID($0) }, skippingSpecial: true))
         }
         var failure: (any Error)?
         let (results, _) = try generator.run(
             prompts: job.prompts, job.options,
-            onText: { _, _, text in if streams { writeOut(text) } },
+            onText: { _, _, text in
+                guard streams, failure == nil else { return }
+                do { try writeOut(text) } catch { failure = error }
+            },
             onResult: { prompt, result in
-                guard isBatch else { return }
+                guard isBatch, failure == nil else { return }
                 do {
                     try lines.add(ResultReport(result, options: job.options), at: prompt)
                 } catch {
                     failure = error
                 }
             },
-            isInterrupted: { session.isInterrupted })
+            isInterrupted: { session.isInterrupted || failure != nil })
         if let failure { throw failure }
-        if streams { writeOut(session.tokenizer == nil ? ids(results) + "\n" : "\n") }
+        if streams { try writeOut(session.tokenizer == nil ? ids(results) + "\n" : "\n") }
         if !isJSON && !isBatch && job.options.outputCount > 1 {
             for (index, output) in (results.first?.outputs ?? []).enumerated() {
-                writeOut("[\(index)] \(output.text)\n")
+                try writeOut("[\(index)] \(output.text)\n")
             }
         }
         return Outcome(
@@ -68,9 +71,4 @@ private struct OrderedLines {
             next += 1
         }
     }
-}
-
-/// Writes to standard output at once, so that text shows as it is made.
-func writeOut(_ text: String) {
-    FileHandle.standardOutput.write(Data(text.utf8))
 }

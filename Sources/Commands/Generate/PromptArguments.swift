@@ -40,7 +40,7 @@ struct PromptArguments: ParsableArguments {
                 "Give one of --prompt, --prompt-file, --prompt-token-ids, --prompts and --interactive.")
         }
         if let promptTokenIds,
-            !promptTokenIds.split(separator: ",").allSatisfy({ Int32($0) != nil }) || promptTokenIds.isEmpty
+            !promptTokenIds.split(separator: ",", omittingEmptySubsequences: false).allSatisfy({ Int32($0) != nil })
         {
             throw ValidationError(
                 "--prompt-token-ids must be numbers with commas between them, such as 5,17,9, not '\(promptTokenIds)'.")
