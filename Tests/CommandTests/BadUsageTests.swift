@@ -58,7 +58,9 @@ import Testing
         try refuse(Refusal(65, naming: "256", "0 to 255"), ["--prompt-token-ids", "5,256"], model: model)
         try refuse(Refusal(65, naming: "256", "0 to 255"), ["--prompt-token-ids", "5,256"], model: model, ranks: 2)
         try refuse(Refusal(65, naming: "-1", "0 to 255"), ["--prompt-token-ids", "5,-1"], model: model)
-        try refuse(Refusal(64, naming: "5,x"), ["--prompt-token-ids", "5,x"])
+        for ids in ["5,x", "5,,6", ",", ""] {
+            try refuse(Refusal(64, naming: "'\(ids)'"), ["--prompt-token-ids", ids])
+        }
         try refuse(Refusal(64, naming: "99999999999"), ["--prompt-token-ids", "99999999999"])
 
         let path = try folder.write(Data([0x61, 0xFF, 0xFE]), to: "bad.txt")
@@ -95,6 +97,21 @@ import Testing
     @Test(arguments: [["--nonesuch"], ["--kernels", "nonesuch"]])
     func wrongOptionsToTwoRanks(_ arguments: [String]) throws {
         try Refusal(64, naming: String(arguments[0].dropFirst(2))).expectGenerate(model, arguments, ranks: 2)
+    }
+
+    /// A full disk is one line and status 65, not a trap, and not a good end.
+    @Test func outputThatCannotBeWritten() throws {
+        let prompt = [
+            "--model", embeddedModel, "--prompt", "Once", "--max-tokens", "4", "--seed", "1", "--log-level", "error",
+        ]
+        for (program, arguments) in [
+            ("generate", prompt), ("generate", prompt + ["--format", "json"]), ("generate", ["--help"]),
+            ("tokenize", ["--model", embeddedModel, "--text", "a"]),
+        ] {
+            let outcome = try ProgramRun.run(program, arguments, writesTo: "/dev/full")
+            #expect(outcome.status == 65, "\(program) \(arguments): \(outcome.errors)")
+            #expect(outcome.errorLines.count == 1 && outcome.errors.contains("standard output"), "\(outcome.errors)")
+        }
     }
 
     @Test func noPromptAtAll() throws {

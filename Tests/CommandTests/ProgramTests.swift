@@ -4,7 +4,9 @@ import Testing
 
 /// What all programs have in common, and `tokenize`.
 @Suite(.serialized) struct ProgramTests {
-    @Test(arguments: ["generate", "evaluate", "bench", "tokenize", "quantize"]) func helpAndVersion(program: String) throws {
+    @Test(arguments: ["generate", "evaluate", "bench", "tokenize", "quantize"]) func helpAndVersion(program: String)
+        throws
+    {
         let version = try ProgramRun.run(program, ["--version"], isShort: true)
         #expect(version.status == 0 && version.output == "0.1.0\n" && version.errors == "")
         let help = try ProgramRun.run(program, ["--help"], isShort: true)

@@ -47,15 +47,16 @@ public final class ProgramRun {
     ///   - program: a product, such as `generate`.
     ///   - ranks: started by `Launch/local.sh` if not nil.
     ///   - input: standard input; nothing if nil.
+    ///   - path: where standard output goes instead of being kept.
     ///   - seconds: after so many the watchdog ends it.
     ///   - isShort: it computes nothing, so that it may run beside others.
     ///   - meanwhile: may look at the program and act on it while it runs.
     public static func run(
-        _ program: String, _ arguments: [String], ranks: Int? = nil, input: String? = nil,
+        _ program: String, _ arguments: [String], ranks: Int? = nil, input: String? = nil, writesTo path: String? = nil,
         seconds: Double = 60, isShort: Bool = false, meanwhile: (ProgramRun) throws -> Void = { _ in }
     ) throws -> ProgramOutcome {
         func outcome() throws -> ProgramOutcome {
-            let run = try ProgramRun(program, arguments, ranks: ranks, input: input)
+            let run = try ProgramRun(program, arguments, ranks: ranks, input: input, path: path)
             defer { try? FileManager.default.removeItem(at: run.directory) }
             let deadline = ContinuousClock.now + .seconds(seconds)
             do {
@@ -69,7 +70,7 @@ public final class ProgramRun {
         return isShort ? try outcome() : try turn.withLock { _ in try outcome() }
     }
 
-    private init(_ program: String, _ arguments: [String], ranks: Int?, input: String?) throws {
+    private init(_ program: String, _ arguments: [String], ranks: Int?, input: String?, path: String?) throws {
         self.program = "\(Self.productsPath)/\(program)"
         guard FileManager.default.isExecutableFile(atPath: self.program) else {
             throw ProgramFault(description: "\(self.program) is not built: swift build --build-tests builds it")
@@ -88,7 +89,8 @@ public final class ProgramRun {
         }
         process.currentDirectoryURL = URL(filePath: Self.repositoryPath)
         process.standardInput = try FileHandle(forReadingFrom: directory.appending(path: "stdin"))
-        process.standardOutput = try FileHandle(forWritingTo: directory.appending(path: "stdout"))
+        process.standardOutput = try FileHandle(
+            forWritingTo: path.map { URL(filePath: $0) } ?? directory.appending(path: "stdout"))
         process.standardError = try FileHandle(forWritingTo: directory.appending(path: "stderr"))
         try process.run()
     }
