@@ -72,6 +72,9 @@ static inline int64_t ck_group_of(const ck_matrix *w, int64_t column) {
     return (column + w->group_offset) / w->group - w->group_offset / w->group;
 }
 
+/// The sum of a block's codes; a multiple of 128 divides exactly.
+static inline int32_t ck_code_sum(int32_t correction) { return correction / -128; }
+
 /// What the stored unsigned codes exceed the signed ones by.
 static inline int32_t ck_code_offset(int32_t format) { return format == CK_INT8 ? 128 : 8; }
 
@@ -100,15 +103,17 @@ static inline int64_t ck_head_run_end(const int32_t *head_map, int64_t first, in
 #define CK_EXP_P5 5.0000001201e-1f
 
 /// One block of activations as codes: `count` values, padded with zeros to `block`.
-static inline void ck_quantize_block(const float *x, int64_t count, int32_t block, int8_t *codes, float *scale, int32_t *sum) {
+static inline void ck_quantize_block(const float *x, int64_t count, int32_t block, int8_t *codes, float *scale,
+                                     int32_t *correction) {
     float most = 0;
     for (int64_t k = 0; k < count; k++) most = __builtin_fabsf(x[k]) > most ? __builtin_fabsf(x[k]) : most;
     float inverse = most > 0 ? 127.0f / most : 0;
-    *sum = 0;
+    int32_t sum = 0;
     for (int64_t k = 0; k < block; k++) {
         float rounded = (k < count ? x[k] * inverse : 0.0f) + CK_EXP_ROUND - CK_EXP_ROUND; // ties to even
         codes[k] = (int8_t)rounded;
-        *sum += codes[k];
+        sum += codes[k];
     }
     *scale = most / 127.0f;
+    *correction = -128 * sum;
 }

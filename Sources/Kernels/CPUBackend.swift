@@ -11,7 +11,7 @@ public typealias AttentionItem = ck_attention_item
 public struct QuantizedActivations {
     let codes: UnsafeMutablePointer<Int8>
     let scales: UnsafeMutablePointer<Float>
-    let sums: UnsafeMutablePointer<Int32>
+    let corrections: UnsafeMutablePointer<Int32>
     let codeStride: Int
     let blockStride: Int
     /// Columns that share a scale.
@@ -70,11 +70,11 @@ public final class CPUBackend {
         let blocks = (input.width + block - 1) / block
         let result = QuantizedActivations(
             codes: arena.take(input.tokenCount * blocks * block), scales: arena.take(input.tokenCount * blocks),
-            sums: arena.take(input.tokenCount * blocks), codeStride: blocks * block, blockStride: blocks, block: block)
+            corrections: arena.take(input.tokenCount * blocks), codeStride: blocks * block, blockStride: blocks, block: block)
         var arguments = ck_quantize(
             input: input.elements, input_stride: Int64(input.stride), tokens: Int64(input.tokenCount),
             columns: Int64(input.width), block: Int32(block), codes: result.codes, scales: result.scales,
-            sums: result.sums, code_stride: Int64(result.codeStride), block_stride: Int64(result.blockStride))
+            corrections: result.corrections, code_stride: Int64(result.codeStride), block_stride: Int64(result.blockStride))
         run(kernels.quantize, &arguments, alone: input.tokenCount == 1)
         return result
     }
@@ -91,7 +91,7 @@ public final class CPUBackend {
             weight: UnsafePointer(weight.description),
             input: ck_input(
                 values: input.elements, value_stride: Int64(input.stride), codes: codes.map { UnsafePointer($0.codes) },
-                scales: codes.map { UnsafePointer($0.scales) }, sums: codes.map { UnsafePointer($0.sums) },
+                scales: codes.map { UnsafePointer($0.scales) }, corrections: codes.map { UnsafePointer($0.corrections) },
                 code_stride: Int64(codes?.codeStride ?? 0), block_stride: Int64(codes?.blockStride ?? 0)),
             tokens: Int64(input.tokenCount), output: output, output_stride: Int64(outputStride), bias: bias)
         run(kernels.matmul, &arguments)

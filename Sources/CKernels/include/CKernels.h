@@ -86,7 +86,7 @@ typedef struct ck_input {
     int64_t value_stride;
     const int8_t *_Nullable codes;   // [tokens][code_stride], whole blocks, padded with zeros
     const float *_Nullable scales;   // [tokens][block_stride]
-    const int32_t *_Nullable sums;   // [tokens][block_stride]: sum of the block's codes
+    const int32_t *_Nullable corrections; // [tokens][block_stride]: -128 times the sum of the block's codes
     int64_t code_stride, block_stride;
 } ck_input;
 
@@ -100,14 +100,16 @@ typedef struct ck_matmul {
     const float *_Nullable bias; // [rows]
 } ck_matmul;
 
-/// codes = round(input * 127 / max|block|), scales = max|block| / 127, sums of the codes.
+/// codes = round(input * 127 / max|block|), scales = max|block| / 127.
+///
+/// A correction is what a product with weights stored as code + 128 exceeds the product with the codes by, negated.
 typedef struct ck_quantize {
     const float *input;
     int64_t input_stride, tokens, columns;
     int32_t block;
     int8_t *codes;
     float *scales;
-    int32_t *sums;
+    int32_t *corrections;
     int64_t code_stride, block_stride;
 } ck_quantize;
 

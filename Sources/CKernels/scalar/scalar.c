@@ -34,11 +34,11 @@ static float piece_of_codes(const ck_matrix *w, const uint8_t *panel, int64_t r,
     } else {
         const int8_t *x = in->codes + t * in->code_stride;
         for (int64_t b = begin / w->block; b * w->block < end; b++) {
-            int32_t dot = -offset * in->sums[t * in->block_stride + b];
+            int32_t codes = ck_code_sum(in->corrections[t * in->block_stride + b]), dot = -offset * codes;
             for (int64_t k = b * w->block; k < ck_min((b + 1) * w->block, end); k++) dot += code(w, panel, r, k) * x[k];
             float scale = in->scales[t * in->block_stride + b];
             sum = fmaf((float)dot, scale, sum);
-            inputs = fmaf((float)in->sums[t * in->block_stride + b], scale, inputs);
+            inputs = fmaf((float)codes, scale, inputs);
         }
     }
     return w->zeros ? fmaf(-zero, inputs, sum) : sum;
@@ -85,7 +85,7 @@ static void quantize(const ck_quantize *a, ck_part part) {
         for (int64_t b = 0; b * a->block < a->columns; b++) {
             int64_t begin = b * a->block, at = t * a->block_stride + b;
             ck_quantize_block(x + begin, ck_min(a->block, a->columns - begin), a->block,
-                              a->codes + t * a->code_stride + begin, &a->scales[at], &a->sums[at]);
+                              a->codes + t * a->code_stride + begin, &a->scales[at], &a->corrections[at]);
         }
     }
 }

@@ -61,7 +61,7 @@ static void quantize(const ck_quantize *a, ck_part part) {
         for (int64_t b = 0; b * a->block < a->columns; b++) {
             int64_t begin = b * a->block, count = ck_min(a->block, a->columns - begin), at = t * a->block_stride + b;
             if (a->block != 32 || count != 32) {
-                ck_quantize_block(x + begin, count, a->block, codes + begin, &a->scales[at], &a->sums[at]);
+                ck_quantize_block(x + begin, count, a->block, codes + begin, &a->scales[at], &a->corrections[at]);
                 continue;
             }
             vf first = vf_load(x + begin), second = vf_load(x + begin + 16);
@@ -71,7 +71,7 @@ static void quantize(const ck_quantize *a, ck_part part) {
             vi_store_int8(codes + begin, low);
             vi_store_int8(codes + begin + 16, high);
             a->scales[at] = most / 127.0f;
-            a->sums[at] = vi_sum(vi_add(low, high));
+            a->corrections[at] = -128 * vi_sum(vi_add(low, high));
         }
     }
 }

@@ -72,18 +72,17 @@ INLINE void close_group(const ck_matrix *w, int64_t panel, int64_t group, const 
     }
 }
 
-/// Integer weights by integer inputs.
+/// Integer weights by integer inputs, in blocks of `block` columns.
 INLINE void tile_codes(const ck_matmul *a, int64_t panel, int64_t token, int64_t begin, int64_t end, vf *acc,
-                       const int kind, const int P, const int M) {
+                       const int kind, const int block, const int P, const int M) {
     const ck_matrix *w = a->weight;
     const ck_input *in = &a->input;
-    const int block = w->block, shift = kind == KIND_INT8 ? 4 : 3;
-    const int32_t offset = kind == KIND_INT8 ? 128 : 8;
+    const int shift = kind == KIND_INT8 ? 4 : 3;
     int64_t bytes = ck_panel_bytes(w->format, w->columns, w->block);
     const char *base = (const char *)w->data + panel * bytes;
     const int8_t *x = in->codes + token * in->code_stride;
     const float *scales = in->scales + token * in->block_stride;
-    const int32_t *code_sums = in->sums + token * in->block_stride;
+    const int32_t *corrections = in->corrections + token * in->block_stride;
     while (begin < end) {
         int64_t piece_end = ck_piece_end(w, begin, end), group = ck_group_of(w, begin);
         vf sums[MOST_TILE];
@@ -97,13 +96,16 @@ INLINE void tile_codes(const ck_matmul *a, int64_t panel, int64_t token, int64_t
             vi dots[MOST_TILE];
 #pragma unroll
             for (int m = 0; m < M; m++) {
-                vi start = vi_set1(-offset * code_sums[m * in->block_stride + b]);
+                // Weights are stored as code + 128, or + 8: the sixteenth part.
+                vi start = vi_set1(corrections[m * in->block_stride + b]);
+                if (kind == KIND_INT4) start = vi_shift_right_signed(start, 4);
 #pragma unroll
                 for (int p = 0; p < P; p++) dots[p * M + m] = start;
             }
             const char *steps = base + (begin << shift);
             const int8_t *codes = x + begin;
             if (kind == KIND_INT8) {
+#pragma unroll 8
                 for (int j = 0; j < block / 4; j++) {
                     vq weight[MOST_PANELS];
 #pragma unroll
@@ -116,19 +118,22 @@ INLINE void tile_codes(const ck_matmul *a, int64_t panel, int64_t token, int64_t
                     }
                 }
             } else {
+#pragma unroll 4
                 for (int j = 0; j < block / 8; j++) {
                     vq low[MOST_PANELS], high[MOST_PANELS];
 #pragma unroll
                     for (int p = 0; p < P; p++) vq_load_nibbles(steps + p * bytes + j * 64, &low[p], &high[p]);
 #pragma unroll
                     for (int m = 0; m < M; m++) {
-                        const int8_t *from = codes + m * in->code_stride + j * 4;
-                        vc first = vc_broadcast(from), second = vc_broadcast(from + block / 2);
+                        vc input = vc_broadcast(codes + m * in->code_stride + j * 4);
 #pragma unroll
-                        for (int p = 0; p < P; p++) {
-                            dots[p * M + m] = vi_dot(dots[p * M + m], low[p], first);
-                            dots[p * M + m] = vi_dot(dots[p * M + m], high[p], second);
-                        }
+                        for (int p = 0; p < P; p++) dots[p * M + m] = vi_dot(dots[p * M + m], low[p], input);
+                    }
+#pragma unroll
+                    for (int m = 0; m < M; m++) {
+                        vc input = vc_broadcast(codes + m * in->code_stride + block / 2 + j * 4);
+#pragma unroll
+                        for (int p = 0; p < P; p++) dots[p * M + m] = vi_dot(dots[p * M + m], high[p], input);
                     }
                 }
             }
@@ -138,10 +143,14 @@ INLINE void tile_codes(const ck_matmul *a, int64_t panel, int64_t token, int64_t
 #pragma unroll
                 for (int p = 0; p < P; p++)
                     sums[p * M + m] = vf_fma(vf_from_vi(dots[p * M + m]), vf_set1(scale), sums[p * M + m]);
-                if (w->zeros) inputs[m] = __builtin_fmaf((float)code_sums[m * in->block_stride + b], scale, inputs[m]);
+                if (w->zeros)
+                    inputs[m] = __builtin_fmaf((float)ck_code_sum(corrections[m * in->block_stride + b]), scale, inputs[m]);
             }
         }
+        // The slice's sums are needed once a group: they wait in memory, so that the loops above have the registers.
+        __asm__ volatile("" : : "r"(acc) : "memory");
         close_group(w, panel, group, sums, inputs, acc, P, M);
+        __asm__ volatile("" : : "r"(acc) : "memory");
         begin = piece_end;
     }
 }
@@ -198,7 +207,8 @@ INLINE void tile(const ck_matmul *a, partials *partial, int64_t panel, int64_t f
     for (int i = 0; i < P * M; i++) acc[i] = vf_zero();
     int64_t begin = slice ? w->slice_ends[slice - 1] : 0, end = w->slice_ends[slice], at = first_token + token;
     if (kind <= KIND_BF16) tile_floats(a, panel, at, begin, end, acc, kind, P, M);
-    else if (kind <= KIND_INT4) tile_codes(a, panel, at, begin, end, acc, kind, P, M);
+    else if (kind <= KIND_INT4 && w->block == 32) tile_codes(a, panel, at, begin, end, acc, kind, 32, P, M);
+    else if (kind <= KIND_INT4) tile_codes(a, panel, at, begin, end, acc, kind, w->block, P, M);
     else tile_codes_by_floats(a, panel, at, begin, end, acc, kind, P, M);
 
     int level = 0;

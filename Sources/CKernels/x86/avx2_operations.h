@@ -100,6 +100,10 @@ OP vi vi_shift_right(vi a, int n) {
     __m128i by = _mm_cvtsi32_si128(n);
     return (vi)BOTH(_mm256_srl_epi32(a.low, by), _mm256_srl_epi32(a.high, by));
 }
+OP vi vi_shift_right_signed(vi a, int n) {
+    __m128i by = _mm_cvtsi32_si128(n);
+    return (vi)BOTH(_mm256_sra_epi32(a.low, by), _mm256_sra_epi32(a.high, by));
+}
 OP vf vf_cast(vi a) { return (vf)BOTH(_mm256_castsi256_ps(a.low), _mm256_castsi256_ps(a.high)); }
 OP vi vi_cast(vf a) { return (vi)BOTH(_mm256_castps_si256(a.low), _mm256_castps_si256(a.high)); }
 OP vf vf_from_vi(vi a) { return (vf)BOTH(_mm256_cvtepi32_ps(a.low), _mm256_cvtepi32_ps(a.high)); }

@@ -49,6 +49,7 @@ OP vi vi_add(vi a, vi b) { return _mm512_add_epi32(a, b); }
 OP vi vi_and(vi a, vi b) { return _mm512_and_si512(a, b); }
 OP vi vi_shift_left(vi a, int n) { return _mm512_sll_epi32(a, _mm_cvtsi32_si128(n)); }
 OP vi vi_shift_right(vi a, int n) { return _mm512_srl_epi32(a, _mm_cvtsi32_si128(n)); }
+OP vi vi_shift_right_signed(vi a, int n) { return _mm512_sra_epi32(a, _mm_cvtsi32_si128(n)); }
 OP vf vf_cast(vi a) { return _mm512_castsi512_ps(a); }
 OP vi vi_cast(vf a) { return _mm512_castps_si512(a); }
 OP vf vf_from_vi(vi a) { return _mm512_cvtepi32_ps(a); }
