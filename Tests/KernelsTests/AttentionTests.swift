@@ -100,7 +100,7 @@ func exponential(_ x: Double) -> Double { exp(x) }
                 tolerance: type == .float32 ? 1e-5 : type == .float16 ? 4e-3 : 3e-2)
             for table in KernelTable.supported {
                 for (workers, chunks) in [
-                    (1, [length]), (2, [1, 63, 1, 190, 45]), (3, [200] + Array(repeating: 1, count: 100)),
+                    (1, [length]), (2, [1, 63, 1, 190, 45]), (1, [240] + Array(repeating: 1, count: 60)),
                 ] {
                     let found = try run(
                         table: table, workers: workers, type: type, heads: heads, window: window, chunks: chunks,
