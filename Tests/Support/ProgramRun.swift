@@ -10,9 +10,14 @@ public struct ProgramOutcome: Sendable {
     /// Whether the watchdog had to end it.
     public let ranOutOfTime: Bool
 
-    /// What the program wrote on standard error, without the `mpirun` line that `Launch/local.sh` shows first.
+    /// What the program itself wrote on standard error.
+    ///
+    /// Left out are the `mpirun` line that `Launch/local.sh` shows first, and what the event library inside mpirun
+    /// sometimes says when it ends many ranks on a busy machine.
     public var errorLines: [String] {
-        errors.split(separator: "\n").map(String.init).filter { !$0.hasPrefix("mpirun --quiet ") }
+        errors.split(separator: "\n").map(String.init).filter {
+            !$0.hasPrefix("mpirun --quiet ") && !$0.hasPrefix("[warn] Epoll ")
+        }
     }
 
     /// Standard output as JSON.
