@@ -107,7 +107,7 @@ private func runRank<Prepared, Result>(
     }
     let kernels = try agreeOnKernels(arguments, model: model, world: world, logger: logger, agreed: agreed)
     let host = try HostShare(over: world)
-    let threads = threadCount(arguments, host: host, logger: logger)
+    let threads = try agreed { try threadCount(arguments, host: host, logger: logger) }
 
     // Rank 0 reads the prompts; the others learn how long they are.
     var prepared: (value: Prepared, tokenizer: Tokenizer?)?
@@ -243,8 +243,13 @@ private func agreeOnKernels(
     }
 }
 
-private func threadCount(_ arguments: ModelArguments, host: HostShare, logger: Logger) -> Int {
+private func threadCount(_ arguments: ModelArguments, host: HostShare, logger: Logger) throws -> Int {
     let count = arguments.threadCount ?? max(1, host.processors.count)
+    // Workers that wait in turn for a processor make no headway: a mistake rather than a wish.
+    let most = 8 * max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))))
+    guard count <= most else {
+        throw RunError(.usage, "--threads \(count) is far more than this host's processors; use at most \(most)")
+    }
     if host.isBoundTightly {
         logger.warning(
             "the launcher binds this rank to one processor though the host has more; start it with --bind-to none, as Launch/local.sh does"

@@ -70,11 +70,13 @@ public final class CPUBackend {
         let blocks = (input.width + block - 1) / block
         let result = QuantizedActivations(
             codes: arena.take(input.tokenCount * blocks * block), scales: arena.take(input.tokenCount * blocks),
-            corrections: arena.take(input.tokenCount * blocks), codeStride: blocks * block, blockStride: blocks, block: block)
+            corrections: arena.take(input.tokenCount * blocks), codeStride: blocks * block, blockStride: blocks,
+            block: block)
         var arguments = ck_quantize(
             input: input.elements, input_stride: Int64(input.stride), tokens: Int64(input.tokenCount),
             columns: Int64(input.width), block: Int32(block), codes: result.codes, scales: result.scales,
-            corrections: result.corrections, code_stride: Int64(result.codeStride), block_stride: Int64(result.blockStride))
+            corrections: result.corrections, code_stride: Int64(result.codeStride),
+            block_stride: Int64(result.blockStride))
         run(kernels.quantize, &arguments, alone: input.tokenCount == 1)
         return result
     }
@@ -91,7 +93,8 @@ public final class CPUBackend {
             weight: UnsafePointer(weight.description),
             input: ck_input(
                 values: input.elements, value_stride: Int64(input.stride), codes: codes.map { UnsafePointer($0.codes) },
-                scales: codes.map { UnsafePointer($0.scales) }, corrections: codes.map { UnsafePointer($0.corrections) },
+                scales: codes.map { UnsafePointer($0.scales) },
+                corrections: codes.map { UnsafePointer($0.corrections) },
                 code_stride: Int64(codes?.codeStride ?? 0), block_stride: Int64(codes?.blockStride ?? 0)),
             tokens: Int64(input.tokenCount), output: output, output_stride: Int64(outputStride), bias: bias)
         run(kernels.matmul, &arguments)

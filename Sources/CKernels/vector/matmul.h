@@ -105,7 +105,6 @@ INLINE void tile_codes(const ck_matmul *a, int64_t panel, int64_t token, int64_t
             const char *steps = base + (begin << shift);
             const int8_t *codes = x + begin;
             if (kind == KIND_INT8) {
-#pragma unroll 8
                 for (int j = 0; j < block / 4; j++) {
                     vq weight[MOST_PANELS];
 #pragma unroll
@@ -118,7 +117,6 @@ INLINE void tile_codes(const ck_matmul *a, int64_t panel, int64_t token, int64_t
                     }
                 }
             } else {
-#pragma unroll 4
                 for (int j = 0; j < block / 8; j++) {
                     vq low[MOST_PANELS], high[MOST_PANELS];
 #pragma unroll
@@ -147,10 +145,7 @@ INLINE void tile_codes(const ck_matmul *a, int64_t panel, int64_t token, int64_t
                     inputs[m] = __builtin_fmaf((float)ck_code_sum(corrections[m * in->block_stride + b]), scale, inputs[m]);
             }
         }
-        // The slice's sums are needed once a group: they wait in memory, so that the loops above have the registers.
-        __asm__ volatile("" : : "r"(acc) : "memory");
         close_group(w, panel, group, sums, inputs, acc, P, M);
-        __asm__ volatile("" : : "r"(acc) : "memory");
         begin = piece_end;
     }
 }

@@ -117,6 +117,11 @@ struct Tokenize: ParsableCommand {
     }
 
     private func show(_ tokens: [TokenID], _ tokenizer: Tokenizer) throws {
+        if let bad = tokens.first(where: { $0.rawValue < 0 || Int($0.rawValue) >= tokenizer.vocabularySize }) {
+            throw InputError(
+                message: "token id \(bad.rawValue) is outside the vocabulary, 0 to \(tokenizer.vocabularySize - 1).",
+                code: .malformedInput)
+        }
         guard stream else {
             let text = tokenizer.decode(tokens, skippingSpecial: false)
             print(format == .json ? "{\"text\": \(try quoted(text))}" : text)
