@@ -7,8 +7,6 @@ import Kernels
 struct HostShare {
     /// Processors for this rank's workers, in order; empty if none is its own.
     let processors: [Int]
-    /// Ranks on this host.
-    let localRankCount: Int
     /// Bytes that this rank may use.
     let memory: Int
     /// Whether the launcher bound this rank to fewer processors than the host has to give.
@@ -26,7 +24,6 @@ struct HostShare {
         }
         let all = try world.gatherAll(mine)
         let neighbours = (0..<world.size).filter { all[$0][0] == mine[0] }
-        localRankCount = neighbours.count
         // Ranks with the same mask share its processors; a mask of one's own is one's own.
         let sharers = neighbours.filter { all[$0] == mine }
         let place = sharers.firstIndex(of: world.rank) ?? 0

@@ -208,8 +208,6 @@ private final class StoredEmbedding: EmbeddingTable, @unchecked Sendable {
         self.matrix = matrix
     }
 
-    var vocabularySize: Int { matrix.rows }
-
     func read(token: Int, into output: UnsafeMutablePointer<Float>) {
         matrix.readFloats(rows: token..<token + 1, columns: 0..<matrix.columns, into: output)
         readsSinceRelease += 1
