@@ -69,7 +69,7 @@ let tests: KeyValuePairs<String, [String]> = [
     "GenerationTests": ["Generation"],
     "RankTests": ["MPICollectives", "Collectives"],
     "GoldenTests": [],
-    "CommandTests": ["Checkpoints", "Tensors"],
+    "CommandTests": ["Checkpoints", "Kernels", "Tensors"],
 ]
 
 /// Modules that come from other packages.

@@ -4,14 +4,15 @@ int64_t ck_panel_bytes(int32_t format, int64_t columns, int32_t block) {
     switch (format) {
     case CK_F32: return columns * 64;
     case CK_F16: return columns * 32;
-    case CK_BF16: return ck_ceil_div(columns, 2) * 64;
+    case CK_BF16: return ck_ceil_div(columns, block) * block * 32;
     case CK_INT8: return ck_ceil_div(columns, block) * block * 16;
     default: return ck_ceil_div(columns, block) * block * 8;
     }
 }
 
-void ck_pack_floats(int32_t format, const float *rows, int64_t row_count, int64_t stride, int64_t columns, void *panel) {
-    memset(panel, 0, (size_t)ck_panel_bytes(format, columns, 1));
+void ck_pack_floats(int32_t format, const float *rows, int64_t row_count, int64_t stride, int64_t columns, int32_t block,
+                    void *panel) {
+    memset(panel, 0, (size_t)ck_panel_bytes(format, columns, block));
     // Column tiles, so that the panel's lines stay in the cache while 16 rows write to them.
     for (int64_t first = 0; first < columns; first += 64) {
         int64_t end = ck_min(first + 64, columns);

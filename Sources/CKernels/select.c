@@ -13,6 +13,7 @@ static bool has_avx512(void) {
            __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
 }
 static bool has_avx512vnni(void) { return has_avx512() && __builtin_cpu_supports("avx512vnni"); }
+static bool has_avx512bf16(void) { return has_avx512vnni() && __builtin_cpu_supports("avx512bf16"); }
 #endif
 
 static const struct {
@@ -24,6 +25,7 @@ static const struct {
     {&ck_avx2, has_avx2},
     {&ck_avx512, has_avx512},
     {&ck_avx512vnni, has_avx512vnni},
+    {&ck_avx512bf16, has_avx512bf16},
 #endif
 };
 

@@ -69,9 +69,7 @@ public struct MemoryEstimate: Equatable, Sendable {
             weights +=
                 format.byteCount(
                     rows: rows, columns: decoder.hiddenSize,
-                    block: format.group.flatMap {
-                        ContractionLayout(length: decoder.hiddenSize).activationBlock(group: $0)
-                    } ?? 1
+                    block: ContractionLayout(length: decoder.hiddenSize).inputBlock(group: format.group) ?? 1
                 ).total
             logitsArena +=
                 2 * Arena.roundedUp(shape.logitRows * decoder.hiddenSize * 4)
@@ -87,11 +85,11 @@ public struct MemoryEstimate: Equatable, Sendable {
     }
 }
 
-/// Bytes of quantized activations: codes, and a scale and a sum for each block, of 4 columns at the least.
+/// Bytes of blocked activations: codes, and a scale and a sum for each block, of 4 columns at the least. Rounded ones take less.
 private func codesBytes(tokens: Int, columns: Int, _ shape: RunShape) -> Int {
     guard shape.quantizesActivations else { return 0 }
     let padded = (columns + 31) / 32 * 32
-    return Arena.roundedUp(tokens * padded) + 2 * Arena.roundedUp(tokens * padded / 4 * 4)
+    return Arena.roundedUp(tokens * padded + BlockedActivations.padding) + 2 * Arena.roundedUp(tokens * padded / 4 * 4)
 }
 
 /// One rank's share of a layer.
@@ -134,7 +132,7 @@ private struct LayerShare {
             bytes +=
                 format.byteCount(
                     rows: hidden, columns: range.count,
-                    block: format.group.flatMap { layout.activationBlock(group: $0) } ?? 1,
+                    block: layout.inputBlock(group: format.group) ?? 1,
                     groupOffset: format.group.map { range.lowerBound % $0 } ?? 0
                 ).total
         }
@@ -155,7 +153,7 @@ private struct LayerShare {
             bytes +=
                 first.byteCount(
                     rows: run.reduce(0) { $0 + $1.1 }, columns: columns,
-                    block: first.group.flatMap { ContractionLayout(length: columns).activationBlock(group: $0) } ?? 1
+                    block: ContractionLayout(length: columns).inputBlock(group: first.group) ?? 1
                 ).total
             index += run.count
         }

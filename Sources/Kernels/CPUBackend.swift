@@ -7,17 +7,6 @@ public typealias CacheSlot = ck_slot
 /// Some consecutive tokens of one sequence whose attention is computed together.
 public typealias AttentionItem = ck_attention_item
 
-/// Activations as 8-bit codes in blocks, for products with integer weights.
-public struct QuantizedActivations {
-    let codes: UnsafeMutablePointer<Int8>
-    let scales: UnsafeMutablePointer<Float>
-    let corrections: UnsafeMutablePointer<Int32>
-    let codeStride: Int
-    let blockStride: Int
-    /// Columns that share a scale.
-    public let block: Int
-}
-
 /// Kernels, workers and the step's memory: what a layer computes with.
 ///
 /// Shapes are checked here, once; kernels check nothing. No method allocates except from the arena.
@@ -31,6 +20,7 @@ public final class CPUBackend {
     private struct Jobs {
         let matmul: WorkerPool.Job
         let quantize: WorkerPool.Job
+        let round: WorkerPool.Job
         let norm: WorkerPool.Job
         let gate: WorkerPool.Job
         let store: WorkerPool.Job
@@ -40,6 +30,7 @@ public final class CPUBackend {
             // Pointers to different structs are passed alike, so all of these have the calling convention of `Job`.
             matmul = unsafeBitCast(table.matmul, to: WorkerPool.Job.self)
             quantize = unsafeBitCast(table.quantize, to: WorkerPool.Job.self)
+            round = unsafeBitCast(table.round, to: WorkerPool.Job.self)
             norm = unsafeBitCast(table.norm, to: WorkerPool.Job.self)
             gate = unsafeBitCast(table.gate, to: WorkerPool.Job.self)
             store = unsafeBitCast(table.store, to: WorkerPool.Job.self)
@@ -66,36 +57,48 @@ public final class CPUBackend {
     }
 
     /// `input` as 8-bit codes, `block` columns to a scale.
-    public func quantize(_ input: Activations, block: Int) -> QuantizedActivations {
+    public func quantize(_ input: Activations, block: Int) -> BlockedActivations {
         let blocks = (input.width + block - 1) / block
-        let result = QuantizedActivations(
-            codes: arena.take(input.tokenCount * blocks * block), scales: arena.take(input.tokenCount * blocks),
-            corrections: arena.take(input.tokenCount * blocks), codeStride: blocks * block, blockStride: blocks,
-            block: block)
+        let codes = BlockedActivations.Codes(
+            elements: arena.take(input.tokenCount * blocks * block + BlockedActivations.padding),
+            scales: arena.take(input.tokenCount * blocks), corrections: arena.take(input.tokenCount * blocks))
         var arguments = ck_quantize(
             input: input.elements, input_stride: Int64(input.stride), tokens: Int64(input.tokenCount),
-            columns: Int64(input.width), block: Int32(block), codes: result.codes, scales: result.scales,
-            corrections: result.corrections, code_stride: Int64(result.codeStride),
-            block_stride: Int64(result.blockStride))
+            columns: Int64(input.width), block: Int32(block), codes: codes.elements, scales: codes.scales,
+            corrections: codes.corrections)
         run(kernels.quantize, &arguments, alone: input.tokenCount == 1)
-        return result
+        return BlockedActivations(codes: codes, block: block)
+    }
+
+    /// `input` rounded to bfloat16, in blocks of an even number of columns.
+    public func round(_ input: Activations, block: Int) -> BlockedActivations {
+        precondition(block % 2 == 0)
+        let blocks = (input.width + block - 1) / block
+        let rounded: UnsafeMutablePointer<UInt16> = arena.take(
+            input.tokenCount * blocks * block + BlockedActivations.padding / 2)
+        var arguments = ck_round(
+            input: input.elements, input_stride: Int64(input.stride), tokens: Int64(input.tokenCount),
+            columns: Int64(input.width), block: Int32(block), rounded: rounded)
+        run(kernels.round, &arguments, alone: input.tokenCount == 1)
+        return BlockedActivations(rounded: rounded, block: block)
     }
 
     /// output `[tokens, rows]` = input `[tokens, columns]` · weightᵀ + bias.
     ///
-    /// - Parameter codes: the input quantized; nil multiplies by the floats themselves.
+    /// - Parameter blocked: the input in the form of its weight's type; nil multiplies by the floats themselves.
     public func multiply(
-        _ weight: PackedMatrix, by input: Activations, codes: QuantizedActivations?, adding bias: UnsafePointer<Float>?,
+        _ weight: PackedMatrix, by input: Activations, blocked: BlockedActivations?, adding bias: UnsafePointer<Float>?,
         into output: UnsafeMutablePointer<Float>, outputStride: Int
     ) {
-        precondition(input.width == weight.columns && (codes == nil || codes?.block == weight.block))
+        precondition(input.width == weight.columns && (blocked == nil || blocked?.block == weight.block))
+        let codes = blocked?.codes
         var arguments = ck_matmul(
             weight: UnsafePointer(weight.description),
             input: ck_input(
-                values: input.elements, value_stride: Int64(input.stride), codes: codes.map { UnsafePointer($0.codes) },
+                values: input.elements, value_stride: Int64(input.stride), codes: codes.map { UnsafePointer($0.elements) },
                 scales: codes.map { UnsafePointer($0.scales) },
                 corrections: codes.map { UnsafePointer($0.corrections) },
-                code_stride: Int64(codes?.codeStride ?? 0), block_stride: Int64(codes?.blockStride ?? 0)),
+                rounded: blocked?.rounded.map { UnsafePointer($0) }),
             tokens: Int64(input.tokenCount), output: output, output_stride: Int64(outputStride), bias: bias)
         run(kernels.matmul, &arguments)
     }

@@ -7,12 +7,16 @@ public struct KernelTable: @unchecked Sendable {
 
     /// As `--kernels` takes it: `scalar`, `avx2`, `avx512`, `avx512vnni`.
     public let name: String
+    /// Whether products of bfloat16 weights round their inputs to that type too, as the processor's instructions want it:
+    /// other bits than those of tables that do not.
+    public let roundsInputs: Bool
     /// Place in the order of preference of this architecture's tables.
     public let level: Int
 
     private init(_ functions: UnsafePointer<ck_kernels>) {
         self.functions = functions
         name = String(cString: functions.pointee.name)
+        roundsInputs = functions.pointee.rounds_inputs
         level = Int(functions.pointee.level)
     }
 

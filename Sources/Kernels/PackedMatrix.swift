@@ -16,7 +16,7 @@ public final class PackedMatrix: @unchecked Sendable {
     public let rows: Int
     /// Input features, of this shard.
     public let columns: Int
-    /// Columns that share an activation scale.
+    /// Columns of a block of the input: for integer weights they share an activation scale.
     public let block: Int
     /// Scales of each row.
     public let groupCount: Int
@@ -68,7 +68,7 @@ public final class PackedMatrix: @unchecked Sendable {
     /// Fills one panel of a float format from up to 16 rows of floats, `columns` apart.
     public func packFloats(panel: Int, rows: UnsafePointer<Float>, rowCount: Int) {
         ck_pack_floats(
-            format.kernelFormat, rows, Int64(rowCount), Int64(columns), Int64(columns),
+            format.kernelFormat, rows, Int64(rowCount), Int64(columns), Int64(columns), Int32(block),
             data.baseAddress + panel * panelByteCount)
     }
 

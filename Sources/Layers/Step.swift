@@ -15,7 +15,8 @@ public struct Step {
     public let slots: UnsafePointer<CacheSlot>
     /// Consecutive tokens of one sequence, whose attention is computed together.
     public let attentionItems: UnsafeBufferPointer<AttentionItem>
-    /// Whether activations are quantized for products with integer weights.
+    /// Whether activations are quantized for products with integer weights, and rounded for those with bfloat16 ones on
+    /// tables that do so.
     public let quantizesActivations: Bool
     /// Notes operations for `--trace-step`; nil in every other step.
     public let trace: StepTrace?
@@ -42,14 +43,22 @@ public struct Step {
         let result = output ?? backend.makeActivations(tokenCount: input.tokenCount, width: weight.rows)
         let mark = backend.arena.mark
         for segment in weight.segments {
-            let isInteger = segment.matrix.format.group != nil
-            let codes = isInteger && quantizesActivations ? backend.quantize(input, block: segment.matrix.block) : nil
             backend.multiply(
-                segment.matrix, by: input, codes: codes, adding: bias.map { $0.elements + segment.firstRow },
+                segment.matrix, by: input, blocked: blocked(input, for: segment.matrix), adding: bias.map { $0.elements + segment.firstRow },
                 into: result.elements + segment.firstRow, outputStride: result.stride)
             backend.arena.rewind(to: mark)
         }
         return result
+    }
+
+    /// The input in the form of the weight's type; nil where products take floats.
+    private func blocked(_ input: Activations, for weight: PackedMatrix) -> BlockedActivations? {
+        switch weight.format {
+        case _ where !quantizesActivations: nil
+        case .int8, .int4: backend.quantize(input, block: weight.block)
+        case .bfloat16 where backend.table.roundsInputs: backend.round(input, block: weight.block)
+        default: nil
+        }
     }
 }
 

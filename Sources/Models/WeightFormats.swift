@@ -56,7 +56,7 @@ public struct WeightOptions: Equatable, Sendable {
         return (try QuantizingSource(source, scheme: scheme), format, block)
     }
 
-    /// The format that a matrix will be packed in, and how many columns share an activation scale.
+    /// The format that a matrix will be packed in, and how many columns make a block of its input.
     func format(
         of source: any MatrixSource, as name: ParameterName, layout: ContractionLayout
     ) throws -> (format: ComputeFormat, block: Int) {
@@ -68,7 +68,7 @@ public struct WeightOptions: Equatable, Sendable {
         }
         switch encoding {
         case .integer(let bits, let group, let symmetric) where quantization != .none:
-            guard let block = layout.activationBlock(group: group) else {
+            guard let block = layout.inputBlock(group: group) else {
                 throw ModelError.cannotQuantize(
                     tensor: source.name,
                     reason:
@@ -81,9 +81,9 @@ public struct WeightOptions: Equatable, Sendable {
                 isNarrow ? .int4(group: group, symmetric: symmetric) : .int8(group: group, symmetric: symmetric), block
             )
         case .integer:
-            return (try floatFormat(floatType ?? .bfloat16, source), 1)
+            return (try floatFormat(floatType ?? .bfloat16, source), layout.inputBlock(group: nil) ?? 1)
         case .float(let stored):
-            return (try floatFormat(floatType ?? stored, source), 1)
+            return (try floatFormat(floatType ?? stored, source), layout.inputBlock(group: nil) ?? 1)
         }
     }
 

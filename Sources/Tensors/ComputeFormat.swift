@@ -29,7 +29,7 @@ public enum ComputeFormat: Hashable, Sendable {
 
     /// Bytes of a packed matrix `[rows, columns]` that starts `groupOffset` columns into a group.
     ///
-    /// `block`: columns that share an activation scale (see `ContractionLayout`). The one formula that both
+    /// `block`: columns of a block of the input (see `ContractionLayout`). The one formula that both
     /// allocation and the cost model use.
     public func byteCount(rows: Int, columns: Int, block: Int, groupOffset: Int = 0) -> PackedByteCount {
         let panels = (rows + Self.panelRows - 1) / Self.panelRows
@@ -38,7 +38,7 @@ public enum ComputeFormat: Hashable, Sendable {
             switch self {
             case .float32: columns * 64
             case .float16: columns * 32
-            case .bfloat16: (columns + 1) / 2 * 64
+            case .bfloat16: paddedColumns * 32
             case .int8: paddedColumns * 16
             case .int4: paddedColumns * 8
             }

@@ -28,7 +28,7 @@ public struct ShardGroup: Equatable, Sendable {
 /// Fixed for good: it decides the bits of every result.
 public let sliceCount = 8
 
-/// How a sum over an input dimension is cut: where shards and slices may end, and which columns share an activation scale.
+/// How a sum over an input dimension is cut: where shards and slices may end, and which columns make a block of the input.
 ///
 /// Slices are made by bisection in units, so that they nest; their boundaries depend on the model, never on the plan.
 public struct ContractionLayout: Equatable, Sendable {
@@ -52,16 +52,14 @@ public struct ContractionLayout: Equatable, Sendable {
     /// Pieces that cannot be cut further.
     public var unitCount: Int { (length + unit - 1) / unit }
 
-    /// Columns that share an activation scale when weights have `group` columns to a scale: at most 32.
+    /// Columns of a block of a product's input, at most 32.
     ///
-    /// Divides the unit and the group, so that no block straddles a slice, a shard or a scale. Nil if that leaves less than 4.
-    public func activationBlock(group: Int) -> Int? {
+    /// Divides the unit, so that no block straddles a slice or a shard; for integer weights also the `group` columns that
+    /// share a scale. Nil if that leaves less than 4 for them.
+    public func inputBlock(group: Int?) -> Int? {
         var block = 32
-        while block >= 4 {
-            if unit % block == 0 && (group % block == 0 || group >= length) { return block }
-            block /= 2
-        }
-        return nil
+        while block > 1 && (unit % block != 0 || group.map { $0 % block != 0 && $0 < length } ?? false) { block /= 2 }
+        return group != nil && block < 4 ? nil : block
     }
 
     /// Ends of the slices of one shard's columns, counted from the shard's first column.

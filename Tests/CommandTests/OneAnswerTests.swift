@@ -1,4 +1,5 @@
 import Foundation
+import Kernels
 import TestSupport
 import Testing
 
@@ -98,19 +99,25 @@ import Testing
         #expect(divided.difference(from: whole) == nil, "chunks over two stages")
     }
 
+    /// Within a table the plan changes nothing; tables that do not round their inputs all agree.
     @Test(arguments: subjects) func withEveryKernelTable(subject: Subject) throws {
-        let whole = try answer(subject)
-        var tried: [String] = []
-        for name in ["scalar", "avx2", "avx512", "avx512vnni"] {
-            let outcome = try generate(subject, ["--kernels", name])
-            if outcome.status == 65, outcome.errors.contains("cannot run the \(name) kernels") { continue }
-            try #require(outcome.status == 0, "\(name): \(outcome.errors)")
+        let reference = try answer(subject, ["--kernels", "scalar"])
+        for (table, runs) in KernelTable.all {
+            let outcome = try generate(subject, ["--kernels", table.name])
+            guard runs else {
+                #expect(outcome.status == 65 && outcome.errors.contains("cannot run the \(table.name) kernels"))
+                continue
+            }
+            try #require(outcome.status == 0, "\(table.name): \(outcome.errors)")
             let output: GenerateOutput = try outcome.json()
-            #expect(output.plan?.kernels == name)
-            #expect(try Answer(output).difference(from: whole) == nil, "\(name)")
-            tried.append(name)
+            #expect(output.plan?.kernels == table.name)
+            let whole = try Answer(output)
+            if !table.roundsInputs { #expect(whole.difference(from: reference) == nil, "\(table.name)") }
+            for arguments in [["-tp", "2"], ["-tp", "1", "-pp", "2", "--max-num-batched-tokens", "7"]] {
+                let divided = try answer(subject, ["--kernels", table.name] + arguments, ranks: 2)
+                #expect(divided.difference(from: whole) == nil, "\(table.name) \(arguments)")
+            }
         }
-        #expect(tried.contains("scalar"))
     }
 
     @Test func withCheckedCollectives() throws {

@@ -6,9 +6,9 @@ import Testing
         // 17 rows are 2 panels of 16.
         expect(.float32, rows: 17, columns: 10, codes: 2 * 10 * 16 * 4)
         expect(.float16, rows: 17, columns: 10, codes: 2 * 10 * 16 * 2)
-        // Columns go in pairs: 5 take as much as 6.
-        expect(.bfloat16, rows: 16, columns: 5, codes: 6 * 16 * 2)
-        expect(.bfloat16, rows: 1, columns: 6, codes: 6 * 16 * 2)
+        // Columns go in pairs, and pairs in blocks.
+        expect(.bfloat16, rows: 16, columns: 5, block: 2, codes: 6 * 16 * 2)
+        expect(.bfloat16, rows: 1, columns: 40, block: 32, codes: 64 * 16 * 2)
         expect(.float32, rows: 0, columns: 10, codes: 0)
     }
 

@@ -35,7 +35,7 @@ import Topology
         #expect(faults.description == "")
     }
 
-    @Test func activationBlockDividesUnitAndGroup() {
+    @Test func inputBlockDividesUnitAndGroup() {
         var faults = Faults()
         faults.check(
             Self.lengths, [1, 3, 4, 6, 8, 12, 16, 20, 24, 32, 48, 64, 100, 128], [4, 8, 12, 16, 32, 80, 96, 128]
@@ -44,7 +44,7 @@ import Topology
             let layout = ContractionLayout(length: length, unit: unit)
             // A group as long as the input never ends inside it, so that only the unit matters.
             let divisors = [32, 16, 8, 4].filter { unit % $0 == 0 && (group % $0 == 0 || group >= length) }
-            let block = layout.activationBlock(group: group)
+            let block = layout.inputBlock(group: group)
             return block == divisors.first ? nil : "block \(String(describing: block)), expected \(divisors)"
         }
         #expect(faults.description == "")
@@ -65,7 +65,7 @@ import Topology
         var faults = Faults()
         faults.check(Self.lengths, Array(1...16), [16, 128, 1 << 20]) { length, degree, scaleGroup in
             let layout = ContractionLayout(length: length, shardCount: degree)
-            guard let block = layout.activationBlock(group: scaleGroup) else { return "no block" }
+            guard let block = layout.inputBlock(group: scaleGroup) else { return "no block" }
             for weights in [nil, (1...degree).map(Double.init)] {
                 let group = ShardGroup(count: degree, weights: weights)
                 for share in group.shares(of: length, unit: layout.unit) {

@@ -48,7 +48,7 @@ typedef struct ck_part {
 /// Layout of a panel; one "step" is 64 bytes (F32, BF16, INT8, INT4) or 32 (F16):
 ///   F32   step k:     the 16 rows' weight of column k
 ///   F16   step k:     the same
-///   BF16  step k/2:   for each row the columns k, k+1
+///   BF16  step k/2:   for each row the columns k, k+1; padded with zeros to whole blocks
 ///   INT8  step k/4:   for each row the columns k .. k+3
 ///   INT4  block b, step j of block/8: for each row four bytes; low nibbles hold columns 4j .. 4j+3
 ///         of the block's first half, high nibbles those of its second half
@@ -65,7 +65,7 @@ typedef struct ck_matrix {
     int64_t group_offset; // columns of the first group that lie before column 0 (on another rank)
     int64_t group_count;  // groups that touch these columns
     int32_t format;       // ck_format
-    int32_t block;        // columns that share an activation scale: 4, 8, 16 or 32
+    int32_t block;        // columns of an input block: 4, 8, 16 or 32
     int32_t slice_count;  // 1, 2, 4 or 8
     int64_t slice_ends[CK_MAX_SLICES]; // multiples of block but for the last; a slice may be empty
 } ck_matrix;
@@ -74,20 +74,24 @@ typedef struct ck_matrix {
 int64_t ck_panel_bytes(int32_t format, int64_t columns, int32_t block);
 
 /// Packs up to 16 rows of floats ([row_count][columns], rows `stride` apart) into one panel.
-void ck_pack_floats(int32_t format, const float *rows, int64_t row_count, int64_t stride, int64_t columns, void *panel);
+void ck_pack_floats(int32_t format, const float *rows, int64_t row_count, int64_t stride, int64_t columns,
+                    int32_t block, void *panel);
 
 /// Packs up to 16 rows of signed codes into one panel.
 void ck_pack_codes(int32_t format, const int8_t *rows, int64_t row_count, int64_t stride, int64_t columns,
                    int32_t block, void *panel);
 
-/// The input of a product: float rows, and for integer weights the same rows as codes.
+/// The input of a product: float rows, and perhaps the same rows as codes or rounded, which are then used instead.
+///
+/// Codes and rounded inputs lie as [block][tokens][columns of the block], padded with zeros to whole blocks, so that what a
+/// tile of tokens needs of a block lies together; 1 KiB after the end must be readable.
 typedef struct ck_input {
-    const float *_Nullable values; // [tokens][value_stride]; used unless codes are given
+    const float *_Nullable values; // [tokens][value_stride]
     int64_t value_stride;
-    const int8_t *_Nullable codes;   // [tokens][code_stride], whole blocks, padded with zeros
-    const float *_Nullable scales;   // [tokens][block_stride]
-    const int32_t *_Nullable corrections; // [tokens][block_stride]: -128 times the sum of the block's codes
-    int64_t code_stride, block_stride;
+    const int8_t *_Nullable codes;        // for integer weights
+    const float *_Nullable scales;        // [block][tokens]
+    const int32_t *_Nullable corrections; // [block][tokens]: -128 times the sum of the block's codes
+    const uint16_t *_Nullable rounded;    // bfloat16, for weights of that type
 } ck_input;
 
 /// output[t, r] = sum over k of weight[r, k] * input[t, k], + bias[r].
@@ -107,11 +111,18 @@ typedef struct ck_quantize {
     const float *input;
     int64_t input_stride, tokens, columns;
     int32_t block;
-    int8_t *codes;
+    int8_t *codes;        // these as in ck_input
     float *scales;
     int32_t *corrections;
-    int64_t code_stride, block_stride;
 } ck_quantize;
+
+/// Inputs rounded to bfloat16, to nearest, ties to even.
+typedef struct ck_round {
+    const float *input;
+    int64_t input_stride, tokens, columns;
+    int32_t block;
+    uint16_t *rounded; // as in ck_input
+} ck_round;
 
 /// hidden += delta (if given); output = hidden / rms(hidden) * weight.
 typedef struct ck_norm {
@@ -202,8 +213,12 @@ typedef struct ck_kernels {
     uint32_t abi_version;
     int32_t level; // tables of one architecture in order of preference
     const char *name;
+    /// BF16 weights are multiplied by inputs rounded to bfloat16, with the processor's own instructions: other bits than
+    /// those of other tables, but the same for every number of tokens.
+    bool rounds_inputs;
     void (*matmul)(const ck_matmul *, ck_part);     // parts: panels
     void (*quantize)(const ck_quantize *, ck_part); // parts: tokens
+    void (*round)(const ck_round *, ck_part);       // parts: tokens
     void (*norm)(const ck_norm *, ck_part);         // parts: tokens
     void (*gate)(const ck_gate *, ck_part);         // parts: columns
     void (*store)(const ck_store *, ck_part);       // parts: tokens
@@ -212,7 +227,7 @@ typedef struct ck_kernels {
     void (*peak)(const ck_peak *, ck_part);         // every part does all rounds
 } ck_kernels;
 
-#define CK_ABI_VERSION 2u
+#define CK_ABI_VERSION 3u
 
 /// The best table this processor can run, or the one named; NULL if it cannot run that one or none has the name.
 const ck_kernels *_Nullable ck_select(const char *_Nullable name);

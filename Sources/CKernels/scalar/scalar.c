@@ -21,8 +21,8 @@ static int32_t code(const ck_matrix *w, const uint8_t *panel, int64_t r, int64_t
 }
 
 /// One group's part of a slice: sum of codes times inputs, without the weight's scale.
-static float piece_of_codes(const ck_matrix *w, const uint8_t *panel, int64_t r, const ck_input *in, int64_t t,
-                            int64_t begin, int64_t end, float zero) {
+static float piece_of_codes(const ck_matrix *w, const uint8_t *panel, int64_t r, const ck_input *in, int64_t tokens,
+                            int64_t t, int64_t begin, int64_t end, float zero) {
     float sum = 0, inputs = 0;
     int32_t offset = ck_code_offset(w->format);
     if (!in->codes) {
@@ -32,11 +32,13 @@ static float piece_of_codes(const ck_matrix *w, const uint8_t *panel, int64_t r,
             inputs += x[k];
         }
     } else {
-        const int8_t *x = in->codes + t * in->code_stride;
         for (int64_t b = begin / w->block; b * w->block < end; b++) {
-            int32_t codes = ck_code_sum(in->corrections[t * in->block_stride + b]), dot = -offset * codes;
-            for (int64_t k = b * w->block; k < ck_min((b + 1) * w->block, end); k++) dot += code(w, panel, r, k) * x[k];
-            float scale = in->scales[t * in->block_stride + b];
+            int64_t at = b * tokens + t;
+            const int8_t *x = in->codes + at * w->block;
+            int32_t codes = ck_code_sum(in->corrections[at]), dot = -offset * codes;
+            for (int64_t k = b * w->block; k < ck_min((b + 1) * w->block, end); k++)
+                dot += code(w, panel, r, k) * x[k % w->block];
+            float scale = in->scales[at];
             sum = fmaf((float)dot, scale, sum);
             inputs = fmaf((float)codes, scale, inputs);
         }
@@ -44,9 +46,16 @@ static float piece_of_codes(const ck_matrix *w, const uint8_t *panel, int64_t r,
     return w->zeros ? fmaf(-zero, inputs, sum) : sum;
 }
 
-static float slice(const ck_matrix *w, const void *panel, int64_t p, int64_t r, const ck_input *in, int64_t t,
-                   int64_t begin, int64_t end) {
+static float slice(const ck_matrix *w, const void *panel, int64_t p, int64_t r, const ck_input *in, int64_t tokens,
+                   int64_t t, int64_t begin, int64_t end) {
     float sum = 0;
+    if (w->format == CK_BF16 && in->rounded) {
+        for (int64_t k = begin; k < end; k++) {
+            uint16_t x = in->rounded[(k / w->block * tokens + t) * w->block + k % w->block];
+            sum = fmaf(float_weight(w->format, panel, r, k), ck_from_bf16(x), sum);
+        }
+        return sum;
+    }
     if (w->format < CK_INT8) {
         const float *x = in->values + t * in->value_stride;
         for (int64_t k = begin; k < end; k++) sum = fmaf(float_weight(w->format, panel, r, k), x[k], sum);
@@ -55,7 +64,7 @@ static float slice(const ck_matrix *w, const void *panel, int64_t p, int64_t r, 
     while (begin < end) {
         int64_t piece_end = ck_piece_end(w, begin, end), at = (p * w->group_count + ck_group_of(w, begin)) * 16 + r;
         float zero = w->zeros ? w->zeros[at] : 0;
-        sum = fmaf(piece_of_codes(w, panel, r, in, t, begin, piece_end, zero), w->scales[at], sum);
+        sum = fmaf(piece_of_codes(w, panel, r, in, tokens, t, begin, piece_end, zero), w->scales[at], sum);
         begin = piece_end;
     }
     return sum;
@@ -70,7 +79,8 @@ static void matmul(const ck_matmul *a, ck_part part) {
         for (int64_t t = 0; t < a->tokens; t++) {
             float sums[CK_MAX_SLICES];
             for (int s = 0; s < w->slice_count; s++)
-                sums[s] = slice(w, panel, row / 16, row % 16, &a->input, t, s ? w->slice_ends[s - 1] : 0, w->slice_ends[s]);
+                sums[s] = slice(w, panel, row / 16, row % 16, &a->input, a->tokens, t, s ? w->slice_ends[s - 1] : 0,
+                                w->slice_ends[s]);
             for (int width = 1; width < w->slice_count; width *= 2)
                 for (int s = 0; s + width < w->slice_count; s += 2 * width) sums[s] += sums[s + width];
             a->output[t * a->output_stride + row] = a->bias ? sums[0] + a->bias[row] : sums[0];
@@ -83,11 +93,20 @@ static void quantize(const ck_quantize *a, ck_part part) {
     for (int64_t t = tokens.begin; t < tokens.end; t++) {
         const float *x = a->input + t * a->input_stride;
         for (int64_t b = 0; b * a->block < a->columns; b++) {
-            int64_t begin = b * a->block, at = t * a->block_stride + b;
-            ck_quantize_block(x + begin, ck_min(a->block, a->columns - begin), a->block,
-                              a->codes + t * a->code_stride + begin, &a->scales[at], &a->corrections[at]);
+            int64_t begin = b * a->block, at = b * a->tokens + t;
+            ck_quantize_block(x + begin, ck_min(a->block, a->columns - begin), a->block, a->codes + at * a->block,
+                              &a->scales[at], &a->corrections[at]);
         }
     }
+}
+
+static void round_inputs(const ck_round *a, ck_part part) {
+    ck_range tokens = ck_share(a->tokens, part);
+    int64_t padded = ck_ceil_div(a->columns, a->block) * a->block;
+    for (int64_t t = tokens.begin; t < tokens.end; t++)
+        for (int64_t k = 0; k < padded; k++)
+            a->rounded[(k / a->block * a->tokens + t) * a->block + k % a->block] =
+                k < a->columns ? ck_to_bf16(a->input[t * a->input_stride + k]) : 0;
 }
 
 /// The order in which a vector's lanes are added: halves, quarters, eighths, pairs.
@@ -251,6 +270,7 @@ const ck_kernels ck_scalar = {
     .name = "scalar",
     .matmul = matmul,
     .quantize = quantize,
+    .round = round_inputs,
     .norm = norm,
     .gate = gate,
     .store = store,

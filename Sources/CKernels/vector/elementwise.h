@@ -57,21 +57,38 @@ static void quantize(const ck_quantize *a, ck_part part) {
     ck_range tokens = ck_share(a->tokens, part);
     for (int64_t t = tokens.begin; t < tokens.end; t++) {
         const float *x = a->input + t * a->input_stride;
-        int8_t *codes = a->codes + t * a->code_stride;
         for (int64_t b = 0; b * a->block < a->columns; b++) {
-            int64_t begin = b * a->block, count = ck_min(a->block, a->columns - begin), at = t * a->block_stride + b;
+            int64_t begin = b * a->block, count = ck_min(a->block, a->columns - begin), at = b * a->tokens + t;
+            int8_t *codes = a->codes + at * a->block;
             if (a->block != 32 || count != 32) {
-                ck_quantize_block(x + begin, count, a->block, codes + begin, &a->scales[at], &a->corrections[at]);
+                ck_quantize_block(x + begin, count, a->block, codes, &a->scales[at], &a->corrections[at]);
                 continue;
             }
             vf first = vf_load(x + begin), second = vf_load(x + begin + 16);
             float most = vf_most(vf_max(vf_abs(first), vf_abs(second)));
             vf inverse = vf_set1(most > 0 ? 127.0f / most : 0);
             vi low = vi_round(vf_mul(first, inverse)), high = vi_round(vf_mul(second, inverse));
-            vi_store_int8(codes + begin, low);
-            vi_store_int8(codes + begin + 16, high);
+            vi_store_int8(codes, low);
+            vi_store_int8(codes + 16, high);
             a->scales[at] = most / 127.0f;
             a->corrections[at] = -128 * vi_sum(vi_add(low, high));
+        }
+    }
+}
+
+static void round_inputs(const ck_round *a, ck_part part) {
+    ck_range tokens = ck_share(a->tokens, part);
+    for (int64_t t = tokens.begin; t < tokens.end; t++) {
+        const float *x = a->input + t * a->input_stride;
+        for (int64_t b = 0; b * a->block < a->columns; b++) {
+            int64_t begin = b * a->block, count = ck_min(a->block, a->columns - begin);
+            uint16_t *out = a->rounded + (b * a->tokens + t) * a->block;
+            if (a->block == 32 && count == 32) {
+                vf_store_bf16(out, vf_load(x + begin));
+                vf_store_bf16(out + 16, vf_load(x + begin + 16));
+            } else {
+                for (int64_t k = 0; k < a->block; k++) out[k] = k < count ? ck_to_bf16(x[begin + k]) : 0;
+            }
         }
     }
 }
@@ -95,13 +112,8 @@ INLINE void rotate_head(float *x, const float *cosines, const float *sines, int6
 /// Converts a head to the cache's element type.
 INLINE void narrow(int32_t format, const float *x, int64_t count, uint16_t *out) {
     for (int64_t i = 0; i < count; i += 16) {
-        int64_t lanes = ck_min(16, count - i);
-        vf value = vf_load_n(x + i, lanes);
-        if (format == CK_F16) {
-            vf_store_f16(out + i, value);
-        } else {
-            for (int64_t j = 0; j < lanes; j++) out[i + j] = ck_to_bf16(x[i + j]);
-        }
+        vf value = vf_load_n(x + i, ck_min(16, count - i));
+        format == CK_F16 ? vf_store_f16(out + i, value) : vf_store_bf16(out + i, value);
     }
 }
 

@@ -1,10 +1,10 @@
 // Products of packed weights, for 16 output rows in the lanes of a vector. See operations.md.
 //
-// A tile is P panels by M tokens held in registers. Loop order: panels, blocks of tokens, slices, tiles of
-// tokens: a panel's slice stays in the first-level cache while all tokens of the block pass over it.
+// A tile is P panels by M tokens held in registers. Loop order: panels, blocks of tokens, slices, for codes chunks of
+// columns, tiles of tokens: the weights stay in the first-level cache while all tokens of the block pass over them.
 
-enum kind { KIND_F32, KIND_F16, KIND_BF16, KIND_INT8, KIND_INT4, KIND_INT8_FLOAT, KIND_INT4_FLOAT };
-enum { TOKEN_BLOCK = 48, LEVELS = 3 };
+enum kind { KIND_F32, KIND_F16, KIND_BF16, KIND_PAIRS, KIND_INT8, KIND_INT4, KIND_INT8_FLOAT, KIND_INT4_FLOAT };
+enum { TOKEN_BLOCK = 48, PANEL_BLOCK = 8, CHUNK = 128, LEVELS = 3 };
 
 /// Room for any tile. Fixed sizes with constant indices become registers; arrays sized by a parameter would not.
 enum {
@@ -21,7 +21,7 @@ INLINE void prefetch(const void *weights) { __builtin_prefetch((const char *)wei
 INLINE void tile_floats(const ck_matmul *a, int64_t panel, int64_t token, int64_t begin, int64_t end, vf *acc,
                         const int kind, const int P, const int M) {
     const ck_matrix *w = a->weight;
-    int64_t bytes = ck_panel_bytes(w->format, w->columns, 1), stride = a->input.value_stride;
+    int64_t bytes = ck_panel_bytes(w->format, w->columns, w->block), stride = a->input.value_stride;
     const char *base = (const char *)w->data + panel * bytes;
     const float *x = a->input.values + token * stride;
     if (kind == KIND_BF16) {
@@ -62,6 +62,31 @@ INLINE void tile_floats(const ck_matmul *a, int64_t panel, int64_t token, int64_
     }
 }
 
+/// Pairs of bfloat16 weights by pairs of bfloat16 inputs.
+INLINE void tile_pairs(const ck_matmul *a, int64_t panel, int64_t token, int64_t begin, int64_t end, vf *acc, const int P,
+                       const int M) {
+    const ck_matrix *w = a->weight;
+    const int block = w->block;
+    int64_t bytes = ck_panel_bytes(w->format, w->columns, block);
+    const char *steps = (const char *)w->data + panel * bytes + begin * 32;
+    const uint16_t *x = a->input.rounded + (begin / block * a->tokens + token) * block;
+    for (; begin < end; begin += block, x += a->tokens * block)
+        for (int j = 0; j < block; j += 2, steps += 64) {
+            vp weight[MOST_PANELS];
+#pragma unroll
+            for (int p = 0; p < P; p++) {
+                weight[p] = vp_load(steps + p * bytes);
+                if (M == 1) prefetch(steps + p * bytes);
+            }
+#pragma unroll
+            for (int m = 0; m < M; m++) {
+                vp input = vp_broadcast(x + m * block + j);
+#pragma unroll
+                for (int p = 0; p < P; p++) acc[p * M + m] = vf_dot(acc[p * M + m], weight[p], input);
+            }
+        }
+}
+
 /// Adds one group's sums, scaled, to the slice's.
 INLINE void close_group(const ck_matrix *w, int64_t panel, int64_t group, const vf *sums, const float *inputs, vf *acc,
                         const int P, const int M) {
@@ -79,86 +104,105 @@ INLINE void close_group(const ck_matrix *w, int64_t panel, int64_t group, const 
     }
 }
 
-/// Integer weights by integer inputs, in blocks of `block` columns.
-INLINE void tile_codes(const ck_matmul *a, int64_t panel, int64_t token, int64_t begin, int64_t end, vf *acc,
-                       const int kind, const int block, const int P, const int M) {
-    const ck_matrix *w = a->weight;
-    const ck_input *in = &a->input;
-    const int shift = kind == KIND_INT8 ? 4 : 3;
-    int64_t bytes = ck_panel_bytes(w->format, w->columns, w->block);
-    const char *base = (const char *)w->data + panel * bytes;
-    const int8_t *x = in->codes + token * in->code_stride;
-    const float *scales = in->scales + token * in->block_stride;
-    const int32_t *corrections = in->corrections + token * in->block_stride;
-    while (begin < end) {
-        int64_t piece_end = ck_piece_end(w, begin, end), group = ck_group_of(w, begin);
-        vf sums[MOST_TILE];
-        float inputs[TILE_TOKENS];
+/// The integer inputs of a block of tokens, from one block of columns on: [block][tokens][block's columns].
+typedef struct coded_tokens {
+    const int8_t *codes;
+    const float *scales;
+    const int32_t *corrections;
+    int64_t tokens; // a row of scales
+} coded_tokens;
+
+INLINE coded_tokens coded_tokens_at(const ck_matmul *a, int64_t token, int64_t block_index) {
+    int64_t at = block_index * a->tokens + token;
+    return (coded_tokens){a->input.codes + at * a->weight->block, a->input.scales + at, a->input.corrections + at, a->tokens};
+}
+
+/// sums += the products of `count` blocks of columns, each times its inputs' scales.
+///
+/// `steps`: the first panel's first step; panels are `stride` bytes apart.
+INLINE void add_blocks(const char *steps, int64_t stride, coded_tokens x, int64_t count, vf *sums, const int kind,
+                       const int block, const int P, const int M) {
+    for (; count > 0; count--) {
+        vi dots[MOST_TILE];
 #pragma unroll
-        for (int i = 0; i < P * M; i++) sums[i] = vf_zero();
+        for (int m = 0; m < M; m++) {
+            // Weights are stored as code + 128, or + 8: the sixteenth part.
+            vi start = vi_set1(x.corrections[m]);
+            if (kind == KIND_INT4) start = vi_shift_right_signed(start, 4);
 #pragma unroll
-        for (int m = 0; m < M; m++) inputs[m] = 0;
-        for (; begin < piece_end; begin += block) {
-            int64_t b = begin / block;
-            vi dots[MOST_TILE];
+            for (int p = 0; p < P; p++) dots[p * M + m] = start;
+        }
+        if (kind == KIND_INT8) {
+#pragma unroll 8
+            for (int j = 0; j < block / 4; j++) {
+                vq weight[MOST_PANELS];
 #pragma unroll
-            for (int m = 0; m < M; m++) {
-                // Weights are stored as code + 128, or + 8: the sixteenth part.
-                vi start = vi_set1(corrections[m * in->block_stride + b]);
-                if (kind == KIND_INT4) start = vi_shift_right_signed(start, 4);
-#pragma unroll
-                for (int p = 0; p < P; p++) dots[p * M + m] = start;
-            }
-            const char *steps = base + (begin << shift);
-            const int8_t *codes = x + begin;
-            if (kind == KIND_INT8) {
-                for (int j = 0; j < block / 4; j++) {
-                    vq weight[MOST_PANELS];
-#pragma unroll
-                    for (int p = 0; p < P; p++) {
-                        weight[p] = vq_load(steps + p * bytes + j * 64);
-                        if (M == 1) prefetch(steps + p * bytes + j * 64);
-                    }
-#pragma unroll
-                    for (int m = 0; m < M; m++) {
-                        vc input = vc_broadcast(codes + m * in->code_stride + j * 4);
-#pragma unroll
-                        for (int p = 0; p < P; p++) dots[p * M + m] = vi_dot(dots[p * M + m], weight[p], input);
-                    }
+                for (int p = 0; p < P; p++) {
+                    weight[p] = vq_load(steps + p * stride + j * 64);
+                    if (M == 1) prefetch(steps + p * stride + j * 64);
                 }
-            } else {
-                for (int j = 0; j < block / 8; j++) {
-                    vq low[MOST_PANELS], high[MOST_PANELS];
 #pragma unroll
-                    for (int p = 0; p < P; p++) {
-                        vq_load_nibbles(steps + p * bytes + j * 64, &low[p], &high[p]);
-                        if (M == 1) prefetch(steps + p * bytes + j * 64);
-                    }
+                for (int m = 0; m < M; m++) {
+                    vc input = vc_broadcast(x.codes + m * block + j * 4);
 #pragma unroll
-                    for (int m = 0; m < M; m++) {
-                        vc input = vc_broadcast(codes + m * in->code_stride + j * 4);
-#pragma unroll
-                        for (int p = 0; p < P; p++) dots[p * M + m] = vi_dot(dots[p * M + m], low[p], input);
-                    }
-#pragma unroll
-                    for (int m = 0; m < M; m++) {
-                        vc input = vc_broadcast(codes + m * in->code_stride + block / 2 + j * 4);
-#pragma unroll
-                        for (int p = 0; p < P; p++) dots[p * M + m] = vi_dot(dots[p * M + m], high[p], input);
-                    }
+                    for (int p = 0; p < P; p++) dots[p * M + m] = vi_dot(dots[p * M + m], weight[p], input);
                 }
             }
+        } else {
+            for (int j = 0; j < block / 8; j++) {
+                vq low[MOST_PANELS], high[MOST_PANELS];
 #pragma unroll
-            for (int m = 0; m < M; m++) {
-                float scale = scales[m * in->block_stride + b];
+                for (int p = 0; p < P; p++) {
+                    vq_load_nibbles(steps + p * stride + j * 64, &low[p], &high[p]);
+                    if (M == 1) prefetch(steps + p * stride + j * 64);
+                }
 #pragma unroll
-                for (int p = 0; p < P; p++)
-                    sums[p * M + m] = vf_fma(vf_from_vi(dots[p * M + m]), vf_set1(scale), sums[p * M + m]);
-                if (w->zeros)
-                    inputs[m] = __builtin_fmaf((float)ck_code_sum(corrections[m * in->block_stride + b]), scale, inputs[m]);
+                for (int m = 0; m < M; m++) {
+                    vc first = vc_broadcast(x.codes + m * block + j * 4);
+                    vc second = vc_broadcast(x.codes + m * block + block / 2 + j * 4);
+#pragma unroll
+                    for (int p = 0; p < P; p++) {
+                        dots[p * M + m] = vi_dot(dots[p * M + m], low[p], first);
+                        dots[p * M + m] = vi_dot(dots[p * M + m], high[p], second);
+                    }
+                }
             }
         }
-        close_group(w, panel, group, sums, inputs, acc, P, M);
+#pragma unroll
+        for (int m = 0; m < M; m++)
+#pragma unroll
+            for (int p = 0; p < P; p++)
+                sums[p * M + m] = vf_fma(vf_from_vi(dots[p * M + m]), vf_set1(x.scales[m]), sums[p * M + m]);
+        steps += kind == KIND_INT8 ? block * 16 : block * 8;
+        x.codes += x.tokens * block;
+        x.scales += x.tokens;
+        x.corrections += x.tokens;
+    }
+}
+
+/// sum + the inputs of `count` blocks, for zero points.
+INLINE float add_inputs(coded_tokens x, int64_t count, float sum) {
+    for (int64_t b = 0; b < count; b++)
+        sum = __builtin_fmaf((float)ck_code_sum(x.corrections[b * x.tokens]), x.scales[b * x.tokens], sum);
+    return sum;
+}
+
+/// Integer weights by one token's integer inputs. The weights are read once, so they are used as they are packed.
+INLINE void tile_codes(const ck_matmul *a, int64_t panel, int64_t begin, int64_t end, vf *acc, const int kind,
+                       const int block, const int P) {
+    const ck_matrix *w = a->weight;
+    int64_t bytes = ck_panel_bytes(w->format, w->columns, w->block);
+    const char *base = (const char *)w->data + panel * bytes;
+    while (begin < end) {
+        int64_t piece_end = ck_piece_end(w, begin, end), group = ck_group_of(w, begin);
+        int64_t count = ck_ceil_div(piece_end - begin, block);
+        coded_tokens x = coded_tokens_at(a, 0, begin / block);
+        vf sums[MOST_TILE];
+#pragma unroll
+        for (int p = 0; p < P; p++) sums[p] = vf_zero();
+        add_blocks(base + (kind == KIND_INT8 ? begin * 16 : begin * 8), bytes, x, count, sums, kind, block, P, 1);
+        float input = w->zeros ? add_inputs(x, count, 0) : 0;
+        close_group(w, panel, group, sums, &input, acc, P, 1);
         begin = piece_end;
     }
 }
@@ -202,37 +246,35 @@ INLINE void tile_codes_by_floats(const ck_matmul *a, int64_t panel, int64_t toke
     }
 }
 
-/// The tokens' partial sums of slices that wait for their neighbours, by level of the tree.
-typedef struct partials {
-    _Alignas(64) float at[LEVELS][TOKEN_BLOCK][TILE_PANELS_ONE_TOKEN * 16];
-} partials;
+/// Sums of a block of tokens: of slices that wait for their neighbours, by level of the tree; of the slice at hand;
+/// of the group at hand, with the sum of its inputs. And some columns of weights, ready for the products.
+typedef struct token_sums {
+    _Alignas(64) float levels[LEVELS][TOKEN_BLOCK][PANEL_BLOCK * 16];
+    _Alignas(64) float slice[TOKEN_BLOCK][PANEL_BLOCK * 16];
+    _Alignas(64) float group[TOKEN_BLOCK][PANEL_BLOCK * 16];
+    float inputs[TOKEN_BLOCK];
+    _Alignas(64) char steps[PANEL_BLOCK * CHUNK * 16];
+} token_sums;
 
-INLINE void tile(const ck_matmul *a, partials *partial, int64_t panel, int64_t first_token, int64_t token, int slice,
-                 const int kind, const int P, const int M) {
+/// Adds a finished slice to the tree, or to the output. `acc`: P panels by M tokens, from `token` of the block on; the
+/// panels' sums lie from `lane` on.
+INLINE void finish_slice(const ck_matmul *a, token_sums *sums, int64_t panel, int64_t lane, int64_t first_token,
+                         int64_t token, int slice, vf *acc, const int P, const int M) {
     const ck_matrix *w = a->weight;
-    vf acc[MOST_TILE];
-#pragma unroll
-    for (int i = 0; i < P * M; i++) acc[i] = vf_zero();
-    int64_t begin = slice ? w->slice_ends[slice - 1] : 0, end = w->slice_ends[slice], at = first_token + token;
-    if (kind <= KIND_BF16) tile_floats(a, panel, at, begin, end, acc, kind, P, M);
-    else if (kind <= KIND_INT4 && w->block == 32) tile_codes(a, panel, at, begin, end, acc, kind, 32, P, M);
-    else if (kind <= KIND_INT4) tile_codes(a, panel, at, begin, end, acc, kind, w->block, P, M);
-    else tile_codes_by_floats(a, panel, at, begin, end, acc, kind, P, M);
-
     int level = 0;
     for (; (slice >> level) & 1; level++)
 #pragma unroll
         for (int i = 0; i < P * M; i++)
-            acc[i] = vf_add(vf_load(&partial->at[level][token + i % M][i / M * 16]), acc[i]);
+            acc[i] = vf_add(vf_load(&sums->levels[level][token + i % M][lane + i / M * 16]), acc[i]);
     if (slice + 1 < w->slice_count) {
 #pragma unroll
-        for (int i = 0; i < P * M; i++) vf_store(&partial->at[level][token + i % M][i / M * 16], acc[i]);
+        for (int i = 0; i < P * M; i++) vf_store(&sums->levels[level][token + i % M][lane + i / M * 16], acc[i]);
         return;
     }
 #pragma unroll
     for (int i = 0; i < P * M; i++) {
         int64_t row = (panel + i / M) * 16, lanes = ck_min(16, w->rows - row);
-        float *out = a->output + (at + i % M) * a->output_stride + row;
+        float *out = a->output + (first_token + token + i % M) * a->output_stride + row;
         if (lanes == 16) {
             if (a->bias) acc[i] = vf_add(acc[i], vf_load(a->bias + row));
             vf_store(out, acc[i]);
@@ -243,52 +285,212 @@ INLINE void tile(const ck_matmul *a, partials *partial, int64_t panel, int64_t f
     }
 }
 
-INLINE void run_panels(const ck_matmul *a, partials *partial, int64_t panel, const int kind, const int P) {
+/// One slice of a tile whose sums stay in registers.
+INLINE void tile(const ck_matmul *a, token_sums *sums, int64_t panel, int64_t first_token, int64_t token, int slice,
+                 const int kind, const int P, const int M) {
+    const ck_matrix *w = a->weight;
+    vf acc[MOST_TILE];
+#pragma unroll
+    for (int i = 0; i < P * M; i++) acc[i] = vf_zero();
+    int64_t begin = slice ? w->slice_ends[slice - 1] : 0, end = w->slice_ends[slice], at = first_token + token;
+    if (kind == KIND_PAIRS) tile_pairs(a, panel, at, begin, end, acc, P, M);
+    else if (kind <= KIND_BF16) tile_floats(a, panel, at, begin, end, acc, kind, P, M);
+    else if (kind >= KIND_INT8_FLOAT) tile_codes_by_floats(a, panel, at, begin, end, acc, kind, P, M);
+    else if (w->block == 32) tile_codes(a, panel, begin, end, acc, kind, 32, P);
+    else tile_codes(a, panel, begin, end, acc, kind, w->block, P);
+    finish_slice(a, sums, panel, 0, first_token, token, slice, acc, P, M);
+}
+
+INLINE void run_panels(const ck_matmul *a, token_sums *sums, int64_t panel, const int kind, const int P) {
     for (int64_t first = 0; first < a->tokens; first += TOKEN_BLOCK) {
         int64_t count = ck_min(TOKEN_BLOCK, a->tokens - first);
         for (int slice = 0; slice < a->weight->slice_count; slice++) {
             int64_t t = 0;
-            for (; t + TILE_TOKENS <= count; t += TILE_TOKENS) tile(a, partial, panel, first, t, slice, kind, P, TILE_TOKENS);
-#if TILE_TOKENS > 2
-            for (; t + 2 <= count; t += 2) tile(a, partial, panel, first, t, slice, kind, P, 2);
-#endif
-            for (; t < count; t++) tile(a, partial, panel, first, t, slice, kind, P, 1);
+            for (; t + TILE_TOKENS <= count; t += TILE_TOKENS) tile(a, sums, panel, first, t, slice, kind, P, TILE_TOKENS);
+            for (; t < count; t++) tile(a, sums, panel, first, t, slice, kind, P, 1);
         }
     }
 }
 
 /// One token: more panels at once, so that more loads of weights are in flight.
-INLINE void run_panels_one_token(const ck_matmul *a, partials *partial, int64_t panel, const int kind) {
-    for (int slice = 0; slice < a->weight->slice_count; slice++)
-        tile(a, partial, panel, 0, 0, slice, kind, TILE_PANELS_ONE_TOKEN, 1);
+INLINE void run_panels_one_token(const ck_matmul *a, token_sums *sums, int64_t panel, const int kind, const int P) {
+    for (int slice = 0; slice < a->weight->slice_count; slice++) tile(a, sums, panel, 0, 0, slice, kind, P, 1);
+}
+
+/// Some columns of some panels, in one group: at most CHUNK, whole blocks but for the matrix's last.
+typedef struct chunk {
+    const char *steps; // of the first panel, 8 bits a code
+    int64_t stride;    // bytes from panel to panel
+    int64_t first_block, block_count, group;
+    bool opens_slice, opens_group, closes_group;
+} chunk;
+
+/// Codes of 4 bits, stored as code + 8, as codes of 8 bits, stored as code + 128.
+INLINE void widen_codes(const char *steps, int64_t count, const int block, char *out) {
+    vi mask = vi_set1(0x0F0F0F0F), offset = vi_set1(0x78787878);
+    for (; count > 0; count--, out += block * 16)
+        for (int j = 0; j < block / 8; j++, steps += 64) {
+            vi codes = vi_load(steps);
+            prefetch(steps);
+            vi_store(out + j * 64, vi_add(vi_and(codes, mask), offset));
+            vi_store(out + (block / 8 + j) * 64, vi_add(vi_and(vi_shift_right(codes, 4), mask), offset));
+        }
+}
+
+/// The chunk of `panels` panels that starts at a column, ready to be multiplied: 4-bit codes are widened into `sums`.
+///
+/// `is_new`: no tokens were multiplied by these weights yet, so that they come from memory.
+INLINE chunk open_chunk(const ck_matmul *a, token_sums *sums, int64_t panel, int64_t panels, int64_t begin,
+                        int64_t slice_begin, int64_t piece_begin, int64_t piece_end, bool is_new, const int block) {
+    const ck_matrix *w = a->weight;
+    int64_t bytes = ck_panel_bytes(w->format, w->columns, block), end = ck_min(begin + CHUNK, piece_end);
+    const char *packed = (const char *)w->data + panel * bytes;
+    chunk c = {.first_block = begin / block,
+               .block_count = ck_ceil_div(end - begin, block),
+               .group = ck_group_of(w, begin),
+               .opens_slice = piece_begin == slice_begin,
+               .opens_group = begin == piece_begin,
+               .closes_group = end == piece_end};
+    if (w->format == CK_INT8) {
+        c.steps = packed + begin * 16;
+        c.stride = bytes;
+        for (int64_t p = 0; is_new && p < panels; p++)
+            for (int64_t i = 0; i < (end - begin) * 16; i += 64) prefetch(c.steps + p * bytes + i);
+    } else {
+        c.steps = sums->steps;
+        c.stride = CHUNK * 16;
+        for (int64_t p = 0; p < panels; p++)
+            widen_codes(packed + p * bytes + begin * 8, c.block_count, block, sums->steps + p * c.stride);
+    }
+    return c;
+}
+
+/// The products of panels [at, at + P) of a chunk with M tokens, added to the tokens' sums.
+INLINE void tile_chunk(const ck_matmul *a, token_sums *sums, float (*slice)[PANEL_BLOCK * 16], int64_t panel, int64_t at,
+                       int64_t first_token, int64_t token, const chunk *c, const int block, const int P, const int M) {
+    vf group[MOST_TILE], acc[MOST_TILE];
+#pragma unroll
+    for (int i = 0; i < P * M; i++) group[i] = vf_zero();
+    if (!c->opens_group)
+#pragma unroll
+        for (int i = 0; i < P * M; i++) group[i] = vf_load(&sums->group[token + i % M][(at + i / M) * 16]);
+    add_blocks(c->steps + at * c->stride, c->stride, coded_tokens_at(a, first_token + token, c->first_block), c->block_count,
+               group, KIND_INT8, block, P, M);
+    if (!c->closes_group) {
+#pragma unroll
+        for (int i = 0; i < P * M; i++) vf_store(&sums->group[token + i % M][(at + i / M) * 16], group[i]);
+        return;
+    }
+#pragma unroll
+    for (int i = 0; i < P * M; i++) acc[i] = vf_zero();
+    if (!c->opens_slice)
+#pragma unroll
+        for (int i = 0; i < P * M; i++) acc[i] = vf_load(&slice[token + i % M][(at + i / M) * 16]);
+    close_group(a->weight, panel + at, c->group, group, sums->inputs + token, acc, P, M);
+#pragma unroll
+    for (int i = 0; i < P * M; i++) vf_store(&slice[token + i % M][(at + i / M) * 16], acc[i]);
+}
+
+INLINE void multiply_chunk(const ck_matmul *a, token_sums *sums, float (*slice)[PANEL_BLOCK * 16], int64_t panel,
+                           int64_t panels, int64_t first, int64_t tokens, const chunk *c, const int block) {
+    int64_t at = 0;
+    for (; at + TILE_PANELS <= panels; at += TILE_PANELS) {
+        int64_t t = 0;
+        for (; t + TILE_TOKENS <= tokens; t += TILE_TOKENS)
+            tile_chunk(a, sums, slice, panel, at, first, t, c, block, TILE_PANELS, TILE_TOKENS);
+        for (; t + 2 <= tokens; t += 2) tile_chunk(a, sums, slice, panel, at, first, t, c, block, TILE_PANELS, 2);
+        for (; t < tokens; t++) tile_chunk(a, sums, slice, panel, at, first, t, c, block, TILE_PANELS, 1);
+    }
+    for (; at < panels; at++)
+        for (int64_t t = 0; t < tokens; t++) tile_chunk(a, sums, slice, panel, at, first, t, c, block, 1, 1);
+}
+
+/// Adds a block of tokens' finished slice to the tree, P panels at a time.
+INLINE void finish_slices(const ck_matmul *a, token_sums *sums, int64_t panel, int64_t panels, int64_t first, int64_t tokens,
+                          int slice, float (*finished)[PANEL_BLOCK * 16]) {
+    for (int64_t t = 0; t < tokens; t++) {
+        int64_t p = 0;
+        for (; p + MOST_PANELS <= panels; p += MOST_PANELS) {
+            vf acc[MOST_PANELS];
+#pragma unroll
+            for (int i = 0; i < MOST_PANELS; i++) acc[i] = vf_load(&finished[t][(p + i) * 16]);
+            finish_slice(a, sums, panel + p, p * 16, first, t, slice, acc, MOST_PANELS, 1);
+        }
+        for (; p < panels; p++) {
+            vf acc = vf_load(&finished[t][p * 16]);
+            finish_slice(a, sums, panel + p, p * 16, first, t, slice, &acc, 1, 1);
+        }
+    }
+}
+
+/// Integer weights by the integer inputs of several tokens, `panels` panels (at most PANEL_BLOCK): a chunk of weights is
+/// widened if need be and stays in the first-level cache, with the sums, while a block of tokens passes over it.
+INLINE void run_panels_of_codes(const ck_matmul *a, token_sums *sums, int64_t panel, int64_t panels, const int block) {
+    const ck_matrix *w = a->weight;
+    for (int64_t first = 0; first < a->tokens; first += TOKEN_BLOCK) {
+        int64_t tokens = ck_min(TOKEN_BLOCK, a->tokens - first), begin = 0;
+        for (int s = 0; s < w->slice_count; s++) {
+            // The left one of two neighbours is summed where it will wait for the other.
+            bool waits = s % 2 == 0 && s + 1 < w->slice_count;
+            float(*slice)[PANEL_BLOCK * 16] = waits ? sums->levels[0] : sums->slice;
+            if (begin == w->slice_ends[s]) memset(slice, 0, (size_t)tokens * sizeof slice[0]);
+            for (int64_t slice_begin = begin; begin < w->slice_ends[s];) {
+                int64_t piece_begin = begin, piece_end = ck_piece_end(w, begin, w->slice_ends[s]);
+                for (; begin < piece_end; begin = ck_min(begin + CHUNK, piece_end)) {
+                    chunk c = open_chunk(a, sums, panel, panels, begin, slice_begin, piece_begin, piece_end, first == 0, block);
+                    for (int64_t t = 0; w->zeros && t < tokens; t++)
+                        sums->inputs[t] = add_inputs(coded_tokens_at(a, first + t, c.first_block), c.block_count,
+                                                     c.opens_group ? 0 : sums->inputs[t]);
+                    multiply_chunk(a, sums, slice, panel, panels, first, tokens, &c, block);
+                }
+            }
+            if (!waits) finish_slices(a, sums, panel, panels, first, tokens, s, slice);
+        }
+    }
 }
 
 INLINE void run_kind(const ck_matmul *a, ck_part part, const int kind) {
-    partials partial;
+    token_sums sums;
     ck_range panels = ck_share(ck_ceil_div(a->weight->rows, 16), part);
     int64_t p = panels.begin;
-    if (a->tokens == 1)
-        for (; p + TILE_PANELS_ONE_TOKEN <= panels.end; p += TILE_PANELS_ONE_TOKEN) run_panels_one_token(a, &partial, p, kind);
-    for (; p + TILE_PANELS <= panels.end; p += TILE_PANELS) run_panels(a, &partial, p, kind, TILE_PANELS);
-#if TILE_PANELS > 1
-    for (; p < panels.end; p++) run_panels(a, &partial, p, kind, 1);
-#endif
+    if (a->tokens == 1) {
+        for (; p + TILE_PANELS_ONE_TOKEN <= panels.end; p += TILE_PANELS_ONE_TOKEN)
+            run_panels_one_token(a, &sums, p, kind, TILE_PANELS_ONE_TOKEN);
+        for (; p < panels.end; p++) run_panels_one_token(a, &sums, p, kind, 1);
+        return;
+    }
+    for (; p + TILE_PANELS <= panels.end; p += TILE_PANELS) run_panels(a, &sums, p, kind, TILE_PANELS);
+    for (; p < panels.end; p++) run_panels(a, &sums, p, kind, 1);
+}
+
+/// Several tokens of integer inputs, in blocks of `block` columns.
+INLINE void run_codes(const ck_matmul *a, ck_part part, const int block) {
+    token_sums sums;
+    ck_range panels = ck_share(ck_ceil_div(a->weight->rows, 16), part);
+    for (int64_t p = panels.begin; p < panels.end; p += PANEL_BLOCK)
+        run_panels_of_codes(a, &sums, p, ck_min(PANEL_BLOCK, panels.end - p), block);
 }
 
 static void matmul_f32(const ck_matmul *a, ck_part part) { run_kind(a, part, KIND_F32); }
 static void matmul_f16(const ck_matmul *a, ck_part part) { run_kind(a, part, KIND_F16); }
 static void matmul_bf16(const ck_matmul *a, ck_part part) { run_kind(a, part, KIND_BF16); }
-static void matmul_int8(const ck_matmul *a, ck_part part) { run_kind(a, part, KIND_INT8); }
-static void matmul_int4(const ck_matmul *a, ck_part part) { run_kind(a, part, KIND_INT4); }
+static void matmul_pairs(const ck_matmul *a, ck_part part) { run_kind(a, part, KIND_PAIRS); }
 static void matmul_int8_float(const ck_matmul *a, ck_part part) { run_kind(a, part, KIND_INT8_FLOAT); }
 static void matmul_int4_float(const ck_matmul *a, ck_part part) { run_kind(a, part, KIND_INT4_FLOAT); }
+static void matmul_int8_one(const ck_matmul *a, ck_part part) { run_kind(a, part, KIND_INT8); }
+static void matmul_int4_one(const ck_matmul *a, ck_part part) { run_kind(a, part, KIND_INT4); }
+static void matmul_codes(const ck_matmul *a, ck_part part) { run_codes(a, part, 32); }
+static void matmul_codes_any(const ck_matmul *a, ck_part part) { run_codes(a, part, a->weight->block); }
 
 static void matmul(const ck_matmul *a, ck_part part) {
+    const bool is_int8 = a->weight->format == CK_INT8;
     switch (a->weight->format) {
-    case CK_F32: matmul_f32(a, part); break;
-    case CK_F16: matmul_f16(a, part); break;
-    case CK_BF16: matmul_bf16(a, part); break;
-    case CK_INT8: a->input.codes ? matmul_int8(a, part) : matmul_int8_float(a, part); break;
-    default: a->input.codes ? matmul_int4(a, part) : matmul_int4_float(a, part);
+    case CK_F32: matmul_f32(a, part); return;
+    case CK_F16: matmul_f16(a, part); return;
+    case CK_BF16: a->input.rounded ? matmul_pairs(a, part) : matmul_bf16(a, part); return;
     }
+    if (!a->input.codes) is_int8 ? matmul_int8_float(a, part) : matmul_int4_float(a, part);
+    else if (a->tokens == 1) is_int8 ? matmul_int8_one(a, part) : matmul_int4_one(a, part);
+    else if (a->weight->block == 32) matmul_codes(a, part);
+    else matmul_codes_any(a, part);
 }

@@ -45,6 +45,18 @@ OP __m256 from_bf16(const uint16_t *p) {
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)p)), 16));
 }
 OP vf vf_load_bf16(const uint16_t *p) { return (vf)BOTH(from_bf16(p), from_bf16(p + 8)); }
+OP __m128i to_bf16(__m256 x) {
+    __m256i bits = _mm256_castps_si256(x), odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+    __m256i rounded = _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7FFF)));
+    __m256i quiet = _mm256_or_si256(bits, _mm256_set1_epi32(0x400000));
+    rounded = _mm256_blendv_epi8(rounded, quiet, _mm256_castps_si256(_mm256_cmp_ps(x, x, _CMP_UNORD_Q)));
+    rounded = _mm256_srli_epi32(rounded, 16);
+    return _mm_packus_epi32(_mm256_castsi256_si128(rounded), _mm256_extracti128_si256(rounded, 1));
+}
+OP void vf_store_bf16(uint16_t *p, vf x) {
+    _mm_storeu_si128((__m128i *)p, to_bf16(x.low));
+    _mm_storeu_si128((__m128i *)(p + 8), to_bf16(x.high));
+}
 OP void vf_load_bf16_pairs(const void *p, vf *even, vf *odd) {
     __m256i low = _mm256_loadu_si256(p), high = _mm256_loadu_si256((const __m256i *)p + 1);
     __m256i mask = _mm256_set1_epi32((int)0xFFFF0000);
@@ -90,6 +102,10 @@ OP float vf_most(vf a) {
 
 OP vi vi_set1(int32_t x) { return (vi)BOTH(_mm256_set1_epi32(x), _mm256_set1_epi32(x)); }
 OP vi vi_load(const void *p) { return (vi)BOTH(_mm256_loadu_si256(p), _mm256_loadu_si256((const __m256i *)p + 1)); }
+OP void vi_store(void *p, vi a) {
+    _mm256_storeu_si256(p, a.low);
+    _mm256_storeu_si256((__m256i *)p + 1, a.high);
+}
 OP vi vi_add(vi a, vi b) { return (vi)BOTH(_mm256_add_epi32(a.low, b.low), _mm256_add_epi32(a.high, b.high)); }
 OP vi vi_and(vi a, vi b) { return (vi)BOTH(_mm256_and_si256(a.low, b.low), _mm256_and_si256(a.high, b.high)); }
 OP vi vi_shift_left(vi a, int n) {
@@ -148,6 +164,17 @@ OP vi vi_dot(vi acc, vq weight, vc input) {
     vi odd = BOTH(_mm256_madd_epi16(weight.odd.low, input.odd), _mm256_madd_epi16(weight.odd.high, input.odd));
     return vi_add(acc, vi_add(even, odd));
 }
+
+typedef struct {
+    vf even, odd;
+} vp;
+OP vp vp_load(const void *p) {
+    vp pairs;
+    vf_load_bf16_pairs(p, &pairs.even, &pairs.odd);
+    return pairs;
+}
+OP vp vp_broadcast(const uint16_t *p) { return (vp){vf_set1(ck_from_bf16(p[0])), vf_set1(ck_from_bf16(p[1]))}; }
+OP vf vf_dot(vf acc, vp weight, vp input) { return vf_fma(weight.odd, input.odd, vf_fma(weight.even, input.even, acc)); }
 
 enum { VALUE_RUNS = 2 };
 #define TILE_PANELS_ONE_TOKEN 2

@@ -19,6 +19,17 @@ OP void vf_store_f16(uint16_t *p, vf x) { _mm256_storeu_si256((__m256i *)p, _mm5
 OP vf vf_load_bf16(const uint16_t *p) {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)p)), 16));
 }
+#ifdef BF16
+OP void vf_store_bf16(uint16_t *p, vf x) { _mm256_storeu_si256((__m256i *)p, (__m256i)_mm512_cvtneps_pbh(x)); }
+#else
+OP void vf_store_bf16(uint16_t *p, vf x) {
+    __m512i bits = _mm512_castps_si512(x), odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+    __m512i rounded = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7FFF)));
+    __m512i quiet = _mm512_or_si512(bits, _mm512_set1_epi32(0x400000));
+    rounded = _mm512_mask_blend_epi32(_mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q), rounded, quiet);
+    _mm256_storeu_si256((__m256i *)p, _mm512_cvtepi32_epi16(_mm512_srli_epi32(rounded, 16)));
+}
+#endif
 OP void vf_load_bf16_pairs(const void *p, vf *even, vf *odd) {
     __m512i x = _mm512_loadu_si512(p);
     *even = _mm512_castsi512_ps(_mm512_slli_epi32(x, 16));
@@ -45,6 +56,7 @@ OP float vf_most(vf a) { return _mm512_reduce_max_ps(a); }
 
 OP vi vi_set1(int32_t x) { return _mm512_set1_epi32(x); }
 OP vi vi_load(const void *p) { return _mm512_loadu_si512(p); }
+OP void vi_store(void *p, vi a) { _mm512_storeu_si512(p, a); }
 OP vi vi_add(vi a, vi b) { return _mm512_add_epi32(a, b); }
 OP vi vi_and(vi a, vi b) { return _mm512_and_si512(a, b); }
 OP vi vi_shift_left(vi a, int n) { return _mm512_sll_epi32(a, _mm_cvtsi32_si128(n)); }
@@ -99,8 +111,30 @@ OP vi vi_dot(vi acc, vq weight, vc input) {
 }
 #endif
 
+#ifdef BF16
+typedef __m512i vp;
+OP vp vp_load(const void *p) { return _mm512_loadu_si512(p); }
+OP vp vp_broadcast(const uint16_t *p) {
+    int32_t pair;
+    memcpy(&pair, p, 4);
+    return _mm512_set1_epi32(pair);
+}
+OP vf vf_dot(vf acc, vp weight, vp input) { return _mm512_dpbf16_ps(acc, (__m512bh)weight, (__m512bh)input); }
+#else
+typedef struct {
+    vf even, odd;
+} vp;
+OP vp vp_load(const void *p) {
+    vp pairs;
+    vf_load_bf16_pairs(p, &pairs.even, &pairs.odd);
+    return pairs;
+}
+OP vp vp_broadcast(const uint16_t *p) { return (vp){vf_set1(ck_from_bf16(p[0])), vf_set1(ck_from_bf16(p[1]))}; }
+OP vf vf_dot(vf acc, vp weight, vp input) { return vf_fma(weight.odd, input.odd, vf_fma(weight.even, input.even, acc)); }
+#endif
+
 enum { VALUE_RUNS = 2 };
 #define TILE_PANELS_ONE_TOKEN 4
 #define TILE_PANELS 2
-#define TILE_TOKENS 4
+#define TILE_TOKENS 6
 #define ATTENTION_ROWS 8
