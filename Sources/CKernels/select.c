@@ -1,6 +1,11 @@
+#define _GNU_SOURCE
 #include "CKernels.h"
 #include "tables.h"
 #include <string.h>
+#if defined(__x86_64__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 static bool always(void) { return true; }
 
@@ -14,6 +19,13 @@ static bool has_avx512(void) {
 }
 static bool has_avx512vnni(void) { return has_avx512() && __builtin_cpu_supports("avx512vnni"); }
 static bool has_avx512bf16(void) { return has_avx512vnni() && __builtin_cpu_supports("avx512bf16"); }
+
+/// The system saves tiles only for processes that asked for them (Linux, Documentation/arch/x86/xstate.rst).
+static bool has_amx(void) {
+    const int request_permission = 0x1023, tile_data = 18;
+    return has_avx512bf16() && __builtin_cpu_supports("amx-int8") && __builtin_cpu_supports("amx-bf16") &&
+           syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
+}
 #endif
 
 static const struct {
@@ -26,6 +38,7 @@ static const struct {
     {&ck_avx512, has_avx512},
     {&ck_avx512vnni, has_avx512vnni},
     {&ck_avx512bf16, has_avx512bf16},
+    {&ck_amx, has_amx},
 #endif
 };
 

@@ -5,6 +5,10 @@
 
 #pragma STDC FP_CONTRACT OFF
 
+#ifndef MATRIX_TILES
+#define MATRIX_TILES 0
+#endif
+
 static inline int64_t ck_min(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t ck_max(int64_t a, int64_t b) { return a > b ? a : b; }
 static inline int64_t ck_ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }

@@ -89,7 +89,9 @@ public struct MemoryEstimate: Equatable, Sendable {
 private func codesBytes(tokens: Int, columns: Int, _ shape: RunShape) -> Int {
     guard shape.quantizesActivations else { return 0 }
     let padded = (columns + 31) / 32 * 32
-    return Arena.roundedUp(tokens * padded + BlockedActivations.padding) + 2 * Arena.roundedUp(tokens * padded / 4 * 4)
+    let padding = BlockedActivations.padding
+    return Arena.roundedUp(tokens * padded + padding.elements) + Arena.roundedUp(tokens * padded + padding.scales)
+        + Arena.roundedUp(tokens * padded)
 }
 
 /// One rank's share of a layer.

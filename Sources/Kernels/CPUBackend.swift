@@ -60,8 +60,9 @@ public final class CPUBackend {
     public func quantize(_ input: Activations, block: Int) -> BlockedActivations {
         let blocks = (input.width + block - 1) / block
         let codes = BlockedActivations.Codes(
-            elements: arena.take(input.tokenCount * blocks * block + BlockedActivations.padding),
-            scales: arena.take(input.tokenCount * blocks), corrections: arena.take(input.tokenCount * blocks))
+            elements: arena.take(input.tokenCount * blocks * block + BlockedActivations.padding.elements),
+            scales: arena.take(input.tokenCount * blocks + BlockedActivations.padding.scales / 4),
+            corrections: arena.take(input.tokenCount * blocks))
         var arguments = ck_quantize(
             input: input.elements, input_stride: Int64(input.stride), tokens: Int64(input.tokenCount),
             columns: Int64(input.width), block: Int32(block), codes: codes.elements, scales: codes.scales,
@@ -75,7 +76,7 @@ public final class CPUBackend {
         precondition(block % 2 == 0)
         let blocks = (input.width + block - 1) / block
         let rounded: UnsafeMutablePointer<UInt16> = arena.take(
-            input.tokenCount * blocks * block + BlockedActivations.padding / 2)
+            input.tokenCount * blocks * block + BlockedActivations.padding.elements / 2)
         var arguments = ck_round(
             input: input.elements, input_stride: Int64(input.stride), tokens: Int64(input.tokenCount),
             columns: Int64(input.width), block: Int32(block), rounded: rounded)

@@ -10,6 +10,7 @@ public final class HardwareLimits {
     private let pool: WorkerPool
     private let memory: AlignedBuffer
     private let sinks: UnsafeMutablePointer<Float>
+    private let operations: UnsafeMutablePointer<Double>
 
     /// - Parameters:
     ///   - byteCount: what is read; many times the caches.
@@ -21,6 +22,7 @@ public final class HardwareLimits {
         self.pool = pool
         memory = try AlignedBuffer(byteCount: byteCount, hugePages: hugePages)
         sinks = .allocate(capacity: pool.count)
+        operations = .allocate(capacity: pool.count)
         // Each worker touches what it will read.
         let pages = byteCount / 4096
         let base = memory.baseAddress
@@ -33,6 +35,7 @@ public final class HardwareLimits {
 
     deinit {
         sinks.deallocate()
+        operations.deallocate()
     }
 
     /// Reads the whole memory once, by all workers.
@@ -44,16 +47,15 @@ public final class HardwareLimits {
         return Double(memory.byteCount) / seconds(since: start)
     }
 
-    /// Multiplies and adds (two operations) of all workers, for a format's products; some 20 ms.
+    /// Multiplies and adds (two operations) of all workers, for a format's products; some 10 to 50 ms.
     public func operationsPerSecond(_ format: ComputeFormat) -> Double {
-        let isInteger = format.group != nil
-        var arguments = ck_peak(format: format.kernelFormat, rounds: 4_000_001, sinks: sinks)
-        if kernels.level == 0 { arguments.rounds = 400_001 }
+        var arguments = ck_peak(
+            format: format.kernelFormat, rounds: 2_000_001, operations: operations, sinks: sinks)
         let job = unsafeBitCast(kernels.peak, to: WorkerPool.Job.self)
         let start = ContinuousClock.now
         withUnsafePointer(to: &arguments) { pool.run(job, UnsafeRawPointer($0)) }
-        let operations = arguments.rounds * Int64(CK_PEAK_CHAINS) * (isInteger ? 128 : 32) * Int64(pool.count)
-        return Double(operations) / seconds(since: start)
+        let duration = seconds(since: start)
+        return (0..<pool.count).reduce(0) { $0 + operations[$1] } / duration
     }
 
     private func seconds(since start: ContinuousClock.Instant) -> Double {

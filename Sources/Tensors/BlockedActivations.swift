@@ -24,8 +24,8 @@ public struct BlockedActivations {
     /// Columns of a block.
     public let block: Int
 
-    /// Bytes past the end of the elements that kernels may read: a register tile of tokens, wherever it starts.
-    public static let padding = 1024
+    /// Bytes past the end of the elements, and of the scales, that kernels may read (`ck_input`).
+    public static let padding = (elements: 1024, scales: 64)
 
     public init(codes: Codes, block: Int) {
         self.codes = codes

@@ -84,7 +84,8 @@ void ck_pack_codes(int32_t format, const int8_t *rows, int64_t row_count, int64_
 /// The input of a product: float rows, and perhaps the same rows as codes or rounded, which are then used instead.
 ///
 /// Codes and rounded inputs lie as [block][tokens][columns of the block], padded with zeros to whole blocks, so that what a
-/// tile of tokens needs of a block lies together; 1 KiB after the end must be readable.
+/// tile of tokens needs of a block lies together. Tiles read past the last token: 1 KiB after the end, and 64 bytes after the
+/// end of the scales, must be readable.
 typedef struct ck_input {
     const float *_Nullable values; // [tokens][value_stride]
     int64_t value_stride;
@@ -198,15 +199,12 @@ typedef struct ck_read {
 } ck_read;
 
 /// Multiplies registers by registers as a product of this format does: the limit of prompts.
-///
-/// Each round is CK_PEAK_CHAINS products of 16 lanes: 128 operations each for integer formats, 32 for floats.
 typedef struct ck_peak {
     int32_t format;
     int64_t rounds;
-    float *sinks; // [parts]
+    double *operations; // [parts]: multiplications and additions done
+    float *sinks;       // [parts]
 } ck_peak;
-
-enum { CK_PEAK_CHAINS = 12 };
 
 /// The kernels of one instruction set. Every entry is set.
 typedef struct ck_kernels {

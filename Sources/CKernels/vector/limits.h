@@ -12,33 +12,41 @@ static void read_memory(const ck_read *a, ck_part part) {
     a->sinks[part.index] = (float)vi_sum(vi_add(vi_add(acc[0], acc[1]), vi_add(acc[2], acc[3])));
 }
 
+enum { PEAK_CHAINS = 12 };
+
+/// PEAK_CHAINS independent chains of ACTION, as often as asked.
+#define PEAK_LOOP(TYPE, START, ACTION, ADD, SUM)                                                                            \
+    TYPE acc[PEAK_CHAINS];                                                                                                  \
+    _Pragma("unroll") for (int i = 0; i < PEAK_CHAINS; i++) acc[i] = START;                                                 \
+    for (int64_t round = 0; round < a->rounds; round++)                                                                     \
+        _Pragma("unroll") for (int i = 0; i < PEAK_CHAINS; i++) acc[i] = ACTION;                                            \
+    for (int i = 1; i < PEAK_CHAINS; i++) acc[0] = ADD(acc[0], acc[i]);                                                     \
+    a->sinks[part.index] = (float)SUM(acc[0]);
+
 static void peak(const ck_peak *a, ck_part part) {
     // Data that the compiler cannot know, and that stays in registers.
     _Alignas(64) char bytes[64];
     memset(bytes, (int)(a->rounds & 1) + 1, sizeof bytes);
-    if (a->format < CK_INT8) {
-        vf acc[CK_PEAK_CHAINS], weight = vf_set1((float)bytes[0] * 0.5f), input = vf_set1((float)bytes[1] * 0.25f);
-#pragma unroll
-        for (int i = 0; i < CK_PEAK_CHAINS; i++) acc[i] = vf_set1((float)i);
-        for (int64_t round = 0; round < a->rounds; round++)
-#pragma unroll
-            for (int i = 0; i < CK_PEAK_CHAINS; i++) acc[i] = vf_fma(weight, input, acc[i]);
-        vf sum = vf_zero();
-#pragma unroll
-        for (int i = 0; i < CK_PEAK_CHAINS; i++) sum = vf_add(sum, acc[i]);
-        a->sinks[part.index] = vf_sum(sum);
+    double products = (double)a->rounds * PEAK_CHAINS * 16;
+#if MATRIX_TILES
+    if (a->format == CK_BF16 || a->format >= CK_INT8) {
+        mt_peak(a->rounds, a->format != CK_BF16, &a->sinks[part.index]);
+        a->operations[part.index] = (double)a->rounds * 4 * 256 * 2 * (a->format == CK_BF16 ? 32 : 64);
         return;
     }
-    vi acc[CK_PEAK_CHAINS];
-    vq weight = vq_load(bytes);
-    vc input = vc_broadcast((const int8_t *)bytes);
-#pragma unroll
-    for (int i = 0; i < CK_PEAK_CHAINS; i++) acc[i] = vi_set1(i);
-    for (int64_t round = 0; round < a->rounds; round++)
-#pragma unroll
-        for (int i = 0; i < CK_PEAK_CHAINS; i++) acc[i] = vi_dot(acc[i], weight, input);
-    vi sum = vi_set1(0);
-#pragma unroll
-    for (int i = 0; i < CK_PEAK_CHAINS; i++) sum = vi_add(sum, acc[i]);
-    a->sinks[part.index] = (float)vi_sum(sum);
+#endif
+    if (a->format >= CK_INT8) {
+        vq weight = vq_load(bytes);
+        vc input = vc_broadcast((const int8_t *)bytes);
+        PEAK_LOOP(vi, vi_set1(i), vi_dot(acc[i], weight, input), vi_add, vi_sum)
+        a->operations[part.index] = products * 8;
+    } else if (a->format == CK_BF16 && ROUNDS_INPUTS) {
+        vp weight = vp_load(bytes), input = vp_broadcast((const uint16_t *)bytes);
+        PEAK_LOOP(vf, vf_set1((float)i), vf_dot(acc[i], weight, input), vf_add, vf_sum)
+        a->operations[part.index] = products * 4;
+    } else {
+        vf weight = vf_set1((float)bytes[0] * 0.5f), input = vf_set1((float)bytes[1] * 0.25f);
+        PEAK_LOOP(vf, vf_set1((float)i), vf_fma(weight, input, acc[i]), vf_add, vf_sum)
+        a->operations[part.index] = products * 2;
+    }
 }

@@ -4,7 +4,14 @@
 // columns, tiles of tokens: the weights stay in the first-level cache while all tokens of the block pass over them.
 
 enum kind { KIND_F32, KIND_F16, KIND_BF16, KIND_PAIRS, KIND_INT8, KIND_INT4, KIND_INT8_FLOAT, KIND_INT4_FLOAT };
-enum { TOKEN_BLOCK = 48, PANEL_BLOCK = 8, CHUNK = 128, LEVELS = 3 };
+enum { CHUNK_BLOCKS = 4, CHUNK = CHUNK_BLOCKS * 32, LEVELS = 3 };
+
+/// Whether the processor multiplies pairs of bfloat16, for which inputs are rounded.
+#ifdef BF16
+enum { ROUNDS_INPUTS = true };
+#else
+enum { ROUNDS_INPUTS = false };
+#endif
 
 /// Room for any tile. Fixed sizes with constant indices become registers; arrays sized by a parameter would not.
 enum {
@@ -317,137 +324,10 @@ INLINE void run_panels_one_token(const ck_matmul *a, token_sums *sums, int64_t p
     for (int slice = 0; slice < a->weight->slice_count; slice++) tile(a, sums, panel, 0, 0, slice, kind, P, 1);
 }
 
-/// Some columns of some panels, in one group: at most CHUNK, whole blocks but for the matrix's last.
-typedef struct chunk {
-    const char *steps; // of the first panel, 8 bits a code
-    int64_t stride;    // bytes from panel to panel
-    int64_t first_block, block_count, group;
-    bool opens_slice, opens_group, closes_group;
-} chunk;
-
-/// Codes of 4 bits, stored as code + 8, as codes of 8 bits, stored as code + 128.
-INLINE void widen_codes(const char *steps, int64_t count, const int block, char *out) {
-    vi mask = vi_set1(0x0F0F0F0F), offset = vi_set1(0x78787878);
-    for (; count > 0; count--, out += block * 16)
-        for (int j = 0; j < block / 8; j++, steps += 64) {
-            vi codes = vi_load(steps);
-            prefetch(steps);
-            vi_store(out + j * 64, vi_add(vi_and(codes, mask), offset));
-            vi_store(out + (block / 8 + j) * 64, vi_add(vi_and(vi_shift_right(codes, 4), mask), offset));
-        }
-}
-
-/// The chunk of `panels` panels that starts at a column, ready to be multiplied: 4-bit codes are widened into `sums`.
-///
-/// `is_new`: no tokens were multiplied by these weights yet, so that they come from memory.
-INLINE chunk open_chunk(const ck_matmul *a, token_sums *sums, int64_t panel, int64_t panels, int64_t begin,
-                        int64_t slice_begin, int64_t piece_begin, int64_t piece_end, bool is_new, const int block) {
-    const ck_matrix *w = a->weight;
-    int64_t bytes = ck_panel_bytes(w->format, w->columns, block), end = ck_min(begin + CHUNK, piece_end);
-    const char *packed = (const char *)w->data + panel * bytes;
-    chunk c = {.first_block = begin / block,
-               .block_count = ck_ceil_div(end - begin, block),
-               .group = ck_group_of(w, begin),
-               .opens_slice = piece_begin == slice_begin,
-               .opens_group = begin == piece_begin,
-               .closes_group = end == piece_end};
-    if (w->format == CK_INT8) {
-        c.steps = packed + begin * 16;
-        c.stride = bytes;
-        for (int64_t p = 0; is_new && p < panels; p++)
-            for (int64_t i = 0; i < (end - begin) * 16; i += 64) prefetch(c.steps + p * bytes + i);
-    } else {
-        c.steps = sums->steps;
-        c.stride = CHUNK * 16;
-        for (int64_t p = 0; p < panels; p++)
-            widen_codes(packed + p * bytes + begin * 8, c.block_count, block, sums->steps + p * c.stride);
-    }
-    return c;
-}
-
-/// The products of panels [at, at + P) of a chunk with M tokens, added to the tokens' sums.
-INLINE void tile_chunk(const ck_matmul *a, token_sums *sums, float (*slice)[PANEL_BLOCK * 16], int64_t panel, int64_t at,
-                       int64_t first_token, int64_t token, const chunk *c, const int block, const int P, const int M) {
-    vf group[MOST_TILE], acc[MOST_TILE];
-#pragma unroll
-    for (int i = 0; i < P * M; i++) group[i] = vf_zero();
-    if (!c->opens_group)
-#pragma unroll
-        for (int i = 0; i < P * M; i++) group[i] = vf_load(&sums->group[token + i % M][(at + i / M) * 16]);
-    add_blocks(c->steps + at * c->stride, c->stride, coded_tokens_at(a, first_token + token, c->first_block), c->block_count,
-               group, KIND_INT8, block, P, M);
-    if (!c->closes_group) {
-#pragma unroll
-        for (int i = 0; i < P * M; i++) vf_store(&sums->group[token + i % M][(at + i / M) * 16], group[i]);
-        return;
-    }
-#pragma unroll
-    for (int i = 0; i < P * M; i++) acc[i] = vf_zero();
-    if (!c->opens_slice)
-#pragma unroll
-        for (int i = 0; i < P * M; i++) acc[i] = vf_load(&slice[token + i % M][(at + i / M) * 16]);
-    close_group(a->weight, panel + at, c->group, group, sums->inputs + token, acc, P, M);
-#pragma unroll
-    for (int i = 0; i < P * M; i++) vf_store(&slice[token + i % M][(at + i / M) * 16], acc[i]);
-}
-
-INLINE void multiply_chunk(const ck_matmul *a, token_sums *sums, float (*slice)[PANEL_BLOCK * 16], int64_t panel,
-                           int64_t panels, int64_t first, int64_t tokens, const chunk *c, const int block) {
-    int64_t at = 0;
-    for (; at + TILE_PANELS <= panels; at += TILE_PANELS) {
-        int64_t t = 0;
-        for (; t + TILE_TOKENS <= tokens; t += TILE_TOKENS)
-            tile_chunk(a, sums, slice, panel, at, first, t, c, block, TILE_PANELS, TILE_TOKENS);
-        for (; t + 2 <= tokens; t += 2) tile_chunk(a, sums, slice, panel, at, first, t, c, block, TILE_PANELS, 2);
-        for (; t < tokens; t++) tile_chunk(a, sums, slice, panel, at, first, t, c, block, TILE_PANELS, 1);
-    }
-    for (; at < panels; at++)
-        for (int64_t t = 0; t < tokens; t++) tile_chunk(a, sums, slice, panel, at, first, t, c, block, 1, 1);
-}
-
-/// Adds a block of tokens' finished slice to the tree, P panels at a time.
-INLINE void finish_slices(const ck_matmul *a, token_sums *sums, int64_t panel, int64_t panels, int64_t first, int64_t tokens,
-                          int slice, float (*finished)[PANEL_BLOCK * 16]) {
-    for (int64_t t = 0; t < tokens; t++) {
-        int64_t p = 0;
-        for (; p + MOST_PANELS <= panels; p += MOST_PANELS) {
-            vf acc[MOST_PANELS];
-#pragma unroll
-            for (int i = 0; i < MOST_PANELS; i++) acc[i] = vf_load(&finished[t][(p + i) * 16]);
-            finish_slice(a, sums, panel + p, p * 16, first, t, slice, acc, MOST_PANELS, 1);
-        }
-        for (; p < panels; p++) {
-            vf acc = vf_load(&finished[t][p * 16]);
-            finish_slice(a, sums, panel + p, p * 16, first, t, slice, &acc, 1, 1);
-        }
-    }
-}
-
-/// Integer weights by the integer inputs of several tokens, `panels` panels (at most PANEL_BLOCK): a chunk of weights is
-/// widened if need be and stays in the first-level cache, with the sums, while a block of tokens passes over it.
-INLINE void run_panels_of_codes(const ck_matmul *a, token_sums *sums, int64_t panel, int64_t panels, const int block) {
-    const ck_matrix *w = a->weight;
-    for (int64_t first = 0; first < a->tokens; first += TOKEN_BLOCK) {
-        int64_t tokens = ck_min(TOKEN_BLOCK, a->tokens - first), begin = 0;
-        for (int s = 0; s < w->slice_count; s++) {
-            // The left one of two neighbours is summed where it will wait for the other.
-            bool waits = s % 2 == 0 && s + 1 < w->slice_count;
-            float(*slice)[PANEL_BLOCK * 16] = waits ? sums->levels[0] : sums->slice;
-            if (begin == w->slice_ends[s]) memset(slice, 0, (size_t)tokens * sizeof slice[0]);
-            for (int64_t slice_begin = begin; begin < w->slice_ends[s];) {
-                int64_t piece_begin = begin, piece_end = ck_piece_end(w, begin, w->slice_ends[s]);
-                for (; begin < piece_end; begin = ck_min(begin + CHUNK, piece_end)) {
-                    chunk c = open_chunk(a, sums, panel, panels, begin, slice_begin, piece_begin, piece_end, first == 0, block);
-                    for (int64_t t = 0; w->zeros && t < tokens; t++)
-                        sums->inputs[t] = add_inputs(coded_tokens_at(a, first + t, c.first_block), c.block_count,
-                                                     c.opens_group ? 0 : sums->inputs[t]);
-                    multiply_chunk(a, sums, slice, panel, panels, first, tokens, &c, block);
-                }
-            }
-            if (!waits) finish_slices(a, sums, panel, panels, first, tokens, s, slice);
-        }
-    }
-}
+#include "chunks.h"
+#if MATRIX_TILES
+#include "tiles.h"
+#endif
 
 INLINE void run_kind(const ck_matmul *a, ck_part part, const int kind) {
     token_sums sums;
@@ -466,15 +346,25 @@ INLINE void run_kind(const ck_matmul *a, ck_part part, const int kind) {
 /// Several tokens of integer inputs, in blocks of `block` columns.
 INLINE void run_codes(const ck_matmul *a, ck_part part, const int block) {
     token_sums sums;
+#if MATRIX_TILES
+    mt_open(16, block);
+#endif
     ck_range panels = ck_share(ck_ceil_div(a->weight->rows, 16), part);
     for (int64_t p = panels.begin; p < panels.end; p += PANEL_BLOCK)
         run_panels_of_codes(a, &sums, p, ck_min(PANEL_BLOCK, panels.end - p), block);
+#if MATRIX_TILES
+    mt_close();
+#endif
 }
 
 static void matmul_f32(const ck_matmul *a, ck_part part) { run_kind(a, part, KIND_F32); }
 static void matmul_f16(const ck_matmul *a, ck_part part) { run_kind(a, part, KIND_F16); }
 static void matmul_bf16(const ck_matmul *a, ck_part part) { run_kind(a, part, KIND_BF16); }
+#if MATRIX_TILES
+static void matmul_pairs(const ck_matmul *a, ck_part part) { run_pairs(a, part); }
+#else
 static void matmul_pairs(const ck_matmul *a, ck_part part) { run_kind(a, part, KIND_PAIRS); }
+#endif
 static void matmul_int8_float(const ck_matmul *a, ck_part part) { run_kind(a, part, KIND_INT8_FLOAT); }
 static void matmul_int4_float(const ck_matmul *a, ck_part part) { run_kind(a, part, KIND_INT4_FLOAT); }
 static void matmul_int8_one(const ck_matmul *a, ck_part part) { run_kind(a, part, KIND_INT8); }

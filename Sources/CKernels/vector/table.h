@@ -1,12 +1,9 @@
-// The table of one instruction set; the including file defines TABLE, TABLE_NAME, TABLE_LEVEL and perhaps TABLE_ROUNDS_INPUTS.
-#ifndef TABLE_ROUNDS_INPUTS
-#define TABLE_ROUNDS_INPUTS false
-#endif
+// The table of one instruction set; the including file defines TABLE, TABLE_NAME and TABLE_LEVEL.
 const ck_kernels TABLE = {
     .abi_version = CK_ABI_VERSION,
     .level = TABLE_LEVEL,
     .name = TABLE_NAME,
-    .rounds_inputs = TABLE_ROUNDS_INPUTS,
+    .rounds_inputs = ROUNDS_INPUTS,
     .matmul = matmul,
     .quantize = quantize,
     .round = round_inputs,

@@ -181,3 +181,4 @@ enum { VALUE_RUNS = 2 };
 #define TILE_PANELS 1
 #define TILE_TOKENS 2
 #define ATTENTION_ROWS 4
+enum { TOKEN_BLOCK = 48, PANEL_BLOCK = 8 };

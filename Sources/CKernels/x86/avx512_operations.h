@@ -138,3 +138,4 @@ enum { VALUE_RUNS = 2 };
 #define TILE_PANELS 2
 #define TILE_TOKENS 6
 #define ATTENTION_ROWS 8
+enum { TOKEN_BLOCK = MATRIX_TILES ? 128 : 48, PANEL_BLOCK = 8 };

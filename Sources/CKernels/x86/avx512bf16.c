@@ -17,6 +17,5 @@
 #define TABLE ck_avx512bf16
 #define TABLE_NAME "avx512bf16"
 #define TABLE_LEVEL 4
-#define TABLE_ROUNDS_INPUTS true
 #include "../vector/table.h"
 #endif

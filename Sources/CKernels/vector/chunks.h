@@ -1,0 +1,246 @@
+// Products of integer weights with several tokens: part of matmul.h.
+
+/// Some columns of some panels, in one group: at most CHUNK_BLOCKS blocks, whole blocks but for the matrix's last.
+typedef struct chunk {
+    const char *steps; // of the first panel, 8 bits a code
+    int64_t stride;    // bytes from panel to panel
+    int64_t first_block, block_count, group;
+    bool opens_slice, opens_group, closes_group;
+} chunk;
+
+/// Stores codes + 128 as products of several tokens want them.
+INLINE void store_codes(char *out, vi codes) {
+#if MATRIX_TILES
+    mt_store_codes(out, codes);
+#else
+    vi_store(out, codes);
+#endif
+}
+
+/// Codes of 4 bits, stored as code + 8, widened to 8 bits.
+INLINE void widen_codes(const char *steps, int64_t count, const int block, char *out) {
+    vi mask = vi_set1(0x0F0F0F0F), offset = vi_set1(0x78787878);
+    for (; count > 0; count--, out += block * 16)
+        for (int j = 0; j < block / 8; j++, steps += 64) {
+            vi codes = vi_load(steps);
+            prefetch(steps);
+            store_codes(out + j * 64, vi_add(vi_and(codes, mask), offset));
+            store_codes(out + (block / 8 + j) * 64, vi_add(vi_and(vi_shift_right(codes, 4), mask), offset));
+        }
+}
+
+INLINE void copy_codes(const char *steps, int64_t count, char *out) {
+    for (int64_t i = 0; i < count; i += 64) {
+        prefetch(steps + i);
+        store_codes(out + i, vi_load(steps + i));
+    }
+}
+
+/// The chunk of `panels` panels that starts at a column, ready to be multiplied: 4-bit codes are widened into `sums`.
+///
+/// `is_new`: no tokens were multiplied by these weights yet, so that they come from memory.
+INLINE chunk open_chunk(const ck_matmul *a, token_sums *sums, int64_t panel, int64_t panels, int64_t begin,
+                        int64_t slice_begin, int64_t piece_begin, int64_t piece_end, bool is_new, const int block) {
+    const ck_matrix *w = a->weight;
+    int64_t bytes = ck_panel_bytes(w->format, w->columns, block), end = ck_min(begin + CHUNK_BLOCKS * block, piece_end);
+    const char *packed = (const char *)w->data + panel * bytes;
+    chunk c = {.first_block = begin / block,
+               .block_count = ck_ceil_div(end - begin, block),
+               .group = ck_group_of(w, begin),
+               .opens_slice = piece_begin == slice_begin,
+               .opens_group = begin == piece_begin,
+               .closes_group = end == piece_end};
+    if (w->format == CK_INT8 && !MATRIX_TILES) {
+        c.steps = packed + begin * 16;
+        c.stride = bytes;
+        for (int64_t p = 0; is_new && p < panels; p++)
+            for (int64_t i = 0; i < (end - begin) * 16; i += 64) prefetch(c.steps + p * bytes + i);
+    } else {
+        c.steps = sums->steps;
+        c.stride = CHUNK * 16;
+        for (int64_t p = 0; p < panels; p++) {
+            char *steps = sums->steps + p * c.stride;
+            if (w->format == CK_INT4) widen_codes(packed + p * bytes + begin * 8, c.block_count, block, steps);
+            else copy_codes(packed + p * bytes + begin * 16, c.block_count * block * 16, steps);
+        }
+    }
+    return c;
+}
+
+/// The products of panels [at, at + P) of a chunk with M tokens, added to the tokens' sums.
+INLINE void tile_chunk(const ck_matmul *a, token_sums *sums, float (*slice)[PANEL_BLOCK * 16], int64_t panel, int64_t at,
+                       int64_t first_token, int64_t token, const chunk *c, const int block, const int P, const int M) {
+    vf group[MOST_TILE], acc[MOST_TILE];
+#pragma unroll
+    for (int i = 0; i < P * M; i++) group[i] = vf_zero();
+    if (!c->opens_group)
+#pragma unroll
+        for (int i = 0; i < P * M; i++) group[i] = vf_load(&sums->group[token + i % M][(at + i / M) * 16]);
+    add_blocks(c->steps + at * c->stride, c->stride, coded_tokens_at(a, first_token + token, c->first_block), c->block_count,
+               group, KIND_INT8, block, P, M);
+    if (!c->closes_group) {
+#pragma unroll
+        for (int i = 0; i < P * M; i++) vf_store(&sums->group[token + i % M][(at + i / M) * 16], group[i]);
+        return;
+    }
+#pragma unroll
+    for (int i = 0; i < P * M; i++) acc[i] = vf_zero();
+    if (!c->opens_slice)
+#pragma unroll
+        for (int i = 0; i < P * M; i++) acc[i] = vf_load(&slice[token + i % M][(at + i / M) * 16]);
+    close_group(a->weight, panel + at, c->group, group, sums->inputs + token, acc, P, M);
+#pragma unroll
+    for (int i = 0; i < P * M; i++) vf_store(&slice[token + i % M][(at + i / M) * 16], acc[i]);
+}
+
+#if MATRIX_TILES
+/// One panel of a chunk by 16 tokens, whose sums are in registers.
+typedef struct code_tile {
+    const ck_matmul *a;
+    token_sums *sums;
+    float (*slice)[PANEL_BLOCK * 16];
+    const chunk *c;
+    int64_t panel, first; // of the block of panels, of tokens
+    int64_t at, token;    // within them
+} code_tile;
+
+/// Continues a group's sums, or starts them.
+INLINE void open_tile(code_tile t, vf *group) {
+#pragma unroll
+    for (int m = 0; m < 16; m++)
+        group[m] = t.c->opens_group ? vf_zero() : vf_load(&t.sums->group[t.token + m][t.at * 16]);
+}
+
+/// Adds a block's dot products [token][16 rows], times its inputs' scales.
+INLINE void add_dots(code_tile t, int64_t block, const int32_t *dots, vf *group) {
+    const float *scales = t.a->input.scales + (t.c->first_block + block) * t.a->tokens + t.first + t.token;
+#pragma unroll
+    for (int m = 0; m < 16; m++) group[m] = vf_fma(vf_from_vi(vi_load(dots + m * 16)), vf_set1(scales[m]), group[m]);
+}
+
+INLINE void close_tile(code_tile t, vf *group) {
+    if (!t.c->closes_group) {
+#pragma unroll
+        for (int m = 0; m < 16; m++) vf_store(&t.sums->group[t.token + m][t.at * 16], group[m]);
+        return;
+    }
+    const ck_matrix *w = t.a->weight;
+    int64_t at = ((t.panel + t.at) * w->group_count + t.c->group) * 16;
+    vf scale = vf_load(w->scales + at);
+    if (w->zeros) {
+        vf zeros = vf_negate(vf_load(w->zeros + at));
+#pragma unroll
+        for (int m = 0; m < 16; m++) group[m] = vf_fma(zeros, vf_set1(t.sums->inputs[t.token + m]), group[m]);
+    }
+    float *slice = &t.slice[t.token][t.at * 16];
+    const int64_t stride = PANEL_BLOCK * 16;
+    if (t.c->opens_slice)
+#pragma unroll
+        for (int m = 0; m < 16; m++) vf_store(slice + m * stride, vf_fma(group[m], scale, vf_zero()));
+    else
+#pragma unroll
+        for (int m = 0; m < 16; m++) vf_store(slice + m * stride, vf_fma(group[m], scale, vf_load(slice + m * stride)));
+}
+
+/// Adds all tiles of a chunk. Tiles reach past the last token: what they find there goes to rows that nobody reads.
+///
+/// A full chunk's four blocks go through four tile registers and four places in memory, in turn: while one is multiplied,
+/// the one before is under way, the next older is written, and the oldest added. Written later, sums would have to wait for
+/// products; and 4 KiB in all, because loads wait for stores that are pending at the same offset in another page.
+INLINE void multiply_chunk(const ck_matmul *a, token_sums *sums, float (*slice)[PANEL_BLOCK * 16], int64_t panel,
+                           int64_t panels, int64_t first, int64_t tokens, const chunk *c, const int block) {
+    _Alignas(64) int32_t dots[CHUNK_BLOCKS][256];
+    vf group[16];
+    code_tile tile = {a, sums, slice, c, panel, first, 0, 0}, last = tile;
+    for (bool any_last = false;; any_last = true) {
+        const bool any = tile.at < panels;
+        const char *w = c->steps + tile.at * c->stride;
+        const int8_t *x = a->input.codes + (c->first_block * a->tokens + first + tile.token) * block;
+        const int64_t x_stride = a->tokens * block;
+        if (c->block_count < CHUNK_BLOCKS) {
+            if (!any) return;
+            open_tile(tile, group);
+            for (int64_t b = 0; b < c->block_count; b++) {
+                mt_start_0(w + b * block * 16, x + b * x_stride, block);
+                mt_store_0(dots[0]);
+                add_dots(tile, b, dots[0], group);
+            }
+            close_tile(tile, group);
+        } else {
+            if (any) mt_start_0(w, x, block);
+            if (any_last) mt_store_2(dots[2]), add_dots(last, 1, dots[1], group);
+            if (any) mt_start_1(w + block * 16, x + x_stride, block);
+            if (any_last) mt_store_3(dots[3]), add_dots(last, 2, dots[2], group);
+            if (any) mt_start_2(w + 2 * block * 16, x + 2 * x_stride, block), mt_store_0(dots[0]);
+            if (any_last) add_dots(last, 3, dots[3], group), close_tile(last, group);
+            if (!any) return;
+            mt_start_3(w + 3 * block * 16, x + 3 * x_stride, block);
+            mt_store_1(dots[1]);
+            open_tile(tile, group);
+            add_dots(tile, 0, dots[0], group);
+        }
+        last = tile;
+        tile.token += 16;
+        if (tile.token >= tokens) tile.token = 0, tile.at++;
+    }
+}
+#else
+INLINE void multiply_chunk(const ck_matmul *a, token_sums *sums, float (*slice)[PANEL_BLOCK * 16], int64_t panel,
+                           int64_t panels, int64_t first, int64_t tokens, const chunk *c, const int block) {
+    int64_t at = 0;
+    for (; at + TILE_PANELS <= panels; at += TILE_PANELS) {
+        int64_t t = 0;
+        for (; t + TILE_TOKENS <= tokens; t += TILE_TOKENS)
+            tile_chunk(a, sums, slice, panel, at, first, t, c, block, TILE_PANELS, TILE_TOKENS);
+        for (; t + 2 <= tokens; t += 2) tile_chunk(a, sums, slice, panel, at, first, t, c, block, TILE_PANELS, 2);
+        for (; t < tokens; t++) tile_chunk(a, sums, slice, panel, at, first, t, c, block, TILE_PANELS, 1);
+    }
+    for (; at < panels; at++)
+        for (int64_t t = 0; t < tokens; t++) tile_chunk(a, sums, slice, panel, at, first, t, c, block, 1, 1);
+}
+
+#endif
+
+/// Adds a block of tokens' finished slice to the tree, P panels at a time.
+INLINE void finish_slices(const ck_matmul *a, token_sums *sums, int64_t panel, int64_t panels, int64_t first, int64_t tokens,
+                          int slice, float (*finished)[PANEL_BLOCK * 16]) {
+    for (int64_t t = 0; t < tokens; t++) {
+        int64_t p = 0;
+        for (; p + MOST_PANELS <= panels; p += MOST_PANELS) {
+            vf acc[MOST_PANELS];
+#pragma unroll
+            for (int i = 0; i < MOST_PANELS; i++) acc[i] = vf_load(&finished[t][(p + i) * 16]);
+            finish_slice(a, sums, panel + p, p * 16, first, t, slice, acc, MOST_PANELS, 1);
+        }
+        for (; p < panels; p++) {
+            vf acc = vf_load(&finished[t][p * 16]);
+            finish_slice(a, sums, panel + p, p * 16, first, t, slice, &acc, 1, 1);
+        }
+    }
+}
+
+/// Integer weights by the integer inputs of several tokens, `panels` panels (at most PANEL_BLOCK): a chunk of weights is
+/// widened if need be and stays in the first-level cache, with the sums, while a block of tokens passes over it.
+INLINE void run_panels_of_codes(const ck_matmul *a, token_sums *sums, int64_t panel, int64_t panels, const int block) {
+    const ck_matrix *w = a->weight;
+    for (int64_t first = 0; first < a->tokens; first += TOKEN_BLOCK) {
+        int64_t tokens = ck_min(TOKEN_BLOCK, a->tokens - first), begin = 0;
+        for (int s = 0; s < w->slice_count; s++) {
+            // The left one of two neighbours is summed where it will wait for the other.
+            bool waits = s % 2 == 0 && s + 1 < w->slice_count;
+            float(*slice)[PANEL_BLOCK * 16] = waits ? sums->levels[0] : sums->slice;
+            if (begin == w->slice_ends[s]) memset(slice, 0, (size_t)tokens * sizeof slice[0]);
+            for (int64_t slice_begin = begin; begin < w->slice_ends[s];) {
+                int64_t piece_begin = begin, piece_end = ck_piece_end(w, begin, w->slice_ends[s]);
+                for (; begin < piece_end; begin = ck_min(begin + CHUNK_BLOCKS * block, piece_end)) {
+                    chunk c = open_chunk(a, sums, panel, panels, begin, slice_begin, piece_begin, piece_end, first == 0, block);
+                    for (int64_t t = 0; w->zeros && t < tokens; t++)
+                        sums->inputs[t] = add_inputs(coded_tokens_at(a, first + t, c.first_block), c.block_count,
+                                                     c.opens_group ? 0 : sums->inputs[t]);
+                    multiply_chunk(a, sums, slice, panel, panels, first, tokens, &c, block);
+                }
+            }
+            if (!waits) finish_slices(a, sums, panel, panels, first, tokens, s, slice);
+        }
+    }
+}

@@ -1,0 +1,118 @@
+// Matrix tiles of AMX. The meanings are in vector/operations.md.
+//
+// Tiles 0 to 3 hold sums, 4 and 5 inputs, 6 and 7 weights: inputs [tokens][bytes of the block], weights a panel's steps.
+#pragma once
+#define MATRIX_TILES 1
+#include "avx512_operations.h"
+
+OP void mt_open(int tokens, int block_bytes) {
+    _Alignas(64) struct {
+        uint8_t palette, start_row, reserved[14];
+        uint16_t row_bytes[16];
+        uint8_t rows[16];
+    } shapes = {.palette = 1};
+    for (int t = 0; t < 8; t++) {
+        shapes.row_bytes[t] = (uint16_t)(t / 2 == 2 ? block_bytes : 64);
+        shapes.rows[t] = (uint8_t)(t / 2 == 3 ? block_bytes / 4 : tokens);
+    }
+    _tile_loadconfig(&shapes);
+}
+OP void mt_close(void) { _tile_release(); }
+
+OP void mt_store_codes(void *p, vi codes) {
+    _mm512_storeu_si512(p, _mm512_xor_si512(codes, _mm512_set1_epi8((char)0x80)));
+}
+
+#define CODE_TILE(sum, inputs, weights)                                                                                     \
+    OP void mt_start_##sum(const void *w, const void *x, int block) {                                                       \
+        _tile_zero(sum);                                                                                                    \
+        _tile_loadd(weights, w, 64);                                                                                        \
+        _tile_loadd(inputs, x, block);                                                                                      \
+        _tile_dpbssd(sum, inputs, weights);                                                                                 \
+    }                                                                                                                       \
+    OP void mt_store_##sum(int32_t *out) { _tile_stored(sum, out, 64); }
+CODE_TILE(0, 4, 6)
+CODE_TILE(1, 5, 7)
+CODE_TILE(2, 4, 6)
+CODE_TILE(3, 5, 7)
+
+OP void mt_pairs(float *out, const char *w, int64_t w_stride, const char *x, int64_t x_stride, int64_t count, int block, int P,
+                 int M) {
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+    for (; count > 0; count--, w += block * 32, x += x_stride) {
+        _tile_loadd(4, x, 2 * block);
+        _tile_loadd(6, w, 64);
+        _tile_dpbf16ps(0, 4, 6);
+        if (P == 2) {
+            _tile_loadd(7, w + w_stride, 64);
+            _tile_dpbf16ps(1, 4, 7);
+        }
+        if (M == 2) {
+            _tile_loadd(5, x + 32 * block, 2 * block);
+            _tile_dpbf16ps(2, 5, 6);
+            if (P == 2) _tile_dpbf16ps(3, 5, 7);
+        }
+    }
+    _tile_stored(0, out, 64);
+    if (P == 2) _tile_stored(1, out + 256, 64);
+    if (M == 2) _tile_stored(2, out + 512, 64);
+    if (P == 2 && M == 2) _tile_stored(3, out + 768, 64);
+}
+
+OP void mt_pairs_one_token(float *out, const char *w, int64_t w_stride, const char *x, int64_t x_stride, int64_t count,
+                           int block, int P) {
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+    for (; count > 0; count--, w += block * 32, x += x_stride) {
+        for (int p = 0; p < P; p++)
+            for (int i = 0; i < block / 2; i++) __builtin_prefetch(w + p * w_stride + i * 64 + 4096);
+        _tile_loadd(4, x, 2 * block);
+        _tile_loadd(6, w, 64);
+        _tile_dpbf16ps(0, 4, 6);
+        if (P == 1) continue;
+        _tile_loadd(7, w + w_stride, 64);
+        _tile_dpbf16ps(1, 4, 7);
+        _tile_loadd(6, w + 2 * w_stride, 64);
+        _tile_dpbf16ps(2, 4, 6);
+        _tile_loadd(7, w + 3 * w_stride, 64);
+        _tile_dpbf16ps(3, 4, 7);
+    }
+    _tile_stored(0, out, 64);
+    if (P == 1) return;
+    _tile_stored(1, out + 16, 64);
+    _tile_stored(2, out + 32, 64);
+    _tile_stored(3, out + 48, 64);
+}
+
+/// Products of tiles in registers: `rounds` times four.
+OP void mt_peak(int64_t rounds, bool is_integer, float *out) {
+    _Alignas(64) char bytes[1024];
+    memset(bytes, (int)(rounds & 1), sizeof bytes);
+    mt_open(16, 64);
+    _tile_loadd(4, bytes, 64);
+    _tile_loadd(6, bytes, 64);
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+    for (; rounds > 0; rounds--)
+        if (is_integer) {
+            _tile_dpbssd(0, 4, 6);
+            _tile_dpbssd(1, 4, 6);
+            _tile_dpbssd(2, 4, 6);
+            _tile_dpbssd(3, 4, 6);
+        } else {
+            _tile_dpbf16ps(0, 4, 6);
+            _tile_dpbf16ps(1, 4, 6);
+            _tile_dpbf16ps(2, 4, 6);
+            _tile_dpbf16ps(3, 4, 6);
+        }
+    _tile_stored(0, bytes, 64);
+    mt_close();
+    memcpy(out, bytes, 4);
+}
