@@ -62,32 +62,13 @@ OP void mt_pairs(float *out, const char *w, int64_t w_stride, const char *x, int
     if (P == 2 && M == 2) _tile_stored(3, out + 768, 64);
 }
 
-OP void mt_pairs_one_token(float *out, const char *w, int64_t w_stride, const char *x, int64_t x_stride, int64_t count,
-                           int block, int P) {
-    _tile_zero(0);
-    _tile_zero(1);
-    _tile_zero(2);
-    _tile_zero(3);
-    for (; count > 0; count--, w += block * 32, x += x_stride) {
-        for (int p = 0; p < P; p++)
-            for (int i = 0; i < block / 2; i++) __builtin_prefetch(w + p * w_stride + i * 64 + 4096);
-        _tile_loadd(4, x, 2 * block);
-        _tile_loadd(6, w, 64);
-        _tile_dpbf16ps(0, 4, 6);
-        if (P == 1) continue;
-        _tile_loadd(7, w + w_stride, 64);
-        _tile_dpbf16ps(1, 4, 7);
-        _tile_loadd(6, w + 2 * w_stride, 64);
-        _tile_dpbf16ps(2, 4, 6);
-        _tile_loadd(7, w + 3 * w_stride, 64);
-        _tile_dpbf16ps(3, 4, 7);
-    }
-    _tile_stored(0, out, 64);
-    if (P == 1) return;
-    _tile_stored(1, out + 16, 64);
-    _tile_stored(2, out + 32, 64);
-    _tile_stored(3, out + 48, 64);
+/// Tiles take subnormal numbers for zero; vectors that stand in for them must too. Gives the mode that it changes.
+OP unsigned mt_flush_subnormals(void) {
+    unsigned mode = _mm_getcsr();
+    _mm_setcsr(mode | 0x8040);
+    return mode;
 }
+OP void mt_restore(unsigned mode) { _mm_setcsr(mode); }
 
 /// Products of tiles in registers: `rounds` times four.
 OP void mt_peak(int64_t rounds, bool is_integer, float *out) {
