@@ -42,7 +42,7 @@ public struct ModelArguments: ParsableArguments, Sendable {
             """)
     var rotaryDtype = "auto"
 
-    @Option(help: "Key-value cache: auto, float32, float16, bfloat16.")
+    @Option(help: "Key-value cache: auto, float32, float16, bfloat16, int8, fp8. auto: float32 with --dtype float32, else float16.")
     var kvCacheDtype = "auto"
 
     @Option(
@@ -105,7 +105,7 @@ extension ModelArguments {
         try check("lm-head", lmHead, ["int8", "none", "same"])
         try check("activation-dtype", activationDtype, ["auto", "int8", "float32"])
         try check("rotary-dtype", rotaryDtype, ["auto", "float32", "saved"])
-        try check("kv-cache-dtype", kvCacheDtype, ["auto", "float32", "float16", "bfloat16"])
+        try check("kv-cache-dtype", kvCacheDtype, ["auto"] + KeyValueType.allCases.map(\.rawValue))
         try check("all-reduce-dtype", allReduceDtype, ["float32"])
         if symmetric && asymmetric { throw ValidationError("--symmetric and --asymmetric exclude each other.") }
         if topology != nil, tensorParallelSize != nil || pipelineParallelSize != nil {
@@ -187,8 +187,11 @@ extension ModelArguments {
         KeyValueType(rawValue: kvCacheDtype) ?? (dtype == "float32" ? .float32 : .float16)
     }
 
-    /// Bytes of one element of the cache.
-    public var cacheElementByteCount: Int { cacheType.byteCount }
+    /// Bytes of the cache that a head's key and value at one position take.
+    public func cacheByteCount(headDimension: Int) -> Int {
+        let bytes = cacheType.byteCount(headDimension: headDimension)
+        return bytes.key + bytes.value + bytes.scales
+    }
 
     /// The plan that options or file ask for; with neither, every rank shares every layer.
     func plan(rankCount: Int) throws -> ParallelPlan {

@@ -57,10 +57,17 @@ void ck_pack_codes(int32_t format, const int8_t *rows, int64_t row_count, int64_
 
 void ck_to_float(int32_t format, const void *source, int64_t count, float *out) {
     const uint16_t *half = source;
+    const uint8_t *bytes = source;
     switch (format) {
     case CK_F32: memcpy(out, source, (size_t)count * 4); break;
     case CK_F16:
         for (int64_t i = 0; i < count; i++) out[i] = ck_from_f16(half[i]);
+        break;
+    case CK_INT8:
+        for (int64_t i = 0; i < count; i++) out[i] = (int8_t)bytes[i];
+        break;
+    case CK_FP8:
+        for (int64_t i = 0; i < count; i++) out[i] = ck_from_fp8(bytes[i]);
         break;
     default:
         for (int64_t i = 0; i < count; i++) out[i] = ck_from_bf16(half[i]);

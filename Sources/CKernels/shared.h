@@ -66,6 +66,21 @@ static inline uint16_t ck_to_f16(float value) {
     return (uint16_t)(sign | ((magnitude - 0x38000000 + 0xFFF + ((magnitude >> 13) & 1)) >> 13));
 }
 
+/// To E4M3: to nearest, ties to even, and to 448 at most. No number becomes 480, the pattern of E4M3's NaN.
+static inline uint8_t ck_to_fp8(float value) {
+    uint32_t bits = ck_float_bits(value), sign = (bits >> 24) & 0x80, magnitude = bits & 0x7FFFFFFF;
+    if (magnitude > 0x7F800000) return (uint8_t)(sign | 0x7F);
+    // Adding 2^14 aligns the unit in the last place with that of a subnormal, 2^-9, so the addition rounds.
+    if (magnitude < 0x3C800000) return (uint8_t)(sign | (ck_float_bits(ck_bits_float(magnitude) + 16384.0f) - 0x46800000));
+    int64_t code = ((int64_t)magnitude + 0x7FFFF + ((magnitude >> 20) & 1)) >> 20;
+    return (uint8_t)(sign | (uint32_t)ck_min(code - (120 << 3), 0x7E));
+}
+
+/// The same bits as float16 are the 256th part.
+static inline float ck_from_fp8(uint8_t value) {
+    return ck_from_f16((uint16_t)((value & 0x80) << 8 | (value & 0x7F) << 7)) * 256.0f;
+}
+
 /// The end of the piece that starts at `column`: where its group or its slice ends, whichever comes first.
 static inline int64_t ck_piece_end(const ck_matrix *w, int64_t column, int64_t slice_end) {
     int64_t group_end = ((column + w->group_offset) / w->group + 1) * w->group - w->group_offset;
@@ -82,7 +97,7 @@ static inline int32_t ck_code_sum(int32_t correction) { return correction / -128
 /// What the stored unsigned codes exceed the signed ones by.
 static inline int32_t ck_code_offset(int32_t format) { return format == CK_INT8 ? 128 : 8; }
 
-static inline int64_t ck_element_bytes(int32_t format) { return format == CK_F32 ? 4 : 2; }
+static inline int64_t ck_element_bytes(int32_t format) { return format == CK_F32 ? 4 : format >= CK_INT8 ? 1 : 2; }
 
 /// Runs of query heads that read the same cache head: head_map[first .. end).
 static inline int64_t ck_head_run_end(const int32_t *head_map, int64_t first, int64_t count) {

@@ -51,10 +51,9 @@ public struct MemoryEstimate: Equatable, Sendable {
         for layer in placement.layers {
             let share = LayerShare(decoder.layers[layer], placement)
             weights += share.weightBytes(layer, decoder: decoder, format: format)
-            let rows =
-                shape.cacheBlockCount * shape.cacheBlockLength * share.heads.keyValueHeads.count
-                * shape.cacheType.byteCount
-            keyValueCache += rows * (share.dimension + (share.dimension + 15) / 16 * 16)
+            let rows = shape.cacheBlockCount * shape.cacheBlockLength * share.heads.keyValueHeads.count
+            let bytes = shape.cacheType.byteCount(headDimension: share.dimension)
+            keyValueCache += rows * (bytes.key + bytes.value + bytes.scales)
             widest = max(widest, share.arenaBytes(decoder: decoder, shape: shape))
         }
         let pairs = decoder.layers[0].attention.headDimension / 2

@@ -5,6 +5,7 @@ import Tensors
 public final class CacheStorage {
     private let keys: AlignedBuffer
     private let values: AlignedBuffer
+    private let scales: AlignedBuffer?
     let description: ck_cache
 
     /// Positions in a block.
@@ -13,26 +14,21 @@ public final class CacheStorage {
     public static let longestHead = Int(CK_MAX_HEAD)
 
     public init(blockCount: Int, headCount: Int, headDimension: Int, type: KeyValueType) throws(MemoryError) {
-        let bytes = Self.byteCount(
-            blockCount: blockCount, headCount: headCount, headDimension: headDimension, type: type)
-        keys = try AlignedBuffer(byteCount: bytes.keys, hugePages: true)
-        values = try AlignedBuffer(byteCount: bytes.values, hugePages: true)
+        let rows = blockCount * headCount * Self.blockLength
+        let bytes = type.byteCount(headDimension: headDimension)
+        keys = try AlignedBuffer(byteCount: rows * bytes.key, hugePages: true)
+        values = try AlignedBuffer(byteCount: rows * bytes.value, hugePages: true)
+        scales = bytes.scales == 0 ? nil : try AlignedBuffer(byteCount: rows * bytes.scales)
+        let keyScales = scales?.baseAddress.assumingMemoryBound(to: Float.self)
         description = ck_cache(
-            keys: keys.baseAddress, values: values.baseAddress, heads: Int64(headCount), head_dim: Int64(headDimension),
+            keys: keys.baseAddress, values: values.baseAddress, key_scales: keyScales,
+            value_scales: keyScales.map { $0 + rows }, heads: Int64(headCount), head_dim: Int64(headDimension),
             value_stride: Int64((headDimension + 15) / 16 * 16), format: type.kernelFormat)
-    }
-
-    /// What a cache of this size takes; value rows are padded to 16 elements.
-    public static func byteCount(
-        blockCount: Int, headCount: Int, headDimension: Int, type: KeyValueType
-    ) -> (keys: Int, values: Int) {
-        let rows = blockCount * headCount * blockLength * type.byteCount
-        return (rows * headDimension, rows * ((headDimension + 15) / 16 * 16))
     }
 
     /// Touches every page, so that memory that is not there fails at the start and not in the middle of a text.
     public func touch() {
-        for buffer in [keys, values] {
+        for buffer in [keys, values] + (scales.map { [$0] } ?? []) {
             for offset in stride(from: 0, to: buffer.byteCount, by: 4096) {
                 buffer.baseAddress.storeBytes(of: 0, toByteOffset: offset, as: UInt8.self)
             }

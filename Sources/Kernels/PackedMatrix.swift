@@ -112,6 +112,8 @@ extension KeyValueType {
         case .float32: Int32(CK_F32.rawValue)
         case .float16: Int32(CK_F16.rawValue)
         case .bfloat16: Int32(CK_BF16.rawValue)
+        case .int8: Int32(CK_INT8.rawValue)
+        case .fp8: Int32(CK_FP8.rawValue)
         }
     }
 }

@@ -36,6 +36,7 @@ typedef enum ck_format {
     CK_BF16 = 2,
     CK_INT8 = 3, // codes + 128, unsigned; a scale (and zero point) per row and group
     CK_INT4 = 4, // codes + 8, unsigned, two to a byte; alike
+    CK_FP8 = 5,  // 4 bits of exponent, 3 of mantissa, no infinities (OCP E4M3); of the cache only
 } ck_format;
 
 /// One worker's share of an operation: share `index` of `count` equal ones.
@@ -154,8 +155,9 @@ typedef struct ck_slot {
 /// values [block][head][64][value_stride]: value_stride = head_dim rounded up to 16
 typedef struct ck_cache {
     void *keys, *values;
+    float *_Nullable key_scales, *_Nullable value_scales; // INT8, signed codes: [block][head][64]
     int64_t heads, head_dim, value_stride;
-    int32_t format; // F32, F16, BF16
+    int32_t format; // F32, F16, BF16, INT8, FP8
 } ck_cache;
 
 /// Rotates queries (in place, scaled) and keys by their angles and stores keys and values in the cache.

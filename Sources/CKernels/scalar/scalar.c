@@ -163,6 +163,8 @@ static void store_element(int32_t format, void *base, int64_t i, float value) {
     switch (format) {
     case CK_F32: ((float *)base)[i] = value; break;
     case CK_F16: ((uint16_t *)base)[i] = ck_to_f16(value); break;
+    case CK_INT8: ((int8_t *)base)[i] = (int8_t)value; break;
+    case CK_FP8: ((uint8_t *)base)[i] = ck_to_fp8(value); break;
     default: ((uint16_t *)base)[i] = ck_to_bf16(value);
     }
 }
@@ -174,6 +176,20 @@ static int64_t key_index(const ck_cache *c, int64_t block, int64_t head, int64_t
 }
 static int64_t value_index(const ck_cache *c, int64_t block, int64_t head, int64_t position, int64_t d) {
     return ((block * c->heads + head) * CK_CACHE_BLOCK + position % CK_CACHE_BLOCK) * c->value_stride + d;
+}
+
+static int64_t scale_index(const ck_cache *c, int64_t block, int64_t head, int64_t position) {
+    return (block * c->heads + head) * CK_CACHE_BLOCK + position % CK_CACHE_BLOCK;
+}
+
+/// Codes in place of a head's values; gives their scale.
+static float quantize_head(float *x, int64_t count) {
+    int8_t codes[CK_MAX_HEAD];
+    float scale;
+    int32_t correction;
+    ck_quantize_block(x, count, (int32_t)count, codes, &scale, &correction);
+    for (int64_t i = 0; i < count; i++) x[i] = codes[i];
+    return scale;
 }
 
 static void store(const ck_store *a, ck_part part) {
@@ -193,12 +209,18 @@ static void store(const ck_store *a, ck_part part) {
                 x[i + half] = second * scale;
             }
         }
-        const float *keys = a->rows + t * a->stride + a->query_heads * c->head_dim, *values = keys + c->heads * c->head_dim;
-        for (int64_t h = 0; h < c->heads; h++)
+        float *keys = a->rows + t * a->stride + a->query_heads * c->head_dim, *values = keys + c->heads * c->head_dim;
+        for (int64_t h = 0; h < c->heads; h++) {
+            if (c->format == CK_INT8) {
+                int64_t at = scale_index(c, slot.block, h, slot.position);
+                c->key_scales[at] = quantize_head(keys + h * c->head_dim, c->head_dim);
+                c->value_scales[at] = quantize_head(values + h * c->head_dim, c->head_dim);
+            }
             for (int64_t d = 0; d < c->head_dim; d++) {
                 store_element(c->format, c->keys, key_index(c, slot.block, h, slot.position, d), keys[h * c->head_dim + d]);
                 store_element(c->format, c->values, value_index(c, slot.block, h, slot.position, d), values[h * c->head_dim + d]);
             }
+        }
     }
 }
 
@@ -216,6 +238,7 @@ static void attend_one(const ck_attend *a, const ck_attention_item *item, int64_
             int64_t block = item->blocks[j / CK_CACHE_BLOCK];
             for (int64_t d = 0; d < c->head_dim; d++)
                 score = fmaf(load_element(c->format, c->keys, key_index(c, block, head, j, d)), query[d], score);
+            if (c->key_scales) score *= c->key_scales[scale_index(c, block, head, j)];
             scores[j - span * CK_SPAN] = score;
             span_most = score > span_most ? score : span_most;
         }
@@ -223,6 +246,7 @@ static void attend_one(const ck_attend *a, const ck_attention_item *item, int64_
             float p = exponential(scores[j - span * CK_SPAN] - span_most);
             int64_t block = item->blocks[j / CK_CACHE_BLOCK];
             lanes[j % 16] += p;
+            if (c->value_scales) p *= c->value_scales[scale_index(c, block, head, j)];
             for (int64_t d = 0; d < c->head_dim; d++)
                 vector[d] = fmaf(load_element(c->format, c->values, value_index(c, block, head, j, d)), p, vector[d]);
         }

@@ -18,6 +18,8 @@ typedef struct attention_rows {
 INLINE vf load_cached(const void *base, int64_t i, const int format) {
     if (format == CK_F32) return vf_load((const float *)base + i);
     if (format == CK_F16) return vf_load_f16((const uint16_t *)base + i);
+    if (format == CK_INT8) return vf_load_int8((const int8_t *)base + i);
+    if (format == CK_FP8) return vf_load_fp8((const uint8_t *)base + i);
     return vf_load_bf16((const uint16_t *)base + i);
 }
 
@@ -45,11 +47,19 @@ INLINE void score_runs(const ck_attend *a, const ck_attention_item *item, attent
 #pragma unroll
     for (int r = 0; r < R; r++)
 #pragma unroll
-        for (int b = 0; b < B; b++) vf_store(&rows->scores[r][position % CK_SPAN + b * 16], acc[r * B + b]);
+        for (int b = 0; b < B; b++) {
+            vf score = acc[r * B + b];
+            if (format == CK_INT8) score = vf_mul(score, vf_load(c->key_scales + key[b] / c->head_dim));
+            vf_store(&rows->scores[r][position % CK_SPAN + b * 16], score);
+        }
 }
 
-/// Masks a row's scores of the runs [first, end) of a span, and turns them into weights. Gives their maximum.
-INLINE float weigh_scores(attention_rows *rows, int r, int64_t span, int64_t first, int64_t end, int64_t window, float *sum) {
+/// Masks a row's scores of the runs [first, end) of a span, and turns them into weights. Gives their maximum, and their sum
+/// before values' scales are multiplied in.
+INLINE float weigh_scores(const ck_attend *a, const ck_attention_item *item, attention_rows *rows, int r, int64_t head,
+                          int64_t span, int64_t first, int64_t end, float *sum, const int format) {
+    const ck_cache *c = &a->cache;
+    const int64_t window = a->window;
     vf begin = vf_set1((float)(window ? ck_max(0, rows->positions[r] - window + 1) - span * CK_SPAN : 0));
     vf limit = vf_set1((float)(rows->positions[r] - span * CK_SPAN));
     vf most = vf_set1(-INFINITY), total = vf_zero();
@@ -65,8 +75,12 @@ INLINE float weigh_scores(attention_rows *rows, int r, int64_t span, int64_t fir
     vf shift = vf_set1(span_most == -INFINITY ? 0 : span_most);
     for (int64_t i = first; i < end; i += 16) {
         vf weight = vf_exp(vf_sub(vf_load(&rows->scores[r][i]), shift));
-        vf_store(&rows->scores[r][i], weight);
         total = vf_add(total, weight);
+        if (format == CK_INT8) {
+            int64_t at = span * CK_SPAN + i, block = item->blocks[at / CK_CACHE_BLOCK];
+            weight = vf_mul(weight, vf_load(c->value_scales + (block * c->heads + head) * CK_CACHE_BLOCK + at % CK_CACHE_BLOCK));
+        }
+        vf_store(&rows->scores[r][i], weight);
     }
     *sum = vf_sum(total);
     return span_most;
@@ -124,12 +138,12 @@ INLINE void attend_rows(const ck_attend *a, const ck_attention_item *item, atten
     for (int64_t span = begin / CK_SPAN; span * CK_SPAN <= last; span++) {
         int64_t first = ck_max(begin - span * CK_SPAN, 0) / 16 * 16, limit = ck_min(last + 1 - span * CK_SPAN, CK_SPAN);
         int64_t end = ck_ceil_div(limit, 16) * 16, i = first;
-        const int wide = R >= 4 ? 1 : RUNS / R;
+        const int wide = R >= 8 ? WIDE_RUNS : R >= 4 ? 1 : RUNS / R;
         for (; i + wide * 16 <= end; i += wide * 16) score_runs(a, item, rows, head, span * CK_SPAN + i, format, R, wide);
         for (; i < end; i += 16) score_runs(a, item, rows, head, span * CK_SPAN + i, format, R, 1);
         float keep[ATTENTION_ROWS], add[ATTENTION_ROWS];
         for (int r = 0; r < R; r++) {
-            float sum, most = weigh_scores(rows, r, span, first, end, a->window, &sum);
+            float sum, most = weigh_scores(a, item, rows, r, head, span, first, end, &sum, format);
             float next = most > rows->most[r] ? most : rows->most[r];
             // Before the first span that a row sees, both are minus infinity: their difference is no number, exp of it 0.
             keep[r] = exponential(rows->most[r] - next);
@@ -184,11 +198,15 @@ INLINE void attend_format(const ck_attend *a, ck_part part, const int format) {
 static void attend_f32(const ck_attend *a, ck_part part) { attend_format(a, part, CK_F32); }
 static void attend_f16(const ck_attend *a, ck_part part) { attend_format(a, part, CK_F16); }
 static void attend_bf16(const ck_attend *a, ck_part part) { attend_format(a, part, CK_BF16); }
+static void attend_int8(const ck_attend *a, ck_part part) { attend_format(a, part, CK_INT8); }
+static void attend_fp8(const ck_attend *a, ck_part part) { attend_format(a, part, CK_FP8); }
 
 static void attend(const ck_attend *a, ck_part part) {
     switch (a->cache.format) {
     case CK_F32: attend_f32(a, part); break;
     case CK_F16: attend_f16(a, part); break;
+    case CK_INT8: attend_int8(a, part); break;
+    case CK_FP8: attend_fp8(a, part); break;
     default: attend_bf16(a, part);
     }
 }

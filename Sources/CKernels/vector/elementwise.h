@@ -109,12 +109,28 @@ INLINE void rotate_head(float *x, const float *cosines, const float *sines, int6
     }
 }
 
-/// Converts a head to the cache's element type.
-INLINE void narrow(int32_t format, const float *x, int64_t count, uint16_t *out) {
-    for (int64_t i = 0; i < count; i += 16) {
-        vf value = vf_load_n(x + i, ck_min(16, count - i));
-        format == CK_F16 ? vf_store_f16(out + i, value) : vf_store_bf16(out + i, value);
+/// Converts a head to the cache's element type; gives its scale. `out` has room for 15 more.
+INLINE float narrow(int32_t format, const float *x, int64_t count, void *out) {
+    float scale = 1, inverse = 1;
+    if (format == CK_INT8) {
+        vf most = vf_zero();
+        for (int64_t i = 0; i < count; i += 16) most = vf_max(most, vf_abs(vf_load_n(x + i, ck_min(16, count - i))));
+        scale = vf_most(most) / 127.0f;
+        inverse = vf_most(most) > 0 ? 127.0f / vf_most(most) : 0;
     }
+    for (int64_t i = 0; i < count; i += 16) {
+        int64_t lanes = ck_min(16, count - i);
+        vf value = vf_load_n(x + i, lanes);
+        switch (format) {
+        case CK_F32: vf_store((float *)out + i, value); break;
+        case CK_F16: vf_store_f16((uint16_t *)out + i, value); break;
+        case CK_BF16: vf_store_bf16((uint16_t *)out + i, value); break;
+        case CK_INT8: vi_store_int8((int8_t *)out + i, vi_round(vf_mul(value, vf_set1(inverse)))); break;
+        default:
+            for (int64_t j = i; j < i + lanes; j++) ((uint8_t *)out)[j] = ck_to_fp8(x[j]);
+        }
+    }
+    return scale;
 }
 
 static void store(const ck_store *a, ck_part part) {
@@ -132,16 +148,15 @@ static void store(const ck_store *a, ck_part part) {
             int64_t at = slot.block * c->heads + h, within = slot.position % CK_CACHE_BLOCK;
             int64_t key = at * CK_CACHE_BLOCK * n + within / 16 * n * 16 + within % 16;
             int64_t value = (at * CK_CACHE_BLOCK + within) * c->value_stride;
-            if (c->format == CK_F32) {
-                for (int64_t d = 0; d < n; d++) ((float *)c->keys)[key + d * 16] = keys[h * n + d];
-                memcpy((float *)c->values + value, values + h * n, (size_t)n * 4);
-            } else {
-                uint16_t narrowed[CK_MAX_HEAD + 16];
-                narrow(c->format, keys + h * n, n, narrowed);
-                for (int64_t d = 0; d < n; d++) ((uint16_t *)c->keys)[key + d * 16] = narrowed[d];
-                narrow(c->format, values + h * n, n, narrowed);
-                memcpy((uint16_t *)c->values + value, narrowed, (size_t)n * 2);
-            }
+            const int64_t bytes = ck_element_bytes(c->format);
+            char narrowed[(CK_MAX_HEAD + 16) * 4], *stored = (char *)c->keys + key * bytes;
+            float key_scale = narrow(c->format, keys + h * n, n, narrowed);
+            for (int64_t d = 0; d < n; d++) memcpy(stored + d * 16 * bytes, narrowed + d * bytes, (size_t)bytes);
+            float value_scale = narrow(c->format, values + h * n, n, narrowed);
+            memcpy((char *)c->values + value * bytes, narrowed, (size_t)(n * bytes));
+            if (c->format != CK_INT8) continue;
+            c->key_scales[at * CK_CACHE_BLOCK + within] = key_scale;
+            c->value_scales[at * CK_CACHE_BLOCK + within] = value_scale;
         }
     }
 }

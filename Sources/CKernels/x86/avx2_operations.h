@@ -45,6 +45,16 @@ OP __m256 from_bf16(const uint16_t *p) {
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)p)), 16));
 }
 OP vf vf_load_bf16(const uint16_t *p) { return (vf)BOTH(from_bf16(p), from_bf16(p + 8)); }
+OP __m256 from_int8(const int8_t *p) {
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p)));
+}
+OP vf vf_load_int8(const int8_t *p) { return (vf)BOTH(from_int8(p), from_int8(p + 8)); }
+OP __m256 from_fp8(const uint8_t *p) {
+    __m128i bits = _mm_slli_epi16(_mm_cvtepi8_epi16(_mm_loadl_epi64((const __m128i *)p)), 7);
+    bits = _mm_and_si128(bits, _mm_set1_epi16((short)0xBFFF));
+    return _mm256_mul_ps(_mm256_cvtph_ps(bits), _mm256_set1_ps(256.0f));
+}
+OP vf vf_load_fp8(const uint8_t *p) { return (vf)BOTH(from_fp8(p), from_fp8(p + 8)); }
 OP __m128i to_bf16(__m256 x) {
     __m256i bits = _mm256_castps_si256(x), odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
     __m256i rounded = _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7FFF)));
@@ -176,7 +186,7 @@ OP vp vp_load(const void *p) {
 OP vp vp_broadcast(const uint16_t *p) { return (vp){vf_set1(ck_from_bf16(p[0])), vf_set1(ck_from_bf16(p[1]))}; }
 OP vf vf_dot(vf acc, vp weight, vp input) { return vf_fma(weight.odd, input.odd, vf_fma(weight.even, input.even, acc)); }
 
-enum { VALUE_RUNS = 2 };
+enum { VALUE_RUNS = 2, WIDE_RUNS = 1 };
 #define TILE_PANELS_ONE_TOKEN 2
 #define TILE_PANELS 1
 #define TILE_TOKENS 2

@@ -19,6 +19,14 @@ OP void vf_store_f16(uint16_t *p, vf x) { _mm256_storeu_si256((__m256i *)p, _mm5
 OP vf vf_load_bf16(const uint16_t *p) {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)p)), 16));
 }
+OP vf vf_load_int8(const int8_t *p) {
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p)));
+}
+OP vf vf_load_fp8(const uint8_t *p) {
+    __m256i bits = _mm256_slli_epi16(_mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)p)), 7);
+    bits = _mm256_and_si256(bits, _mm256_set1_epi16((short)0xBFFF));
+    return _mm512_mul_ps(_mm512_cvtph_ps(bits), _mm512_set1_ps(256.0f));
+}
 #ifdef BF16
 OP void vf_store_bf16(uint16_t *p, vf x) { _mm256_storeu_si256((__m256i *)p, (__m256i)_mm512_cvtneps_pbh(x)); }
 #else
@@ -133,7 +141,7 @@ OP vp vp_broadcast(const uint16_t *p) { return (vp){vf_set1(ck_from_bf16(p[0])),
 OP vf vf_dot(vf acc, vp weight, vp input) { return vf_fma(weight.odd, input.odd, vf_fma(weight.even, input.even, acc)); }
 #endif
 
-enum { VALUE_RUNS = 2 };
+enum { VALUE_RUNS = 2, WIDE_RUNS = 2 };
 #define TILE_PANELS_ONE_TOKEN 4
 #define TILE_PANELS 2
 #define TILE_TOKENS 6

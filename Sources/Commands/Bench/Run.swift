@@ -112,8 +112,8 @@ struct Run: ParsableCommand {
         let matrices = decoder.parameters().filter { $0.role == .matrix && $0.name != .head }
         var costs = Costs(operationsPerToken: 2 * Double(matrices.reduce(0) { $0 + $1.count }))
         for layer in decoder.layers {
-            let elements = 2 * layer.attention.keyValueHeadCount * layer.attention.headDimension
-            costs.cacheBytesPerPosition += Double(elements * modelArguments.cacheElementByteCount)
+            let bytes = modelArguments.cacheByteCount(headDimension: layer.attention.headDimension)
+            costs.cacheBytesPerPosition += Double(layer.attention.keyValueHeadCount * bytes)
         }
         return costs
     }
