@@ -3,13 +3,17 @@
 // Work on rows: a row is one query head of one token. Rows of an item that read the same cache head go
 // together, R at a time, so that each key and value is loaded once for R rows.
 
-/// Runs of 16 positions scored at once when rows are few, so that chains of additions overlap.
-enum { RUNS = 4 };
+/// For how many rows, how many runs of 16 positions are scored at once, and how many runs of 16 elements of values are added:
+/// enough sums for chains of additions to overlap, as many as registers hold.
+enum { MOST_RUNS = 8 };
+INLINE int score_run_count(const int R) { return R >= 4 ? ck_max(1, SCORE_SUMS / R) : 4 / R; }
+INLINE int value_run_count(const int R) { return ck_min(MOST_RUNS, VALUE_SUMS / R); }
 
 typedef struct attention_rows {
     const float *queries[ATTENTION_ROWS];
     float *outputs[ATTENTION_ROWS];
     int64_t positions[ATTENTION_ROWS];
+    bool are_all; // no other rows read the same keys and values, so that these come from memory
     float most[ATTENTION_ROWS], total[ATTENTION_ROWS];
     _Alignas(64) float scores[ATTENTION_ROWS][CK_SPAN];
     _Alignas(64) float result[ATTENTION_ROWS][CK_MAX_HEAD];
@@ -27,12 +31,16 @@ INLINE vf load_cached(const void *base, int64_t i, const int format) {
 INLINE void score_runs(const ck_attend *a, const ck_attention_item *item, attention_rows *rows, int64_t head,
                        int64_t position, const int format, const int R, const int B) {
     const ck_cache *c = &a->cache;
-    int64_t key[RUNS];
-    vf acc[ATTENTION_ROWS * RUNS];
+    int64_t key[MOST_RUNS];
+    const char *ahead[MOST_RUNS];
+    vf acc[ATTENTION_ROWS * MOST_RUNS];
+    const int64_t bytes = ck_element_bytes(format), last = rows->positions[R - 1];
 #pragma unroll
     for (int b = 0; b < B; b++) {
         int64_t at = position + b * 16, block = item->blocks[at / CK_CACHE_BLOCK];
         key[b] = ((block * c->heads + head) * CK_CACHE_BLOCK + at % CK_CACHE_BLOCK) * c->head_dim;
+        int64_t next = rows->are_all && at + CK_CACHE_BLOCK <= last ? item->blocks[at / CK_CACHE_BLOCK + 1] : block;
+        ahead[b] = (const char *)c->keys + (key[b] + (next - block) * c->heads * CK_CACHE_BLOCK * c->head_dim) * bytes;
     }
 #pragma unroll
     for (int i = 0; i < R * B; i++) acc[i] = vf_zero();
@@ -40,6 +48,7 @@ INLINE void score_runs(const ck_attend *a, const ck_attention_item *item, attent
 #pragma unroll
         for (int b = 0; b < B; b++) {
             vf keys = load_cached(c->keys, key[b] + d * 16, format);
+            if (R <= AHEAD_ROWS && d * 16 * bytes % 64 == 0) __builtin_prefetch(ahead[b] + d * 16 * bytes);
 #pragma unroll
             for (int r = 0; r < R; r++) acc[r * B + b] = vf_fma(keys, vf_set1(rows->queries[r][d]), acc[r * B + b]);
         }
@@ -63,8 +72,14 @@ INLINE float weigh_scores(const ck_attend *a, const ck_attention_item *item, att
     vf begin = vf_set1((float)(window ? ck_max(0, rows->positions[r] - window + 1) - span * CK_SPAN : 0));
     vf limit = vf_set1((float)(rows->positions[r] - span * CK_SPAN));
     vf most = vf_set1(-INFINITY), total = vf_zero();
+    const bool sees_all = span * CK_SPAN + end - 1 <= rows->positions[r] &&
+                          (!window || span * CK_SPAN + first > rows->positions[r] - window);
     for (int64_t i = first; i < end; i += 16) {
         vf index = vf_add(vf_lane_index(), vf_set1((float)i)), score = vf_load(&rows->scores[r][i]);
+        if (sees_all) {
+            most = vf_max(most, score);
+            continue;
+        }
         score = vf_where_ge(limit, index, score, vf_set1(-INFINITY));
         score = vf_where_ge(index, begin, score, vf_set1(-INFINITY));
         vf_store(&rows->scores[r][i], score);
@@ -91,17 +106,24 @@ INLINE void add_values(const ck_attend *a, const ck_attention_item *item, attent
                        int64_t first, int64_t end, int64_t d, const float *keep, const float *add, const int format,
                        const int R, const int C) {
     const ck_cache *c = &a->cache;
-    vf acc[ATTENTION_ROWS * VALUE_RUNS];
+    vf acc[ATTENTION_ROWS * MOST_RUNS];
+    const int64_t bytes = ck_element_bytes(format), last = rows->positions[R - 1];
 #pragma unroll
     for (int i = 0; i < R * C; i++) acc[i] = vf_zero();
     for (int64_t i = first; i < end;) {
         int64_t at = span * CK_SPAN + i, block = item->blocks[at / CK_CACHE_BLOCK];
         int64_t value = ((block * c->heads + head) * CK_CACHE_BLOCK + at % CK_CACHE_BLOCK) * c->value_stride + d;
         int64_t stop = ck_min(end, (i / CK_CACHE_BLOCK + 1) * CK_CACHE_BLOCK);
-        for (; i < stop; i++, value += c->value_stride) {
-            vf values[VALUE_RUNS];
+        int64_t next = rows->are_all && at + CK_CACHE_BLOCK <= last ? item->blocks[at / CK_CACHE_BLOCK + 1] : block;
+        const char *ahead = (const char *)c->values
+                            + (value + (next - block) * c->heads * CK_CACHE_BLOCK * c->value_stride) * bytes;
+        for (; i < stop; i++, value += c->value_stride, ahead += c->value_stride * bytes) {
+            vf values[MOST_RUNS];
 #pragma unroll
-            for (int j = 0; j < C; j++) values[j] = load_cached(c->values, value + j * 16, format);
+            for (int j = 0; j < C; j++) {
+                values[j] = load_cached(c->values, value + j * 16, format);
+                if (R <= AHEAD_ROWS && j * 16 * bytes % 64 == 0) __builtin_prefetch(ahead + j * 16 * bytes);
+            }
 #pragma unroll
             for (int r = 0; r < R; r++) {
                 vf weight = vf_set1(rows->scores[r][i]);
@@ -138,7 +160,7 @@ INLINE void attend_rows(const ck_attend *a, const ck_attention_item *item, atten
     for (int64_t span = begin / CK_SPAN; span * CK_SPAN <= last; span++) {
         int64_t first = ck_max(begin - span * CK_SPAN, 0) / 16 * 16, limit = ck_min(last + 1 - span * CK_SPAN, CK_SPAN);
         int64_t end = ck_ceil_div(limit, 16) * 16, i = first;
-        const int wide = R >= 8 ? WIDE_RUNS : R >= 4 ? 1 : RUNS / R;
+        const int wide = score_run_count(R), deep = value_run_count(R);
         for (; i + wide * 16 <= end; i += wide * 16) score_runs(a, item, rows, head, span * CK_SPAN + i, format, R, wide);
         for (; i < end; i += 16) score_runs(a, item, rows, head, span * CK_SPAN + i, format, R, 1);
         float keep[ATTENTION_ROWS], add[ATTENTION_ROWS];
@@ -153,8 +175,9 @@ INLINE void attend_rows(const ck_attend *a, const ck_attention_item *item, atten
         }
         // Elements past the limit have weight 0, but may hold what an earlier sequence left.
         int64_t d = 0;
-        for (; d + VALUE_RUNS * 16 <= c->value_stride; d += VALUE_RUNS * 16)
-            add_values(a, item, rows, head, span, first, limit, d, keep, add, format, R, VALUE_RUNS);
+        for (; d + deep * 16 <= c->value_stride; d += deep * 16)
+            add_values(a, item, rows, head, span, first, limit, d, keep, add, format, R, deep);
+        for (; d + 32 <= c->value_stride; d += 32) add_values(a, item, rows, head, span, first, limit, d, keep, add, format, R, 2);
         for (; d < c->value_stride; d += 16) add_values(a, item, rows, head, span, first, limit, d, keep, add, format, R, 1);
     }
     for (int r = 0; r < R; r++)
@@ -176,6 +199,7 @@ INLINE void attend_format(const ck_attend *a, ck_part part, const int format) {
             for (int64_t done = 0, taken; done < count; done += taken) {
                 taken = ck_min(ATTENTION_ROWS, count - done);
                 taken = taken >= 8 ? 8 : taken >= 4 ? 4 : taken >= 2 ? 2 : 1;
+                rows.are_all = taken == count;
                 for (int64_t r = 0; r < taken; r++) {
                     int64_t t = (done + r) / width, column = (h + (done + r) % width) * n;
                     rows.queries[r] = a->queries + (item->first_row + t) * a->query_stride + column;

@@ -186,7 +186,7 @@ OP vp vp_load(const void *p) {
 OP vp vp_broadcast(const uint16_t *p) { return (vp){vf_set1(ck_from_bf16(p[0])), vf_set1(ck_from_bf16(p[1]))}; }
 OP vf vf_dot(vf acc, vp weight, vp input) { return vf_fma(weight.odd, input.odd, vf_fma(weight.even, input.even, acc)); }
 
-enum { VALUE_RUNS = 2, WIDE_RUNS = 1 };
+enum { SCORE_SUMS = 4, VALUE_SUMS = 4, AHEAD_ROWS = 4 };
 #define TILE_PANELS_ONE_TOKEN 2
 #define TILE_PANELS 1
 #define TILE_TOKENS 2

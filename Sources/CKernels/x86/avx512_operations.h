@@ -141,7 +141,7 @@ OP vp vp_broadcast(const uint16_t *p) { return (vp){vf_set1(ck_from_bf16(p[0])),
 OP vf vf_dot(vf acc, vp weight, vp input) { return vf_fma(weight.odd, input.odd, vf_fma(weight.even, input.even, acc)); }
 #endif
 
-enum { VALUE_RUNS = 2, WIDE_RUNS = 2 };
+enum { SCORE_SUMS = 16, VALUE_SUMS = 16, AHEAD_ROWS = 8 };
 #define TILE_PANELS_ONE_TOKEN 4
 #define TILE_PANELS 2
 #define TILE_TOKENS 6
