@@ -3,7 +3,7 @@ PACKAGES = libopenmpi-dev openmpi-bin libpcre2-dev pkg-config
 SWIFT_FLAGS = -Xcc -O2 --explicit-target-dependency-import-check error
 SUDO := $(shell [ "$$(id -u)" -eq 0 ] || echo sudo)
 
-.PHONY: all release demo test test-quick test-ranks golden bench format check setup clean
+.PHONY: all release demo test test-quick test-ranks test-arm golden bench format check setup clean
 
 all: setup
 	swift build $(SWIFT_FLAGS)
@@ -34,6 +34,11 @@ test-ranks: setup
 golden: setup
 	swift build --build-tests $(SWIFT_FLAGS)
 	swift test --skip-build $(SWIFT_FLAGS) --filter GoldenTests
+
+# The kernels for 64-bit Arm against the scalar ones, under qemu-user.
+test-arm: PACKAGES += qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross
+test-arm: setup
+	Launch/test-arm.sh
 
 # Decode and prefill against this machine's limits; figures also go to bench.jsonl. See Launch/bench.sh for less.
 bench: release

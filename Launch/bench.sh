@@ -6,7 +6,7 @@ set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 program=$here/../.build/release/bench
 out=${1:-bench.jsonl}
-: "${MODELS:=tinyllama-1.1b llama3.2-3b llama2-7b}" "${WEIGHTS:=auto int8 int4}" "${ROUNDS:=3}" "${NEW_TOKENS:=32}"
+: "${MODELS:=tinyllama-1.1b llama3.2-3b llama2-7b}" "${WEIGHTS:=auto int8 int4 w8a8}" "${ROUNDS:=3}" "${NEW_TOKENS:=32}"
 TRIREME_COMMIT=$(git -C "$here" rev-parse --short HEAD 2>/dev/null || echo unknown)
 export TRIREME_COMMIT
 threads=$(nproc)

@@ -14,7 +14,10 @@ public struct ModelArguments: ParsableArguments, Sendable {
     @Option(help: "Float type of weights that are not quantized: auto, float32, bfloat16, float16.")
     var dtype = "auto"
 
-    @Option(help: "auto (as stored), none (as floats), int8 or int4 (quantize while loading).")
+    @Option(
+        help:
+            "auto (as stored), none (as floats); quantize while loading: int8, int4, w8a8 (int8 with a scale a channel)."
+    )
     var quantization = "auto"
 
     @Option(help: "Weights that share a scale, with --quantization int8 or int4.")
@@ -42,7 +45,10 @@ public struct ModelArguments: ParsableArguments, Sendable {
             """)
     var rotaryDtype = "auto"
 
-    @Option(help: "Key-value cache: auto, float32, float16, bfloat16, int8, fp8. auto: float32 with --dtype float32, else float16.")
+    @Option(
+        help:
+            "Key-value cache: auto, float32, float16, bfloat16, int8, fp8. auto: float32 with --dtype float32, else float16."
+    )
     var kvCacheDtype = "auto"
 
     @Option(
@@ -85,7 +91,10 @@ public struct ModelArguments: ParsableArguments, Sendable {
     @Flag(help: "Compare every collective operation over the ranks before it starts.")
     var checkCollectives = false
 
-    @Option(help: "Kernels to use: scalar, avx2, avx512, avx512vnni. Default: the best that every rank runs.")
+    @Option(
+        help:
+            "Kernels to use: scalar, avx2, avx2vnni, avx512, avx512vnni, avx512bf16, amx, neon. Default: the best that every rank runs."
+    )
     var kernels: String?
 
     @Option(help: "trace, debug, info, notice, warning, error or critical.")
@@ -100,13 +109,18 @@ public struct ModelArguments: ParsableArguments, Sendable {
 extension ModelArguments {
     public mutating func validate() throws {
         try check("dtype", dtype, ["auto", "float32", "bfloat16", "float16"])
-        try check("quantization", quantization, ["auto", "none", "int8", "int4"])
+        try check("quantization", quantization, ["auto", "none", "int8", "int4", "w8a8"])
         try check("granularity", granularity, ["group", "channel", "tensor"])
         try check("lm-head", lmHead, ["int8", "none", "same"])
         try check("activation-dtype", activationDtype, ["auto", "int8", "float32"])
         try check("rotary-dtype", rotaryDtype, ["auto", "float32", "saved"])
         try check("kv-cache-dtype", kvCacheDtype, ["auto"] + KeyValueType.allCases.map(\.rawValue))
         try check("all-reduce-dtype", allReduceDtype, ["float32"])
+        if quantization == "w8a8" && (activationDtype == "float32" || granularity != "group" || asymmetric) {
+            throw ValidationError(
+                "--quantization w8a8 means symmetric 8-bit weights with a scale a channel and 8-bit activations; "
+                    + "leave out --activation-dtype, --granularity and --asymmetric, or choose int8.")
+        }
         if symmetric && asymmetric { throw ValidationError("--symmetric and --asymmetric exclude each other.") }
         if topology != nil, tensorParallelSize != nil || pipelineParallelSize != nil {
             throw ValidationError(
@@ -144,7 +158,7 @@ extension ModelArguments {
         case "none": return WeightOptions(floatType: floatType, quantization: .none)
         default: break
         }
-        let scheme = try scheme(bits: quantization == "int8" ? 8 : 4)
+        let scheme = try scheme(bits: quantization == "int4" ? 4 : 8)
         let head: WeightOptions.Head =
             switch lmHead {
             case "none": .asStored
@@ -157,6 +171,7 @@ extension ModelArguments {
     private func scheme(bits: Int) throws -> IntegerScheme {
         let granularity: IntegerScheme.Granularity =
             switch self.granularity {
+            case _ where quantization == "w8a8": .channel
             case "channel": .channel
             case "tensor": .tensor
             default: .group(groupSize)

@@ -5,6 +5,9 @@
 #if defined(__x86_64__)
 #include <sys/syscall.h>
 #include <unistd.h>
+#elif defined(__aarch64__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
 #endif
 
 static bool always(void) { return true; }
@@ -13,6 +16,7 @@ static bool always(void) { return true; }
 static bool has_avx2(void) {
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
 }
+static bool has_avx2vnni(void) { return has_avx2() && __builtin_cpu_supports("avxvnni"); }
 static bool has_avx512(void) {
     return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
@@ -26,6 +30,8 @@ static bool has_amx(void) {
     return has_avx512bf16() && __builtin_cpu_supports("amx-int8") && __builtin_cpu_supports("amx-bf16") &&
            syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
 }
+#elif defined(__aarch64__)
+static bool has_dot_products(void) { return getauxval(AT_HWCAP) & HWCAP_ASIMDDP; }
 #endif
 
 static const struct {
@@ -35,10 +41,13 @@ static const struct {
     {&ck_scalar, always},
 #if defined(__x86_64__)
     {&ck_avx2, has_avx2},
+    {&ck_avx2vnni, has_avx2vnni},
     {&ck_avx512, has_avx512},
     {&ck_avx512vnni, has_avx512vnni},
     {&ck_avx512bf16, has_avx512bf16},
     {&ck_amx, has_amx},
+#elif defined(__aarch64__)
+    {&ck_neon, has_dot_products},
 #endif
 };
 

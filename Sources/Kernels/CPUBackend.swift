@@ -96,7 +96,8 @@ public final class CPUBackend {
         var arguments = ck_matmul(
             weight: UnsafePointer(weight.description),
             input: ck_input(
-                values: input.elements, value_stride: Int64(input.stride), codes: codes.map { UnsafePointer($0.elements) },
+                values: input.elements, value_stride: Int64(input.stride),
+                codes: codes.map { UnsafePointer($0.elements) },
                 scales: codes.map { UnsafePointer($0.scales) },
                 corrections: codes.map { UnsafePointer($0.corrections) },
                 rounded: blocked?.rounded.map { UnsafePointer($0) }),

@@ -5,7 +5,7 @@ public struct KernelTable: @unchecked Sendable {
     // Sendable: points at a constant table of functions.
     let functions: UnsafePointer<ck_kernels>
 
-    /// As `--kernels` takes it: `scalar`, `avx2`, `avx512`, `avx512vnni`.
+    /// As `--kernels` takes it: such as `avx512vnni`; `all` has every one.
     public let name: String
     /// Whether products of bfloat16 weights round their inputs to that type too, as the processor's instructions want it:
     /// other bits than those of tables that do not.

@@ -44,7 +44,8 @@ public struct Step {
         let mark = backend.arena.mark
         for segment in weight.segments {
             backend.multiply(
-                segment.matrix, by: input, blocked: blocked(input, for: segment.matrix), adding: bias.map { $0.elements + segment.firstRow },
+                segment.matrix, by: input, blocked: blocked(input, for: segment.matrix),
+                adding: bias.map { $0.elements + segment.firstRow },
                 into: result.elements + segment.firstRow, outputStride: result.stride)
             backend.arena.rewind(to: mark)
         }

@@ -33,7 +33,7 @@ import Testing
     static let embedded = Subject(
         testDescription: "tale-23m", arguments: ["--model", embeddedModel, "--prompt", tale])
     static let subjects = [
-        embedded, golden("llama-gqa-tied", "int8"), golden("qwen2", "int4"),
+        embedded, golden("llama-gqa-tied", "w8a8"), golden("qwen2", "int4"),
     ]
 
     /// What must not change: tokens, log-probabilities and a hash of every step's logits.

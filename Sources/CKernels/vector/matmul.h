@@ -134,7 +134,7 @@ INLINE void add_blocks(const char *steps, int64_t stride, coded_tokens x, int64_
 #pragma unroll
         for (int m = 0; m < M; m++) {
             // Weights are stored as code + 128, or + 8: the sixteenth part.
-            vi start = vi_set1(x.corrections[m]);
+            vi start = vi_set1(kind == KIND_INT8 && LOADED_CODES_ARE_SIGNED ? 0 : x.corrections[m]);
             if (kind == KIND_INT4) start = vi_shift_right_signed(start, 4);
 #pragma unroll
             for (int p = 0; p < P; p++) dots[p * M + m] = start;

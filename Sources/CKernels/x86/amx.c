@@ -16,6 +16,6 @@
 
 #define TABLE ck_amx
 #define TABLE_NAME "amx"
-#define TABLE_LEVEL 5
+#define TABLE_LEVEL 6
 #include "../vector/table.h"
 #endif

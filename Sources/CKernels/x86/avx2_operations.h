@@ -145,6 +145,24 @@ OP void vi_store_int8(int8_t *p, vi a) {
     _mm_storeu_si128((__m128i *)p, _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1)));
 }
 
+#ifdef VNNI
+typedef vi vq;
+typedef __m256i vc;
+OP vq vq_load(const void *p) { return vi_load(p); }
+OP void vq_load_nibbles(const void *p, vq *low, vq *high) {
+    vi x = vi_load(p), mask = vi_set1(0x0F0F0F0F);
+    *low = vi_and(x, mask);
+    *high = vi_and(vi_shift_right(x, 4), mask);
+}
+OP vc vc_broadcast(const int8_t *p) {
+    int32_t four;
+    memcpy(&four, p, 4);
+    return _mm256_set1_epi32(four);
+}
+OP vi vi_dot(vi acc, vq weight, vc input) {
+    return (vi)BOTH(_mm256_dpbusd_avx_epi32(acc.low, weight.low, input), _mm256_dpbusd_avx_epi32(acc.high, weight.high, input));
+}
+#else
 // Products of the even and of the odd bytes as 16-bit numbers. (vpmaddubsw would saturate.)
 typedef struct {
     vi even, odd;
@@ -174,21 +192,14 @@ OP vi vi_dot(vi acc, vq weight, vc input) {
     vi odd = BOTH(_mm256_madd_epi16(weight.odd.low, input.odd), _mm256_madd_epi16(weight.odd.high, input.odd));
     return vi_add(acc, vi_add(even, odd));
 }
+#endif
 
-typedef struct {
-    vf even, odd;
-} vp;
-OP vp vp_load(const void *p) {
-    vp pairs;
-    vf_load_bf16_pairs(p, &pairs.even, &pairs.odd);
-    return pairs;
-}
-OP vp vp_broadcast(const uint16_t *p) { return (vp){vf_set1(ck_from_bf16(p[0])), vf_set1(ck_from_bf16(p[1]))}; }
-OP vf vf_dot(vf acc, vp weight, vp input) { return vf_fma(weight.odd, input.odd, vf_fma(weight.even, input.even, acc)); }
+#include "../vector/pairs_by_floats.h"
 
+enum { LOADED_CODES_ARE_SIGNED = false };
 enum { SCORE_SUMS = 4, VALUE_SUMS = 4, AHEAD_ROWS = 4 };
 #define TILE_PANELS_ONE_TOKEN 2
 #define TILE_PANELS 1
-#define TILE_TOKENS 2
+#define TILE_TOKENS 4
 #define ATTENTION_ROWS 4
 enum { TOKEN_BLOCK = 48, PANEL_BLOCK = 8 };

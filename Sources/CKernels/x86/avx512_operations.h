@@ -129,18 +129,10 @@ OP vp vp_broadcast(const uint16_t *p) {
 }
 OP vf vf_dot(vf acc, vp weight, vp input) { return _mm512_dpbf16_ps(acc, (__m512bh)weight, (__m512bh)input); }
 #else
-typedef struct {
-    vf even, odd;
-} vp;
-OP vp vp_load(const void *p) {
-    vp pairs;
-    vf_load_bf16_pairs(p, &pairs.even, &pairs.odd);
-    return pairs;
-}
-OP vp vp_broadcast(const uint16_t *p) { return (vp){vf_set1(ck_from_bf16(p[0])), vf_set1(ck_from_bf16(p[1]))}; }
-OP vf vf_dot(vf acc, vp weight, vp input) { return vf_fma(weight.odd, input.odd, vf_fma(weight.even, input.even, acc)); }
+#include "../vector/pairs_by_floats.h"
 #endif
 
+enum { LOADED_CODES_ARE_SIGNED = false };
 enum { SCORE_SUMS = 16, VALUE_SUMS = 16, AHEAD_ROWS = 8 };
 #define TILE_PANELS_ONE_TOKEN 4
 #define TILE_PANELS 2
