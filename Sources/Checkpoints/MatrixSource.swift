@@ -4,11 +4,11 @@ import Tensors
 public enum MatrixEncoding: Equatable, Sendable {
     /// Floats: float32, float16 or bfloat16.
     case float(ElementType)
-    /// `weight[o, i] = scale[o, i / groupSize] * (code[o, i] - zeroPoint[o, i / groupSize])`.
+    /// `weight[o, i] = scale[o, i / size] * (code[o, i] - zeroPoint[o, i / size])`, with groups of `size` columns.
     ///
-    /// Codes are signed and `bits` wide. With one scale a row, or one for the whole matrix, `groupSize` equals the
-    /// number of columns. The last group is short where `groupSize` does not divide the columns.
-    case integer(bits: Int, groupSize: Int, symmetric: Bool)
+    /// Codes are signed and `bits` wide. With one scale a row, or one for the whole matrix, a group's size equals the
+    /// number of columns. The last group is short where the size does not divide the columns.
+    case integer(bits: Int, WeightGroups)
 }
 
 /// A matrix [rows, columns] that can be read in strips, whatever its storage format.
@@ -61,8 +61,8 @@ extension MatrixSource {
 
     /// The groups (numbered over the whole row) that touch `columns`; for a float encoding, none.
     public func groups(touching columns: Range<Int>) -> Range<Int> {
-        guard case .integer(_, let groupSize, _) = encoding, !columns.isEmpty else { return 0..<0 }
-        return columns.lowerBound / groupSize..<(columns.upperBound - 1) / groupSize + 1
+        guard case .integer(_, let groups) = encoding, !columns.isEmpty else { return 0..<0 }
+        return columns.lowerBound / groups.size..<(columns.upperBound - 1) / groups.size + 1
     }
 
     /// Traps unless both ranges lie within the matrix.

@@ -51,10 +51,12 @@ struct PackedIntegerMatrix: MatrixSource {
             groupCount = 1
             scaleRowStride = 0
         }
-        encoding = .integer(bits: scheme.bits, groupSize: groupSize, symmetric: scheme.isSymmetric)
         let isWhole = scheme.granularity == .tensor
         scales = try parts.scales(rows: rows, groupCount: groupCount, isWhole: isWhole)
         scaleFormat = try FloatFormat(of: scales)
+        encoding = .integer(
+            bits: scheme.bits,
+            WeightGroups(size: groupSize, isSymmetric: scheme.isSymmetric, scaleType: scales.type))
         zeroPoints =
             scheme.isSymmetric
             ? nil : try parts.zeroPoints(rows: rows, groupCount: groupCount, bits: bits, isWhole: isWhole)

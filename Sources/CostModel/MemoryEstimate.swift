@@ -68,7 +68,7 @@ public struct MemoryEstimate: Equatable, Sendable {
             weights +=
                 format.byteCount(
                     rows: rows, columns: decoder.hiddenSize,
-                    block: ContractionLayout(length: decoder.hiddenSize).inputBlock(group: format.group) ?? 1
+                    block: ContractionLayout(length: decoder.hiddenSize).inputBlock(group: format.groups?.size) ?? 1
                 ).total
             logitsArena +=
                 2 * Arena.roundedUp(shape.logitRows * decoder.hiddenSize * 4)
@@ -133,8 +133,8 @@ private struct LayerShare {
             bytes +=
                 format.byteCount(
                     rows: hidden, columns: range.count,
-                    block: layout.inputBlock(group: format.group) ?? 1,
-                    groupOffset: format.group.map { range.lowerBound % $0 } ?? 0
+                    block: layout.inputBlock(group: format.groups?.size) ?? 1,
+                    groupOffset: format.groups.map { range.lowerBound % $0.size } ?? 0
                 ).total
         }
         if layer.attention.hasInputBias { bytes += projectionRows * 4 }
@@ -154,7 +154,7 @@ private struct LayerShare {
             bytes +=
                 first.byteCount(
                     rows: run.reduce(0) { $0 + $1.1 }, columns: columns,
-                    block: ContractionLayout(length: columns).inputBlock(group: first.group) ?? 1
+                    block: ContractionLayout(length: columns).inputBlock(group: first.groups?.size) ?? 1
                 ).total
             index += run.count
         }

@@ -24,6 +24,8 @@ public final class PackedMatrix: @unchecked Sendable {
 
     /// Panels of 16 rows, the last one perhaps not full.
     public var panelCount: Int { (rows + ComputeFormat.panelRows - 1) / ComputeFormat.panelRows }
+    /// Whether groups have zero points.
+    public var hasZeros: Bool { zeros != nil }
     /// Bytes of memory that it takes.
     public var byteCount: Int { data.byteCount + (scales?.byteCount ?? 0) + (zeros?.byteCount ?? 0) }
 
@@ -35,24 +37,25 @@ public final class PackedMatrix: @unchecked Sendable {
         precondition(sliceEnds.dropLast().allSatisfy { $0 % block == 0 || $0 == columns })
         let bytes = format.byteCount(rows: rows, columns: columns, block: block, groupOffset: groupOffset)
         data = try AlignedBuffer(byteCount: bytes.codes, hugePages: true)
-        scales = format.group == nil ? nil : try AlignedBuffer(byteCount: bytes.scales)
-        zeros = format.isSymmetric ? nil : try AlignedBuffer(byteCount: bytes.zeros)
+        let groups = format.groups
+        scales = groups == nil ? nil : try AlignedBuffer(byteCount: bytes.scales)
+        zeros = groups?.isSymmetric ?? true ? nil : try AlignedBuffer(byteCount: bytes.zeros)
         self.format = format
         self.rows = rows
         self.columns = columns
         self.block = block
-        let group = format.group ?? max(columns, 1)
-        groupCount =
-            format.group == nil ? 0 : ComputeFormat.groupCount(columns: columns, group: group, groupOffset: groupOffset)
+        let group = groups?.size ?? max(columns, 1)
+        groupCount = groups?.count(columns: columns, offset: groupOffset) ?? 0
         panelByteCount = Int(ck_panel_bytes(format.kernelFormat, Int64(columns), Int32(block)))
         description = .allocate(capacity: 1)
         description.initialize(
             to: ck_matrix(
-                data: data.baseAddress, scales: scales?.baseAddress.assumingMemoryBound(to: Float.self),
-                zeros: zeros?.baseAddress.assumingMemoryBound(to: Float.self), rows: Int64(rows),
+                data: data.baseAddress, scales: scales.map { UnsafeRawPointer($0.baseAddress) },
+                zeros: zeros?.baseAddress.assumingMemoryBound(to: Int8.self), rows: Int64(rows),
                 columns: Int64(columns),
                 group: Int64(group), group_offset: Int64(groupOffset % group), group_count: Int64(groupCount),
-                format: format.kernelFormat, block: Int32(block), slice_count: Int32(sliceEnds.count),
+                format: format.kernelFormat, scale_format: groups?.scaleFormat ?? Int32(CK_F32.rawValue),
+                block: Int32(block), slice_count: Int32(sliceEnds.count),
                 slice_ends: (0, 0, 0, 0, 0, 0, 0, 0)))
         withUnsafeMutableBytes(of: &description.pointee.slice_ends) { bytes in
             for (index, end) in sliceEnds.enumerated() {
@@ -79,17 +82,24 @@ public final class PackedMatrix: @unchecked Sendable {
         ck_pack_codes(
             format.kernelFormat, rows, Int64(rowCount), Int64(columns), Int64(columns), Int32(block),
             data.baseAddress + panel * panelByteCount)
-        transpose(scales, rowCount: rowCount, panel: panel, into: self.scales)
-        if let zeros { transpose(zeros, rowCount: rowCount, panel: panel, into: self.zeros) }
+        switch format.groups?.scaleType {
+        case .float16: transpose(scales, rowCount, panel, into: self.scales) { Float16($0) }
+        case .bfloat16: transpose(scales, rowCount, panel, into: self.scales) { BFloat16($0) }
+        default: transpose(scales, rowCount, panel, into: self.scales) { $0 }
+        }
+        if let zeros { transpose(zeros, rowCount, panel, into: self.zeros) { Int8($0) } }
     }
 
-    /// `[row][group]` to `[group][16]`.
-    private func transpose(_ source: UnsafePointer<Float>, rowCount: Int, panel: Int, into buffer: AlignedBuffer?) {
+    /// `[row][group]` to `[group][16]`, in another type.
+    private func transpose<Element>(
+        _ source: UnsafePointer<Float>, _ rowCount: Int, _ panel: Int, into buffer: AlignedBuffer?,
+        as element: (Float) -> Element
+    ) {
         guard let buffer else { return }
         let lanes = ComputeFormat.panelRows
-        let target = buffer.baseAddress.assumingMemoryBound(to: Float.self) + panel * groupCount * lanes
+        let target = buffer.baseAddress.assumingMemoryBound(to: Element.self) + panel * groupCount * lanes
         for row in 0..<rowCount {
-            for group in 0..<groupCount { target[group * lanes + row] = source[row * groupCount + group] }
+            for group in 0..<groupCount { target[group * lanes + row] = element(source[row * groupCount + group]) }
         }
     }
 }
@@ -102,6 +112,16 @@ extension ComputeFormat {
         case .bfloat16: Int32(CK_BF16.rawValue)
         case .int8: Int32(CK_INT8.rawValue)
         case .int4: Int32(CK_INT4.rawValue)
+        }
+    }
+}
+
+extension WeightGroups {
+    fileprivate var scaleFormat: Int32 {
+        switch scaleType {
+        case .float16: Int32(CK_F16.rawValue)
+        case .bfloat16: Int32(CK_BF16.rawValue)
+        default: Int32(CK_F32.rawValue)
         }
     }
 }

@@ -33,7 +33,7 @@ struct MatrixPacker {
                 format: first.format, rows: rowCount, columns: columns.count, block: first.block,
                 sliceEnds: group.map { layout.sliceEnds(of: columns, in: $0) }
                     ?? layout.sliceEnds(of: columns, in: ShardGroup(count: 1)),
-                groupOffset: first.format.group.map { columns.lowerBound % $0 } ?? 0)
+                groupOffset: first.format.groups.map { columns.lowerBound % $0.size } ?? 0)
             fill(matrix, from: Array(run), columns: columns)
             for piece in run { try (piece.source as? QuantizingSource)?.checkFinite() }
             segments.append(WeightMatrix.Segment(matrix: matrix, firstRow: firstRow))
@@ -63,7 +63,7 @@ private struct Strip {
 
     init(matrix: PackedMatrix) {
         let rows = ComputeFormat.panelRows
-        let isFloat = matrix.format.group == nil
+        let isFloat = matrix.format.groups == nil
         floats = .allocate(capacity: isFloat ? rows * max(1, matrix.columns) : 1)
         codes = .allocate(capacity: isFloat ? 1 : rows * max(1, matrix.columns))
         scales = .allocate(capacity: max(1, rows * matrix.groupCount))
@@ -87,22 +87,21 @@ private struct Strip {
             let first = overlap.lowerBound - pieceStart + piece.rows.lowerBound
             let rows = first..<first + overlap.count
             let offset = overlap.lowerBound - wanted.lowerBound
-            if matrix.format.group == nil {
+            if matrix.format.groups == nil {
                 piece.source.readFloats(rows: rows, columns: columns, into: floats + offset * matrix.columns)
             } else {
                 piece.source.readGroups(
                     rows: rows, columns: columns, codes: codes + offset * matrix.columns,
                     scales: scales + offset * matrix.groupCount,
-                    zeroPoints: matrix.format.isSymmetric ? nil : zeros + offset * matrix.groupCount)
+                    zeroPoints: matrix.hasZeros ? zeros + offset * matrix.groupCount : nil)
             }
             piece.source.release(rows: rows)
         }
-        if matrix.format.group == nil {
+        if matrix.format.groups == nil {
             matrix.packFloats(panel: panel, rows: floats, rowCount: wanted.count)
         } else {
             matrix.packCodes(
-                panel: panel, rows: codes, scales: scales, zeros: matrix.format.isSymmetric ? nil : zeros,
-                rowCount: wanted.count)
+                panel: panel, rows: codes, scales: scales, zeros: matrix.hasZeros ? zeros : nil, rowCount: wanted.count)
         }
     }
 }

@@ -63,23 +63,20 @@ public struct WeightOptions: Equatable, Sendable {
         var encoding = source.encoding
         if let scheme = scheme(for: name) {
             guard case .float = encoding else { throw ModelError.alreadyQuantized(tensor: source.name) }
-            encoding = .integer(
-                bits: scheme.bits, groupSize: scheme.groupSize(columns: source.columns), symmetric: scheme.isSymmetric)
+            encoding = scheme.encoding(of: source)
         }
         switch encoding {
-        case .integer(let bits, let group, let symmetric) where quantization != .none:
-            guard let block = layout.inputBlock(group: group) else {
+        case .integer(let bits, let groups) where quantization != .none:
+            guard let block = layout.inputBlock(group: groups.size) else {
                 throw ModelError.cannotQuantize(
                     tensor: source.name,
                     reason:
-                        "groups of \(group) and pieces of \(layout.unit) columns have no common block of 4 columns or more; "
+                        "groups of \(groups.size) and pieces of \(layout.unit) columns have no common block of 4 columns or more; "
                         + "use --quantization none")
             }
             // Two half blocks share the bytes of packed 4-bit codes, so that shorter blocks are widened.
             let isNarrow = bits <= 4 && block >= 8
-            return (
-                isNarrow ? .int4(group: group, symmetric: symmetric) : .int8(group: group, symmetric: symmetric), block
-            )
+            return (isNarrow ? .int4(groups) : .int8(groups), block)
         case .integer:
             return (try floatFormat(floatType ?? .bfloat16, source), layout.inputBlock(group: nil) ?? 1)
         case .float(let stored):

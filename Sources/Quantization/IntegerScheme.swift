@@ -1,4 +1,5 @@
 import Checkpoints
+import Tensors
 
 /// A round-to-nearest encoding of weights as integers with a scale.
 public struct IntegerScheme: Equatable, Sendable {
@@ -27,5 +28,19 @@ public struct IntegerScheme: Equatable, Sendable {
     /// Weights of a row of `columns` that share a scale: all of them where there is one scale a row or less.
     public func groupSize(columns: Int) -> Int {
         if case .group(let size) = granularity { size } else { max(1, columns) }
+    }
+
+    /// How a matrix will be encoded.
+    public func encoding(of matrix: some MatrixSource) -> MatrixEncoding {
+        .integer(
+            bits: bits,
+            WeightGroups(
+                size: groupSize(columns: matrix.columns), isSymmetric: isSymmetric, scaleType: scaleType(of: matrix)))
+    }
+
+    /// The type of a matrix's scales: that of its floats, so that quantizing while loading and loading a checkpoint that was
+    /// quantized before give the same weights.
+    func scaleType(of matrix: some MatrixSource) -> ElementType {
+        if case .float(let type) = matrix.encoding { type } else { .float32 }
     }
 }

@@ -37,7 +37,7 @@ struct Item: Sendable {
         guard matrix.columns.isMultiple(of: groupSize) else {
             throw .unevenGroups(tensor: tensor.name, columns: matrix.columns, groupSize: groupSize)
         }
-        source = try QuantizingSource(matrix, scheme: scheme, scaleType: tensor.type)
+        source = try QuantizingSource(matrix, scheme: scheme)
         outputs = Self.outputs(of: matrix, module: module, scheme: scheme, scaleType: tensor.type)
     }
 

@@ -27,18 +27,17 @@ public final class QuantizingSource: MatrixSource {
     ///
     /// One scale for the whole matrix costs a pass over all of it here; other granularities read nothing yet.
     ///
-    /// - Parameter scaleType: what scales are rounded to before codes are computed with them; float32 in memory.
+    /// Scales are rounded to the type that `base` stores before codes are computed with them.
+    ///
     /// - Throws: `badScheme`; `notFinite` in the pass over all.
-    public init(
-        _ base: any MatrixSource, scheme: IntegerScheme, scaleType: ElementType = .float32
-    ) throws(QuantizationError) {
+    public init(_ base: any MatrixSource, scheme: IntegerScheme) throws(QuantizationError) {
         self.base = base
         name = base.name
         rows = base.rows
         columns = base.columns
-        encoder = try IntegerEncoder(scheme: scheme, scaleType: scaleType)
         groupSize = scheme.groupSize(columns: base.columns)
-        encoding = .integer(bits: scheme.bits, groupSize: groupSize, symmetric: scheme.isSymmetric)
+        encoding = scheme.encoding(of: base)
+        encoder = try IntegerEncoder(scheme: scheme, scaleType: scheme.scaleType(of: base))
         sharedParameters = scheme.granularity == .tensor ? try Self.measure(base, encoder: encoder) : nil
     }
 

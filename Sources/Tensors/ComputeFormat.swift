@@ -3,27 +3,19 @@ public enum ComputeFormat: Hashable, Sendable {
     case float32
     case float16
     case bfloat16
-    /// Signed 8-bit codes; every `group` columns of a row share a float32 scale.
-    case int8(group: Int, symmetric: Bool)
+    /// Signed 8-bit codes with a scale, and perhaps a zero point, for each group of columns of a row.
+    case int8(WeightGroups)
     /// Signed 4-bit codes, alike.
-    case int4(group: Int, symmetric: Bool)
+    case int4(WeightGroups)
 
     /// Output rows in a panel (`CK_LANES`).
     public static let panelRows = 16
 
-    /// Columns that share a scale, for integer formats.
-    public var group: Int? {
+    /// Of integer formats.
+    public var groups: WeightGroups? {
         switch self {
-        case .int8(let group, _), .int4(let group, _): group
+        case .int8(let groups), .int4(let groups): groups
         default: nil
-        }
-    }
-
-    /// Whether a group's codes have a zero point.
-    public var isSymmetric: Bool {
-        switch self {
-        case .int8(_, let symmetric), .int4(_, let symmetric): symmetric
-        default: true
         }
     }
 
@@ -42,15 +34,31 @@ public enum ComputeFormat: Hashable, Sendable {
             case .int8: paddedColumns * 16
             case .int4: paddedColumns * 8
             }
-        let scales =
-            (group.map { Self.groupCount(columns: columns, group: $0, groupOffset: groupOffset) } ?? 0)
-            * panels * Self.panelRows * MemoryLayout<Float>.size
-        return PackedByteCount(codes: panels * perPanel, scales: scales, zeros: isSymmetric ? 0 : scales)
+        guard let groups else { return PackedByteCount(codes: panels * perPanel, scales: 0, zeros: 0) }
+        let count = groups.count(columns: columns, offset: groupOffset) * panels * Self.panelRows
+        return PackedByteCount(
+            codes: panels * perPanel, scales: count * groups.scaleType.byteCount, zeros: groups.isSymmetric ? 0 : count)
+    }
+}
+
+/// Weights of a row that share a scale.
+public struct WeightGroups: Hashable, Sendable {
+    /// Columns of a group; of all of a row's where it has one scale.
+    public let size: Int
+    /// Whether the code 0 stands for the weight 0. If not, each group has a zero point, from -128 to 127.
+    public let isSymmetric: Bool
+    /// float32, float16 or bfloat16.
+    public let scaleType: ElementType
+
+    public init(size: Int, isSymmetric: Bool = true, scaleType: ElementType = .float32) {
+        self.size = size
+        self.isSymmetric = isSymmetric
+        self.scaleType = scaleType
     }
 
-    /// Groups that `columns` columns touch when the first lies `groupOffset` into its group.
-    public static func groupCount(columns: Int, group: Int, groupOffset: Int) -> Int {
-        columns == 0 ? 0 : (columns + groupOffset % group + group - 1) / group
+    /// Groups that `columns` columns touch when the first lies `offset` into its group.
+    public func count(columns: Int, offset: Int = 0) -> Int {
+        columns == 0 ? 0 : (columns + offset % size + size - 1) / size
     }
 }
 

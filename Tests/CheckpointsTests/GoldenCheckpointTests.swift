@@ -1,4 +1,5 @@
 import Foundation
+import Tensors
 import Testing
 
 @testable import Checkpoints
@@ -54,7 +55,7 @@ private let repository = URL(fileURLWithPath: #filePath).deletingLastPathCompone
         #expect(bases.count == 42)
         for base in bases {
             let matrix = try checkpoint.matrix(named: base, quantization: quantization)
-            #expect(matrix.encoding == .integer(bits: 8, groupSize: 128, symmetric: true))
+            #expect(matrix.encoding == .integer(bits: 8, WeightGroups(size: 128, scaleType: .bfloat16)))
             let scales = matrix.scales(rows: 0..<matrix.rows, columns: 0..<matrix.columns).scales
             #expect(scales.allSatisfy { $0 > 0 && $0 < 1 })
         }

@@ -133,11 +133,16 @@ func packQuantizedConfiguration(weights: String, ignore: String = "[\"lm_head\"]
         for (index, granularity) in granularities.enumerated() {
             let plain = PlainMatrix(
                 rows: 13, columns: 83, bits: bits, granularity, symmetric: symmetric, using: &generator)
+            let scaleType = [ElementType.bfloat16, .float16, .float32][index % 3]
             let source = try matrix(
-                plain.fixtures("w", scaleType: [.bfloat16, .float16, .float32][index % 3]),
+                plain.fixtures("w", scaleType: scaleType),
                 configuration: plain.configuration)
             #expect(source.rows == 13 && source.columns == 83)
-            #expect(source.encoding == .integer(bits: bits, groupSize: plain.groupSize, symmetric: symmetric))
+            #expect(
+                source.encoding
+                    == .integer(
+                        bits: bits,
+                        WeightGroups(size: plain.groupSize, isSymmetric: symmetric, scaleType: scaleType)))
             for rows in [0..<13, 0..<0, 0..<1, 3..<8, 7..<9, 12..<13] {
                 for columns in ranges(83) {
                     let cells = rows.flatMap { row in columns.map { (row, $0) } }

@@ -29,10 +29,15 @@ static void compare(const char *what, const void *found, const void *expected, i
 
 enum { COLUMNS = 200, ROWS = 53, TOKENS = 19 };
 
-static void products(int32_t format, int32_t block, bool blocked, bool has_zeros) {
+static void products(int32_t format, int32_t scale_format, int32_t block, bool blocked, bool has_zeros) {
     int64_t panels = (ROWS + 15) / 16, bytes = ck_panel_bytes(format, COLUMNS, block), groups = 4;
     char *data = malloc((size_t)(panels * bytes) + 4096);
-    float *scales = floats(panels * groups * 16), *zeros = floats(panels * groups * 16), *x = floats(TOKENS * COLUMNS);
+    float *bias = floats(ROWS), *x = floats(TOKENS * COLUMNS);
+    // Any bits are scales but those of infinities, which have the two highest bits of the exponent.
+    uint16_t *scales = malloc((size_t)(panels * groups * 64));
+    for (int64_t i = 0; i < panels * groups * 32; i++) scales[i] = (uint16_t)(next_bits() & 0xBFFF);
+    int8_t *zeros = malloc((size_t)(panels * groups * 16));
+    for (int64_t i = 0; i < panels * groups * 16; i++) zeros[i] = (int8_t)next_bits();
     for (int64_t p = 0; p < panels; p++) {
         float *rows = floats(16 * COLUMNS);
         int8_t codes[16 * COLUMNS];
@@ -42,7 +47,8 @@ static void products(int32_t format, int32_t block, bool blocked, bool has_zeros
         else ck_pack_codes(format, codes, 16, COLUMNS, COLUMNS, block, data + p * bytes);
         free(rows);
     }
-    ck_matrix matrix = {data, scales, has_zeros ? zeros : NULL, ROWS, COLUMNS, 64, 0, groups, format, block, 4,
+    ck_matrix matrix = {data, scales, has_zeros ? zeros : NULL, ROWS, COLUMNS, 64, 0, groups, format, scale_format,
+                        block, 4,
                         {64, 96, 160, COLUMNS}};
     int64_t padded = ck_ceil_div(COLUMNS, block) * block, blocks = padded / block;
     for (int64_t tokens = 1; tokens <= TOKENS; tokens += TOKENS - 1) {
@@ -64,7 +70,7 @@ static void products(int32_t format, int32_t block, bool blocked, bool has_zeros
             ck_input input = {x, COLUMNS, takes_codes ? codes[i] : NULL, input_scales[i], corrections[i],
                               blocked && format == CK_BF16 ? rounded[i] : NULL};
             for (int part = 0; part < 3; part++)
-                k->matmul(&(ck_matmul){&matrix, input, tokens, output[i], ROWS, zeros}, (ck_part){part, 3});
+                k->matmul(&(ck_matmul){&matrix, input, tokens, output[i], ROWS, bias}, (ck_part){part, 3});
         }
         char what[100];
         snprintf(what, sizeof what, "product of format %d, block %d, %d tokens, %s", format, block, (int)tokens,
@@ -130,7 +136,8 @@ int main(void) {
         for (int32_t block = 8; block <= 32; block *= 2)
             for (int32_t format = CK_F32; format <= CK_INT4; format++)
                 for (int blocked = 0; blocked < (table->rounds_inputs && format == CK_BF16 ? 1 : 2); blocked++)
-                    products(format, block, blocked, format >= CK_INT8 && block == 16);
+                    products(format, block == 8 ? CK_F32 : block == 16 ? CK_F16 : CK_BF16, block, blocked,
+                             format >= CK_INT8 && block == 16);
         elementwise();
         for (int32_t format = CK_F32; format <= CK_FP8; format++)
             if (format != CK_INT4)

@@ -23,7 +23,7 @@ private struct Product {
         dense = []
         for panel in 0..<weight.panelCount {
             let count = min(16, rows - panel * 16)
-            guard let group = format.group else {
+            guard let groups = format.groups else {
                 var values = random.floats(count * columns)
                 if format == .bfloat16 { values = values.map { Float(BFloat16($0)) } }
                 if format == .float16 { values = values.map { Float(Float16($0)) } }
@@ -33,14 +33,21 @@ private struct Product {
             }
             let bound: Int8 = if case .int8 = format { 127 } else { 7 }
             let codes = (0..<count * columns).map { _ in Int8.random(in: -bound - 1...bound, using: &random) }
-            let scales = (0..<count * weight.groupCount).map { _ in Float.random(in: 0.001...0.1, using: &random) }
+            let scales = (0..<count * weight.groupCount).map { _ in
+                let scale = Float.random(in: 0.001...0.1, using: &random)
+                switch groups.scaleType {
+                case .float16: return Float(Float16(scale))
+                case .bfloat16: return Float(BFloat16(scale))
+                default: return scale
+                }
+            }
             let zeros = (0..<count * weight.groupCount).map { _ in Float(Int.random(in: -5...5, using: &random)) }
             weight.packCodes(
-                panel: panel, rows: codes, scales: scales, zeros: format.isSymmetric ? nil : zeros, rowCount: count)
+                panel: panel, rows: codes, scales: scales, zeros: weight.hasZeros ? zeros : nil, rowCount: count)
             for row in 0..<count {
                 for column in 0..<columns {
-                    let at = row * weight.groupCount + (column + groupOffset % group) / group
-                    let zero = format.isSymmetric ? 0 : zeros[at]
+                    let at = row * weight.groupCount + (column + groupOffset % groups.size) / groups.size
+                    let zero = weight.hasZeros ? zeros[at] : 0
                     dense.append((Float(codes[row * columns + column]) - zero) * scales[at])
                 }
             }
@@ -56,7 +63,7 @@ private struct Product {
         input.withUnsafeMutableBufferPointer { buffer in
             guard let base = buffer.baseAddress else { return }
             let activations = Activations(elements: base, tokenCount: tokens, width: columns)
-            let isInteger = weight.format.group != nil
+            let isInteger = weight.format.groups != nil
             let form =
                 !blocked
                 ? nil
@@ -71,8 +78,10 @@ private struct Product {
 
 @Suite struct KernelTableTests {
     static let formats: [ComputeFormat] = [
-        .float32, .float16, .bfloat16, .int8(group: 32, symmetric: true), .int8(group: 128, symmetric: false),
-        .int4(group: 32, symmetric: true), .int4(group: 64, symmetric: false), .int8(group: 1 << 20, symmetric: true),
+        .float32, .float16, .bfloat16, .int8(WeightGroups(size: 32)),
+        .int8(WeightGroups(size: 128, isSymmetric: false, scaleType: .float16)),
+        .int4(WeightGroups(size: 32, scaleType: .bfloat16)), .int4(WeightGroups(size: 64, isSymmetric: false)),
+        .int8(WeightGroups(size: 1 << 20, scaleType: .bfloat16)),
     ]
 
     /// Every table gives the reference's bits, for any number of workers and of tokens in a call.
@@ -85,7 +94,7 @@ private struct Product {
             (100, 200, 8, [24, 48, 80, 104, 128, 160, 184, 200]), (83, 171, 32, [32, 96, 96, 171]),
             (48, 640, 32, [320, 640]),
         ] {
-            for groupOffset in format.group == nil ? [0] : [0, 32] {
+            for groupOffset in format.groups == nil ? [0] : [0, 32] {
                 // Groups start at multiples of 32 columns, so smaller blocks divide them too.
                 let product = try Product(
                     format: format, rows: rows, columns: columns, block: block, sliceEnds: ends,

@@ -101,8 +101,7 @@ final class TestModel {
                     let matrix = try written.matrix(named: name, quantization: configuration)
                     let expected = try QuantizingSource(
                         original.matrix(named: name, quantization: nil),
-                        scheme: IntegerScheme(bits: bits, granularity: granularity, isSymmetric: symmetric),
-                        scaleType: type)
+                        scheme: IntegerScheme(bits: bits, granularity: granularity, isSymmetric: symmetric))
                     #expect(matrix.encoding == expected.encoding)
                     let (rows, columns) = (0..<matrix.rows, 0..<matrix.columns)
                     let strip = matrix.integers(rows: rows, columns: columns)

@@ -68,7 +68,7 @@ import Testing
                 == "\(model.output): 2 matrices quantized, \(before) → \(written.weightFileByteCount) bytes\n")
         let matrix = try written.matrix(
             named: "model.layers.1.mlp.down_proj", quantization: written.quantizationConfiguration())
-        #expect(matrix.encoding == .integer(bits: 4, groupSize: 16, symmetric: false))
+        #expect(matrix.encoding == .integer(bits: 4, WeightGroups(size: 16, isSymmetric: false, scaleType: .bfloat16)))
     }
 
     @Test func wrongUsage() throws {

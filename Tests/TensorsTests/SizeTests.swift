@@ -14,16 +14,19 @@ import Testing
 
     @Test func packedIntegersByHand() {
         // 40 columns are 2 blocks of 32 and touch 2 groups of 32; a scale is 4 bytes in each of 16 rows.
-        let eight = ComputeFormat.int8(group: 32, symmetric: true)
+        let eight = ComputeFormat.int8(WeightGroups(size: 32))
         expect(eight, rows: 16, columns: 40, block: 32, codes: 64 * 16, scales: 2 * 16 * 4)
+        // A zero point is a byte.
         expect(
-            .int8(group: 32, symmetric: false), rows: 16, columns: 40, block: 32, codes: 64 * 16, scales: 128,
-            zeros: 128)
+            .int8(WeightGroups(size: 32, isSymmetric: false)), rows: 16, columns: 40, block: 32, codes: 64 * 16,
+            scales: 128, zeros: 32)
         // Two nibbles to a byte.
-        expect(.int4(group: 32, symmetric: true), rows: 16, columns: 40, block: 32, codes: 64 * 8, scales: 128)
         expect(
-            .int4(group: 128, symmetric: false), rows: 33, columns: 256, block: 32, codes: 3 * 256 * 8, scales: 384,
-            zeros: 384)
+            .int4(WeightGroups(size: 32, scaleType: .float32)), rows: 16, columns: 40, block: 32, codes: 64 * 8,
+            scales: 128)
+        expect(
+            .int4(WeightGroups(size: 128, isSymmetric: false, scaleType: .bfloat16)), rows: 33, columns: 256, block: 32,
+            codes: 3 * 256 * 8, scales: 192, zeros: 96)
         // Shorter blocks pad less.
         expect(eight, rows: 16, columns: 40, block: 8, codes: 40 * 16, scales: 128)
         // 40 columns that start 30 into a group of 32 touch three: 2, 32 and 6 of them.
@@ -39,7 +42,7 @@ import Testing
                 for offset in 0...(2 * group) {
                     // Column k lies in group (offset + k) / group of the whole matrix.
                     let touched = Set((0..<columns).map { (offset + $0) / group }).count
-                    let found = ComputeFormat.groupCount(columns: columns, group: group, groupOffset: offset)
+                    let found = WeightGroups(size: group).count(columns: columns, offset: offset)
                     if found != touched {
                         faults.append("\(columns) of \(group) from \(offset): \(found), expected \(touched)")
                     }
@@ -50,12 +53,9 @@ import Testing
     }
 
     @Test func formatsTellTheirGroups() {
-        #expect(
-            ComputeFormat.float32.group == nil && ComputeFormat.bfloat16.group == nil
-                && ComputeFormat.float16.isSymmetric)
-        #expect(ComputeFormat.int8(group: 64, symmetric: false).group == 64)
-        #expect(!ComputeFormat.int4(group: 64, symmetric: false).isSymmetric)
-        #expect(ComputeFormat.int4(group: 64, symmetric: true).isSymmetric)
+        #expect(ComputeFormat.float32.groups == nil && ComputeFormat.bfloat16.groups == nil)
+        let groups = WeightGroups(size: 64, isSymmetric: false, scaleType: .float16)
+        #expect(ComputeFormat.int8(groups).groups == groups && ComputeFormat.int4(groups).groups == groups)
     }
 
     @Test func elementTypes() {

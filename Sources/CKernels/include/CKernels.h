@@ -59,13 +59,14 @@ typedef struct ck_part {
 /// and the slices are added as a tree of neighbours: ((s0+s1)+(s2+s3))+((s4+s5)+(s6+s7)).
 typedef struct ck_matrix {
     const void *data;
-    const float *_Nullable scales; // [panel][group][16], integer formats
-    const float *_Nullable zeros;  // zero points in code units, alike; NULL when all are zero
+    const void *_Nullable scales;  // [panel][group][16] of scale_format, integer formats
+    const int8_t *_Nullable zeros; // zero points in code units, alike; NULL when all are zero
     int64_t rows, columns;
     int64_t group;        // columns that share a scale
     int64_t group_offset; // columns of the first group that lie before column 0 (on another rank)
     int64_t group_count;  // groups that touch these columns
     int32_t format;       // ck_format
+    int32_t scale_format; // F32, F16 or BF16
     int32_t block;        // columns of an input block: 4, 8, 16 or 32
     int32_t slice_count;  // 1, 2, 4 or 8
     int64_t slice_ends[CK_MAX_SLICES]; // multiples of block but for the last; a slice may be empty
@@ -227,7 +228,7 @@ typedef struct ck_kernels {
     void (*peak)(const ck_peak *, ck_part);         // every part does all rounds
 } ck_kernels;
 
-#define CK_ABI_VERSION 3u
+#define CK_ABI_VERSION 4u
 
 /// The best table this processor can run, or the one named; NULL if it cannot run that one or none has the name.
 const ck_kernels *_Nullable ck_select(const char *_Nullable name);

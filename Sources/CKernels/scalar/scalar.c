@@ -63,8 +63,9 @@ static float slice(const ck_matrix *w, const void *panel, int64_t p, int64_t r, 
     }
     while (begin < end) {
         int64_t piece_end = ck_piece_end(w, begin, end), at = (p * w->group_count + ck_group_of(w, begin)) * 16 + r;
-        float zero = w->zeros ? w->zeros[at] : 0;
-        sum = fmaf(piece_of_codes(w, panel, r, in, tokens, t, begin, piece_end, zero), w->scales[at], sum);
+        float zero = w->zeros ? w->zeros[at] : 0, scale;
+        ck_to_float(w->scale_format, (const char *)w->scales + at * ck_element_bytes(w->scale_format), 1, &scale);
+        sum = fmaf(piece_of_codes(w, panel, r, in, tokens, t, begin, piece_end, zero), scale, sum);
         begin = piece_end;
     }
     return sum;

@@ -126,9 +126,9 @@ INLINE void close_tile(code_tile t, vf *group) {
     }
     const ck_matrix *w = t.a->weight;
     int64_t at = ((t.panel + t.at) * w->group_count + t.c->group) * 16;
-    vf scale = vf_load(w->scales + at);
+    vf scale = load_scales(w, at);
     if (w->zeros) {
-        vf zeros = vf_negate(vf_load(w->zeros + at));
+        vf zeros = vf_negate(vf_load_int8(w->zeros + at));
 #pragma unroll
         for (int m = 0; m < 16; m++) group[m] = vf_fma(zeros, vf_set1(t.sums->inputs[t.token + m]), group[m]);
     }

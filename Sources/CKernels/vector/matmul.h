@@ -94,18 +94,25 @@ INLINE void tile_pairs(const ck_matmul *a, int64_t panel, int64_t token, int64_t
         }
 }
 
+INLINE vf load_scales(const ck_matrix *w, int64_t at) {
+    if (w->scale_format == CK_BF16) return vf_load_bf16((const uint16_t *)w->scales + at);
+    if (w->scale_format == CK_F16) return vf_load_f16((const uint16_t *)w->scales + at);
+    return vf_load((const float *)w->scales + at);
+}
+
 /// Adds one group's sums, scaled, to the slice's.
 INLINE void close_group(const ck_matrix *w, int64_t panel, int64_t group, const vf *sums, const float *inputs, vf *acc,
                         const int P, const int M) {
 #pragma unroll
     for (int p = 0; p < P; p++) {
         int64_t at = ((panel + p) * w->group_count + group) * 16;
-        vf scale = vf_load(w->scales + at);
-        if (M == 1) __builtin_prefetch(w->scales + at + P * w->group_count * 16);
+        vf scale = load_scales(w, at);
+        if (M == 1)
+            __builtin_prefetch((const char *)w->scales + (at + P * w->group_count * 16) * ck_element_bytes(w->scale_format));
 #pragma unroll
         for (int m = 0; m < M; m++) {
             vf sum = sums[p * M + m];
-            if (w->zeros) sum = vf_fma(vf_negate(vf_load(w->zeros + at)), vf_set1(inputs[m]), sum);
+            if (w->zeros) sum = vf_fma(vf_negate(vf_load_int8(w->zeros + at)), vf_set1(inputs[m]), sum);
             acc[p * M + m] = vf_fma(sum, scale, acc[p * M + m]);
         }
     }

@@ -72,7 +72,7 @@ struct Limits: ParsableCommand {
                         threads: count, hugePages: hugePages,
                         readGigabytesPerSecond: best(limits.readBytesPerSecond) / 1e9,
                         int8GigaOperationsPerSecond: best {
-                            limits.operationsPerSecond(.int8(group: 32, symmetric: true))
+                            limits.operationsPerSecond(.int8(WeightGroups(size: 32)))
                         } / 1e9,
                         bfloat16GigaOperationsPerSecond: best { limits.operationsPerSecond(.bfloat16) } / 1e9,
                         float32GigaOperationsPerSecond: best { limits.operationsPerSecond(.float32) } / 1e9))

@@ -123,8 +123,8 @@ struct Run: ParsableCommand {
         case .float32, nil: "float32"
         case .float16: "float16"
         case .bfloat16: "bfloat16"
-        case .int8(let group, _): group > 1024 ? "int8/row" : "int8/\(group)"
-        case .int4(let group, _): group > 1024 ? "int4/row" : "int4/\(group)"
+        case .int8(let groups): "int8/" + (groups.size > 1024 ? "row" : "\(groups.size)")
+        case .int4(let groups): "int4/" + (groups.size > 1024 ? "row" : "\(groups.size)")
         }
     }
 

@@ -3,23 +3,26 @@
 # prompt of 512 tokens and 64 new ones, on THREADS threads. Candidates take turns; the best of each is printed.
 #
 # Peers come from PyPI: the source package llama-cpp-python, whose llama-bench is built here, and openvino-genai, which reads
-# GGUF. They and the models (5 GB) are kept in PEERS_CACHE. Needs g++, python3-venv, and `make release`.
+# GGUF. They and the models (5 GB) are kept in PEERS_CACHE. LLAMA_BENCH names another build, OPTIONS adds to ours. Needs g++, python3-venv, and `make release`.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 root=$here/../../..
 rounds=${1:-3}
-: "${THREADS:=2}" "${PEERS_CACHE:=${XDG_CACHE_HOME:-$HOME/.cache}/trireme-peers}"
+: "${THREADS:=2}" "${PEERS_CACHE:=${XDG_CACHE_HOME:-$HOME/.cache}/trireme-peers}" "${LLAMA_BENCH:=build/bin/llama-bench}" "${OPTIONS:=}"
 mkdir -p "$PEERS_CACHE"
 cd "$PEERS_CACHE"
 bin=$PEERS_CACHE/venv/bin
 [ -x "$bin/python" ] || python3 -m venv venv
 [ -x "$bin/ninja" ] || "$bin/pip" install -q cmake ninja numpy gguf openvino-genai
 
-if [ ! -x build/bin/llama-bench ]; then
+if [ ! -x "$LLAMA_BENCH" ]; then
     # pip would configure the whole package before it hands out the archive.
     [ -f llama.tar.gz ] || "$bin/python" "$here/fetch_source.py" llama-cpp-python llama.tar.gz
     mkdir -p source
     tar xzf llama.tar.gz -C source --strip-components 1
+    # GCC 12 takes ldtilecfg to read 8 bytes and drops the other stores to the tiles' configuration: a crash on AMX.
+    sed -i 's/_tile_loadconfig(&tc);/__asm__ volatile("" : : "r"(\&tc) : "memory"); &/' \
+        source/vendor/llama.cpp/ggml/src/ggml-cpu/amx/mmq.cpp
     PATH=$bin:$PATH cmake -G Ninja -S source/vendor/llama.cpp -B build -DCMAKE_BUILD_TYPE=Release -DCMAKE_C_COMPILER=gcc \
         -DCMAKE_CXX_COMPILER=g++ -DGGML_NATIVE=ON -DBUILD_SHARED_LIBS=OFF -DLLAMA_CURL=OFF -DLLAMA_BUILD_TESTS=OFF \
         -DLLAMA_BUILD_SERVER=OFF -DLLAMA_BUILD_EXAMPLES=OFF
@@ -34,11 +37,11 @@ ours() { # NAME OPTION...
     shift
     rm -f ours.jsonl
     "$root/.build/release/bench" run --model synthetic:tinyllama-1.1b --rounds 2 --new-tokens 64 --threads "$THREADS" \
-        --log-level error --json ours.jsonl "$@" >/dev/null
+        --log-level error --json ours.jsonl $OPTIONS "$@" >/dev/null
     "$bin/python" -c 'import json; f = json.loads(open("ours.jsonl").readline()); print("'"$name"'", f["prefill_tokens_per_s"], f["decode_tokens_per_s"])'
 }
 llama() { # TYPE
-    build/bin/llama-bench -m "$1.gguf" -p 512 -n 64 -t "$THREADS" -r 2 -o jsonl 2>/dev/null | "$bin/python" -c '
+    "$LLAMA_BENCH" -m "$1.gguf" -p 512 -n 64 -t "$THREADS" -r 2 -o jsonl 2>/dev/null | "$bin/python" -c '
 import json, sys
 rows = [json.loads(line) for line in sys.stdin]
 print("llama.cpp-'"$1"'", *(max(row["samples_ts"]) for row in rows))'
