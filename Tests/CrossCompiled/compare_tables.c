@@ -49,7 +49,7 @@ static void products(int32_t format, int32_t scale_format, int32_t block, bool b
     }
     ck_matrix matrix = {data, scales, has_zeros ? zeros : NULL, ROWS, COLUMNS, 64, 0, groups, format, scale_format,
                         block, 4,
-                        {64, 96, 160, COLUMNS}};
+                        {64, 128, 192, COLUMNS}};
     int64_t padded = ck_ceil_div(COLUMNS, block) * block, blocks = padded / block;
     for (int64_t tokens = 1; tokens <= TOKENS; tokens += TOKENS - 1) {
         int8_t *codes[2];
@@ -133,8 +133,8 @@ int main(void) {
     for (int index = 0; (table = ck_table(index, &runs)); index++) {
         if (!runs || table == scalar) continue;
         compared++;
-        for (int32_t block = 8; block <= 32; block *= 2)
-            for (int32_t format = CK_F32; format <= CK_INT4; format++)
+        for (int32_t block = 8; block <= 64; block *= 2)
+            for (int32_t format = block == 64 ? CK_INT8 : CK_F32; format <= CK_INT4; format++)
                 for (int blocked = 0; blocked < (table->rounds_inputs && format == CK_BF16 ? 1 : 2); blocked++)
                     products(format, block == 8 ? CK_F32 : block == 16 ? CK_F16 : CK_BF16, block, blocked,
                              format >= CK_INT8 && block == 16);

@@ -89,13 +89,14 @@ private struct Product {
         var random = SeededGenerator(seed: testSeed)
         let pools = [WorkerPool(count: 1), WorkerPool(count: 2)]
         defer { pools.forEach { $0.stop() } }
-        for (rows, columns, block, ends) in [
+        for (rows, columns, most, ends) in [
             (1, 32, 32, [32]), (16, 8, 8, [8]), (17, 256, 32, [32, 64, 96, 128, 160, 192, 224, 256]),
             (100, 200, 8, [24, 48, 80, 104, 128, 160, 184, 200]), (83, 171, 32, [32, 96, 96, 171]),
-            (48, 640, 32, [320, 640]),
+            (48, 640, 32, [320, 640]), (70, 744, 64, [192, 384, 576, 744]),
         ] {
-            for groupOffset in format.groups == nil ? [0] : [0, 32] {
-                // Groups start at multiples of 32 columns, so smaller blocks divide them too.
+            // A block divides a group, which starts at a multiple of 32 or 64 columns; inputs of floats have no more than 32.
+            let block = (format.groups?.size ?? 32) % most == 0 ? most : 32
+            for groupOffset in format.groups == nil ? [0] : [0, max(32, block)] {
                 let product = try Product(
                     format: format, rows: rows, columns: columns, block: block, sliceEnds: ends,
                     groupOffset: groupOffset,

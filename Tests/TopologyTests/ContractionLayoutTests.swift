@@ -8,19 +8,22 @@ import Topology
     static let degrees = [1, 2, 4, 8]
     static let headDimensions = [8, 12, 64, 80, 96, 128, 256]
 
-    @Test func unitIs32HalvedUntilThereIsOneForEachSliceAndShard() {
+    @Test func unitIs64Or32HalvedUntilThereIsOneForEachSliceAndShard() {
         var faults = Faults()
         faults.check(Self.lengths, Array(1...16)) { length, shards, _ in
             let layout = ContractionLayout(length: length, shardCount: shards)
             let wanted = max(sliceCount, shards)
-            guard [4, 8, 16, 32].contains(layout.unit) else { return "unit \(layout.unit)" }
+            let largest = length % 512 == 0 ? 64 : 32
+            guard [4, 8, 16, 32, largest].contains(layout.unit) else { return "unit \(layout.unit)" }
             if layout.unitCount != unitCount(length, layout.unit) {
                 return "\(layout.unitCount) units of \(layout.unit)"
             }
             if layout.unit > 4 && layout.unitCount < wanted {
                 return "only \(layout.unitCount) units of \(layout.unit)"
             }
-            if layout.unit < 32 && unitCount(length, 2 * layout.unit) >= wanted { return "\(layout.unit) is too small" }
+            if layout.unit < largest && unitCount(length, 2 * layout.unit) >= wanted {
+                return "\(layout.unit) is too small"
+            }
             return nil
         }
         #expect(faults.description == "")
@@ -38,13 +41,14 @@ import Topology
     @Test func inputBlockDividesUnitAndGroup() {
         var faults = Faults()
         faults.check(
-            Self.lengths, [1, 3, 4, 6, 8, 12, 16, 20, 24, 32, 48, 64, 100, 128], [4, 8, 12, 16, 32, 80, 96, 128]
+            Self.lengths, [1, 3, 4, 6, 8, 12, 16, 20, 24, 32, 48, 64, 100, 128], [4, 8, 12, 16, 32, 64, 80, 96, 128]
         ) {
             length, group, unit in
             let layout = ContractionLayout(length: length, unit: unit)
             // A group as long as the input never ends inside it, so that only the unit matters.
-            let divisors = [32, 16, 8, 4].filter { unit % $0 == 0 && (group % $0 == 0 || group >= length) }
+            let divisors = [64, 32, 16, 8, 4].filter { unit % $0 == 0 && (group % $0 == 0 || group >= length) }
             let block = layout.inputBlock(group: group)
+            if layout.inputBlock(group: nil) != [32, 16, 8, 4].first(where: { unit % $0 == 0 }) { return "floats" }
             return block == divisors.first ? nil : "block \(String(describing: block)), expected \(divisors)"
         }
         #expect(faults.description == "")

@@ -67,7 +67,7 @@ typedef struct ck_matrix {
     int64_t group_count;  // groups that touch these columns
     int32_t format;       // ck_format
     int32_t scale_format; // F32, F16 or BF16
-    int32_t block;        // columns of an input block: 4, 8, 16 or 32
+    int32_t block;        // columns of an input block: 4, 8, 16, 32, or 64 for integers
     int32_t slice_count;  // 1, 2, 4 or 8
     int64_t slice_ends[CK_MAX_SLICES]; // multiples of block but for the last; a slice may be empty
 } ck_matrix;

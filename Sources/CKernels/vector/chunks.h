@@ -1,6 +1,6 @@
 // Products of integer weights with several tokens: part of matmul.h.
 
-/// Some columns of some panels, in one group: at most CHUNK_BLOCKS blocks, whole blocks but for the matrix's last.
+/// Some columns of some panels, in one group: at most CHUNK of them, whole blocks but for the matrix's last.
 typedef struct chunk {
     const char *steps; // of the first panel, 8 bits a code
     int64_t stride;    // bytes from panel to panel
@@ -42,7 +42,7 @@ INLINE void copy_codes(const char *steps, int64_t count, char *out) {
 INLINE chunk open_chunk(const ck_matmul *a, token_sums *sums, int64_t panel, int64_t panels, int64_t begin,
                         int64_t slice_begin, int64_t piece_begin, int64_t piece_end, bool is_new, const int block) {
     const ck_matrix *w = a->weight;
-    int64_t bytes = ck_panel_bytes(w->format, w->columns, block), end = ck_min(begin + CHUNK_BLOCKS * block, piece_end);
+    int64_t bytes = ck_panel_bytes(w->format, w->columns, block), end = ck_min(begin + CHUNK, piece_end);
     const char *packed = (const char *)w->data + panel * bytes;
     chunk c = {.first_block = begin / block,
                .block_count = ck_ceil_div(end - begin, block),
@@ -104,11 +104,13 @@ typedef struct code_tile {
     int64_t at, token;    // within them
 } code_tile;
 
-/// Continues a group's sums, or starts them.
-INLINE void open_tile(code_tile t, vf *group) {
+/// Continues a group's sums, or starts them. `is_group`: the chunk is a whole group.
+INLINE void open_tile(code_tile t, vf *group, const bool is_group) {
 #pragma unroll
-    for (int m = 0; m < 16; m++)
-        group[m] = t.c->opens_group ? vf_zero() : vf_load(&t.sums->group[t.token + m][t.at * 16]);
+    for (int m = 0; m < 16; m++) group[m] = vf_zero();
+    if (is_group || t.c->opens_group) return;
+#pragma unroll
+    for (int m = 0; m < 16; m++) group[m] = vf_load(&t.sums->group[t.token + m][t.at * 16]);
 }
 
 /// Adds a block's dot products [token][16 rows], times its inputs' scales.
@@ -118,8 +120,8 @@ INLINE void add_dots(code_tile t, int64_t block, const int32_t *dots, vf *group)
     for (int m = 0; m < 16; m++) group[m] = vf_fma(vf_from_vi(vi_load(dots + m * 16)), vf_set1(scales[m]), group[m]);
 }
 
-INLINE void close_tile(code_tile t, vf *group) {
-    if (!t.c->closes_group) {
+INLINE void close_tile(code_tile t, vf *group, const bool is_group) {
+    if (!is_group && !t.c->closes_group) {
 #pragma unroll
         for (int m = 0; m < 16; m++) vf_store(&t.sums->group[t.token + m][t.at * 16], group[m]);
         return;
@@ -142,46 +144,87 @@ INLINE void close_tile(code_tile t, vf *group) {
         for (int m = 0; m < 16; m++) vf_store(slice + m * stride, vf_fma(group[m], scale, vf_load(slice + m * stride)));
 }
 
-/// Adds all tiles of a chunk. Tiles reach past the last token: what they find there goes to rows that nobody reads.
+/// Adds product `at` of a round's four, which belong to one tile or to several of B blocks each.
+INLINE void add_step(const code_tile *tiles, int at, const int32_t *dots, vf *group, const int B, const bool is_group) {
+    code_tile tile = tiles[at / B];
+    if (at % B == 0) open_tile(tile, group, is_group);
+    add_dots(tile, at % B, dots, group);
+    if (at % B == B - 1) close_tile(tile, group, is_group);
+}
+
+INLINE code_tile tile_after(code_tile tile, int64_t tokens) {
+    tile.token += 16;
+    if (tile.token >= tokens) tile.token = 0, tile.at++;
+    return tile;
+}
+
+/// Adds the tiles of a chunk of B blocks (1, 2 or 4), from `next` on, as long as four products are left.
 ///
-/// A full chunk's four blocks go through four tile registers and four places in memory, in turn: while one is multiplied,
-/// the one before is under way, the next older is written, and the oldest added. Written later, sums would have to wait for
-/// products; and 4 KiB in all, because loads wait for stores that are pending at the same offset in another page.
+/// The products go through four tile registers and four places in memory, in turn: while one is multiplied, the one before
+/// is under way, the next older is written, and the oldest added. Written later, sums would have to wait for products; and
+/// 4 KiB in all, because loads wait for stores that are pending at the same offset in another page.
+INLINE code_tile multiply_rounds(code_tile next, int64_t rounds, int64_t tokens, const int block, const int B,
+                                 const bool is_group) {
+    _Alignas(64) int32_t dots[4][256];
+    const ck_matmul *a = next.a;
+    const chunk *c = next.c;
+    vf group[16];
+    code_tile last[4], tiles[4];
+    for (int64_t round = 0; round <= rounds; round++) {
+        const bool any = round < rounds, any_last = round > 0;
+        const char *w[4];
+        const int8_t *x[4];
+#pragma unroll
+        for (int i = 0; any && i < 4; i++) {
+            if (i % B == 0) {
+                tiles[i / B] = next;
+                next = tile_after(next, tokens);
+            }
+            const code_tile tile = tiles[i / B];
+            w[i] = c->steps + tile.at * c->stride + i % B * block * 16;
+            x[i] = a->input.codes + ((c->first_block + i % B) * a->tokens + tile.first + tile.token) * block;
+        }
+        if (any) mt_start_0(w[0], x[0], block);
+        if (any_last) mt_store_2(dots[2]), add_step(last, 1, dots[1], group, B, is_group);
+        if (any) mt_start_1(w[1], x[1], block);
+        if (any_last) mt_store_3(dots[3]), add_step(last, 2, dots[2], group, B, is_group);
+        if (any) mt_start_2(w[2], x[2], block), mt_store_0(dots[0]);
+        if (any_last) add_step(last, 3, dots[3], group, B, is_group);
+        if (!any) break;
+        mt_start_3(w[3], x[3], block);
+        mt_store_1(dots[1]);
+        add_step(tiles, 0, dots[0], group, B, is_group);
+#pragma unroll
+        for (int i = 0; i < 4 / B; i++) last[i] = tiles[i];
+    }
+    return next;
+}
+
+/// Adds all tiles of a chunk. Tiles reach past the last token: what they find there goes to rows that nobody reads.
 INLINE void multiply_chunk(const ck_matmul *a, token_sums *sums, float (*slice)[PANEL_BLOCK * 16], int64_t panel,
                            int64_t panels, int64_t first, int64_t tokens, const chunk *c, const int block) {
-    _Alignas(64) int32_t dots[CHUNK_BLOCKS][256];
-    vf group[16];
-    code_tile tile = {a, sums, slice, c, panel, first, 0, 0}, last = tile;
-    for (bool any_last = false;; any_last = true) {
-        const bool any = tile.at < panels;
-        const char *w = c->steps + tile.at * c->stride;
-        const int8_t *x = a->input.codes + (c->first_block * a->tokens + first + tile.token) * block;
-        const int64_t x_stride = a->tokens * block;
-        if (c->block_count < CHUNK_BLOCKS) {
-            if (!any) return;
-            open_tile(tile, group);
-            for (int64_t b = 0; b < c->block_count; b++) {
-                mt_start_0(w + b * block * 16, x + b * x_stride, block);
-                mt_store_0(dots[0]);
-                add_dots(tile, b, dots[0], group);
-            }
-            close_tile(tile, group);
-        } else {
-            if (any) mt_start_0(w, x, block);
-            if (any_last) mt_store_2(dots[2]), add_dots(last, 1, dots[1], group);
-            if (any) mt_start_1(w + block * 16, x + x_stride, block);
-            if (any_last) mt_store_3(dots[3]), add_dots(last, 2, dots[2], group);
-            if (any) mt_start_2(w + 2 * block * 16, x + 2 * x_stride, block), mt_store_0(dots[0]);
-            if (any_last) add_dots(last, 3, dots[3], group), close_tile(last, group);
-            if (!any) return;
-            mt_start_3(w + 3 * block * 16, x + 3 * x_stride, block);
-            mt_store_1(dots[1]);
-            open_tile(tile, group);
-            add_dots(tile, 0, dots[0], group);
+    code_tile tile = {a, sums, slice, c, panel, first, 0, 0};
+    const int64_t blocks = c->block_count, rounds = panels * ck_ceil_div(tokens, 16) * blocks / 4;
+    if (c->opens_group && c->closes_group) {
+        if (blocks == 4) tile = multiply_rounds(tile, rounds, tokens, block, 4, true);
+        else if (blocks == 2) tile = multiply_rounds(tile, rounds, tokens, block, 2, true);
+        else if (blocks == 1) tile = multiply_rounds(tile, rounds, tokens, block, 1, true);
+    } else {
+        if (blocks == 4) tile = multiply_rounds(tile, rounds, tokens, block, 4, false);
+        else if (blocks == 2) tile = multiply_rounds(tile, rounds, tokens, block, 2, false);
+        else if (blocks == 1) tile = multiply_rounds(tile, rounds, tokens, block, 1, false);
+    }
+    for (; tile.at < panels; tile = tile_after(tile, tokens)) {
+        _Alignas(64) int32_t dots[256];
+        vf group[16];
+        open_tile(tile, group, false);
+        for (int64_t b = 0; b < blocks; b++) {
+            const int8_t *x = a->input.codes + ((c->first_block + b) * a->tokens + first + tile.token) * block;
+            mt_start_0(c->steps + tile.at * c->stride + b * block * 16, x, block);
+            mt_store_0(dots);
+            add_dots(tile, b, dots, group);
         }
-        last = tile;
-        tile.token += 16;
-        if (tile.token >= tokens) tile.token = 0, tile.at++;
+        close_tile(tile, group, false);
     }
 }
 #else
@@ -232,7 +275,7 @@ INLINE void run_panels_of_codes(const ck_matmul *a, token_sums *sums, int64_t pa
             if (begin == w->slice_ends[s]) memset(slice, 0, (size_t)tokens * sizeof slice[0]);
             for (int64_t slice_begin = begin; begin < w->slice_ends[s];) {
                 int64_t piece_begin = begin, piece_end = ck_piece_end(w, begin, w->slice_ends[s]);
-                for (; begin < piece_end; begin = ck_min(begin + CHUNK_BLOCKS * block, piece_end)) {
+                for (; begin < piece_end; begin = ck_min(begin + CHUNK, piece_end)) {
                     chunk c = open_chunk(a, sums, panel, panels, begin, slice_begin, piece_begin, piece_end, first == 0, block);
                     for (int64_t t = 0; w->zeros && t < tokens; t++)
                         sums->inputs[t] = add_inputs(coded_tokens_at(a, first + t, c.first_block), c.block_count,

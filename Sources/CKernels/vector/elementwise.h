@@ -53,6 +53,24 @@ static void gate(const ck_gate *a, ck_part part) {
         }
 }
 
+/// A whole block of 16 V values.
+INLINE void quantize_block(const float *x, int8_t *codes, float *scale, int32_t *correction, const int V) {
+    vf values[4], most = vf_zero();
+    vi sum = vi_set1(0);
+#pragma unroll
+    for (int i = 0; i < V; i++) most = vf_max(most, vf_abs(values[i] = vf_load(x + i * 16)));
+    float largest = vf_most(most);
+    vf inverse = vf_set1(largest > 0 ? 127.0f / largest : 0);
+#pragma unroll
+    for (int i = 0; i < V; i++) {
+        vi code = vi_round(vf_mul(values[i], inverse));
+        vi_store_int8(codes + i * 16, code);
+        sum = vi_add(sum, code);
+    }
+    *scale = largest / 127.0f;
+    *correction = -128 * vi_sum(sum);
+}
+
 static void quantize(const ck_quantize *a, ck_part part) {
     ck_range tokens = ck_share(a->tokens, part);
     for (int64_t t = tokens.begin; t < tokens.end; t++) {
@@ -60,18 +78,11 @@ static void quantize(const ck_quantize *a, ck_part part) {
         for (int64_t b = 0; b * a->block < a->columns; b++) {
             int64_t begin = b * a->block, count = ck_min(a->block, a->columns - begin), at = b * a->tokens + t;
             int8_t *codes = a->codes + at * a->block;
-            if (a->block != 32 || count != 32) {
-                ck_quantize_block(x + begin, count, a->block, codes, &a->scales[at], &a->corrections[at]);
-                continue;
-            }
-            vf first = vf_load(x + begin), second = vf_load(x + begin + 16);
-            float most = vf_most(vf_max(vf_abs(first), vf_abs(second)));
-            vf inverse = vf_set1(most > 0 ? 127.0f / most : 0);
-            vi low = vi_round(vf_mul(first, inverse)), high = vi_round(vf_mul(second, inverse));
-            vi_store_int8(codes, low);
-            vi_store_int8(codes + 16, high);
-            a->scales[at] = most / 127.0f;
-            a->corrections[at] = -128 * vi_sum(vi_add(low, high));
+            float *scale = &a->scales[at];
+            int32_t *correction = &a->corrections[at];
+            if (a->block == 64 && count == 64) quantize_block(x + begin, codes, scale, correction, 4);
+            else if (a->block == 32 && count == 32) quantize_block(x + begin, codes, scale, correction, 2);
+            else ck_quantize_block(x + begin, count, a->block, codes, scale, correction);
         }
     }
 }

@@ -4,7 +4,7 @@
 // columns, tiles of tokens: the weights stay in the first-level cache while all tokens of the block pass over them.
 
 enum kind { KIND_F32, KIND_F16, KIND_BF16, KIND_PAIRS, KIND_INT8, KIND_INT4, KIND_INT8_FLOAT, KIND_INT4_FLOAT };
-enum { CHUNK_BLOCKS = 4, CHUNK = CHUNK_BLOCKS * 32, LEVELS = 3 };
+enum { CHUNK = 128, LEVELS = 3 };
 
 /// Whether the processor multiplies pairs of bfloat16, for which inputs are rounded.
 #ifdef BF16
@@ -147,7 +147,7 @@ INLINE void add_blocks(const char *steps, int64_t stride, coded_tokens x, int64_
             for (int p = 0; p < P; p++) dots[p * M + m] = start;
         }
         if (kind == KIND_INT8) {
-#pragma unroll 8
+#pragma unroll 16
             for (int j = 0; j < block / 4; j++) {
                 vq weight[MOST_PANELS];
 #pragma unroll
@@ -310,6 +310,7 @@ INLINE void tile(const ck_matmul *a, token_sums *sums, int64_t panel, int64_t fi
     if (kind == KIND_PAIRS) tile_pairs(a, panel, at, begin, end, acc, P, M);
     else if (kind <= KIND_BF16) tile_floats(a, panel, at, begin, end, acc, kind, P, M);
     else if (kind >= KIND_INT8_FLOAT) tile_codes_by_floats(a, panel, at, begin, end, acc, kind, P, M);
+    else if (w->block == 64) tile_codes(a, panel, begin, end, acc, kind, 64, P);
     else if (w->block == 32) tile_codes(a, panel, begin, end, acc, kind, 32, P);
     else tile_codes(a, panel, begin, end, acc, kind, w->block, P);
     finish_slice(a, sums, panel, 0, first_token, token, slice, acc, P, M);
@@ -376,7 +377,8 @@ static void matmul_int8_float(const ck_matmul *a, ck_part part) { run_kind(a, pa
 static void matmul_int4_float(const ck_matmul *a, ck_part part) { run_kind(a, part, KIND_INT4_FLOAT); }
 static void matmul_int8_one(const ck_matmul *a, ck_part part) { run_kind(a, part, KIND_INT8); }
 static void matmul_int4_one(const ck_matmul *a, ck_part part) { run_kind(a, part, KIND_INT4); }
-static void matmul_codes(const ck_matmul *a, ck_part part) { run_codes(a, part, 32); }
+static void matmul_codes_64(const ck_matmul *a, ck_part part) { run_codes(a, part, 64); }
+static void matmul_codes_32(const ck_matmul *a, ck_part part) { run_codes(a, part, 32); }
 static void matmul_codes_any(const ck_matmul *a, ck_part part) { run_codes(a, part, a->weight->block); }
 
 static void matmul(const ck_matmul *a, ck_part part) {
@@ -388,6 +390,7 @@ static void matmul(const ck_matmul *a, ck_part part) {
     }
     if (!a->input.codes) is_int8 ? matmul_int8_float(a, part) : matmul_int4_float(a, part);
     else if (a->tokens == 1) is_int8 ? matmul_int8_one(a, part) : matmul_int4_one(a, part);
-    else if (a->weight->block == 32) matmul_codes(a, part);
+    else if (a->weight->block == 64) matmul_codes_64(a, part);
+    else if (a->weight->block == 32) matmul_codes_32(a, part);
     else matmul_codes_any(a, part);
 }
