@@ -8,39 +8,45 @@ typedef struct chunk {
     bool opens_slice, opens_group, closes_group;
 } chunk;
 
-/// Stores codes + 128 as products of several tokens want them.
-INLINE void store_codes(char *out, vi codes) {
+/// Stores bytes of codes + 8, which come from 4 bits, as products of several tokens take them.
+INLINE void store_widened(char *out, vi codes, const bool by_tiles) {
 #if MATRIX_TILES
-    mt_store_codes(out, codes);
-#else
-    vi_store(out, codes);
+    if (by_tiles) {
+        mt_store_codes(out, codes, vi_set1(0x08080808));
+        return;
+    }
 #endif
+    vi_store(out, LOADED_CODES_ARE_SIGNED ? vi_add(codes, vi_set1(0x78787878)) : codes);
 }
 
-/// Codes of 4 bits, stored as code + 8, widened to 8 bits.
-INLINE void widen_codes(const char *steps, int64_t count, const int block, char *out) {
-    vi mask = vi_set1(0x0F0F0F0F), offset = vi_set1(0x78787878);
+/// Codes of 4 bits, widened to 8.
+INLINE void widen_codes(const char *steps, int64_t count, const int block, char *out, const bool by_tiles) {
+    vi mask = vi_set1(0x0F0F0F0F);
     for (; count > 0; count--, out += block * 16)
         for (int j = 0; j < block / 8; j++, steps += 64) {
             vi codes = vi_load(steps);
             prefetch(steps);
-            store_codes(out + j * 64, vi_add(vi_and(codes, mask), offset));
-            store_codes(out + (block / 8 + j) * 64, vi_add(vi_and(vi_shift_right(codes, 4), mask), offset));
+            store_widened(out + j * 64, vi_and(codes, mask), by_tiles);
+            store_widened(out + (block / 8 + j) * 64, vi_and(vi_shift_right(codes, 4), mask), by_tiles);
         }
 }
 
+#if MATRIX_TILES
 INLINE void copy_codes(const char *steps, int64_t count, char *out) {
+    vi offset = vi_set1((int32_t)0x80808080);
     for (int64_t i = 0; i < count; i += 64) {
         prefetch(steps + i);
-        store_codes(out + i, vi_load(steps + i));
+        mt_store_codes(out + i, vi_load(steps + i), offset);
     }
 }
+#endif
 
 /// The chunk of `panels` panels that starts at a column, ready to be multiplied: 4-bit codes are widened into `sums`.
 ///
 /// `is_new`: no tokens were multiplied by these weights yet, so that they come from memory.
 INLINE chunk open_chunk(const ck_matmul *a, token_sums *sums, int64_t panel, int64_t panels, int64_t begin,
-                        int64_t slice_begin, int64_t piece_begin, int64_t piece_end, bool is_new, const int block) {
+                        int64_t slice_begin, int64_t piece_begin, int64_t piece_end, bool is_new, const int block,
+                        const bool by_tiles) {
     const ck_matrix *w = a->weight;
     int64_t bytes = ck_panel_bytes(w->format, w->columns, block), end = ck_min(begin + CHUNK, piece_end);
     const char *packed = (const char *)w->data + panel * bytes;
@@ -50,7 +56,7 @@ INLINE chunk open_chunk(const ck_matmul *a, token_sums *sums, int64_t panel, int
                .opens_slice = piece_begin == slice_begin,
                .opens_group = begin == piece_begin,
                .closes_group = end == piece_end};
-    if (w->format == CK_INT8 && !MATRIX_TILES) {
+    if (w->format == CK_INT8 && !by_tiles) {
         c.steps = packed + begin * 16;
         c.stride = bytes;
         for (int64_t p = 0; is_new && p < panels; p++)
@@ -60,8 +66,10 @@ INLINE chunk open_chunk(const ck_matmul *a, token_sums *sums, int64_t panel, int
         c.stride = CHUNK * 16;
         for (int64_t p = 0; p < panels; p++) {
             char *steps = sums->steps + p * c.stride;
-            if (w->format == CK_INT4) widen_codes(packed + p * bytes + begin * 8, c.block_count, block, steps);
+            if (w->format == CK_INT4) widen_codes(packed + p * bytes + begin * 8, c.block_count, block, steps, by_tiles);
+#if MATRIX_TILES
             else copy_codes(packed + p * bytes + begin * 16, c.block_count * block * 16, steps);
+#endif
         }
     }
     return c;
@@ -76,8 +84,10 @@ INLINE void tile_chunk(const ck_matmul *a, token_sums *sums, float (*slice)[PANE
     if (!c->opens_group)
 #pragma unroll
         for (int i = 0; i < P * M; i++) group[i] = vf_load(&sums->group[token + i % M][(at + i / M) * 16]);
-    add_blocks(c->steps + at * c->stride, c->stride, coded_tokens_at(a, first_token + token, c->first_block), c->block_count,
-               group, KIND_INT8, block, P, M);
+    coded_tokens x = coded_tokens_at(a, first_token + token, c->first_block);
+    if (a->weight->format == CK_INT4 && !LOADED_CODES_ARE_SIGNED)
+        add_blocks(c->steps + at * c->stride, c->stride, x, c->block_count, group, KIND_WIDENED, block, P, M);
+    else add_blocks(c->steps + at * c->stride, c->stride, x, c->block_count, group, KIND_INT8, block, P, M);
     if (!c->closes_group) {
 #pragma unroll
         for (int i = 0; i < P * M; i++) vf_store(&sums->group[token + i % M][(at + i / M) * 16], group[i]);
@@ -201,7 +211,7 @@ INLINE code_tile multiply_rounds(code_tile next, int64_t rounds, int64_t tokens,
 }
 
 /// Adds all tiles of a chunk. Tiles reach past the last token: what they find there goes to rows that nobody reads.
-INLINE void multiply_chunk(const ck_matmul *a, token_sums *sums, float (*slice)[PANEL_BLOCK * 16], int64_t panel,
+INLINE void multiply_chunk_by_tiles(const ck_matmul *a, token_sums *sums, float (*slice)[PANEL_BLOCK * 16], int64_t panel,
                            int64_t panels, int64_t first, int64_t tokens, const chunk *c, const int block) {
     code_tile tile = {a, sums, slice, c, panel, first, 0, 0};
     const int64_t blocks = c->block_count, rounds = panels * ck_ceil_div(tokens, 16) * blocks / 4;
@@ -227,22 +237,24 @@ INLINE void multiply_chunk(const ck_matmul *a, token_sums *sums, float (*slice)[
         close_tile(tile, group, false);
     }
 }
-#else
+#endif
+
 INLINE void multiply_chunk(const ck_matmul *a, token_sums *sums, float (*slice)[PANEL_BLOCK * 16], int64_t panel,
                            int64_t panels, int64_t first, int64_t tokens, const chunk *c, const int block) {
-    int64_t at = 0;
-    for (; at + TILE_PANELS <= panels; at += TILE_PANELS) {
-        int64_t t = 0;
-        for (; t + TILE_TOKENS <= tokens; t += TILE_TOKENS)
+    // What is left after whole tiles, of tokens or panels. More panels by fewer tokens, so that products still overlap.
+    int64_t at = 0, whole = tokens / TILE_TOKENS * TILE_TOKENS, even = whole + (tokens - whole) / 2 * 2;
+    for (; at + TILE_PANELS <= panels; at += TILE_PANELS)
+        for (int64_t t = 0; t < whole; t += TILE_TOKENS)
             tile_chunk(a, sums, slice, panel, at, first, t, c, block, TILE_PANELS, TILE_TOKENS);
-        for (; t + 2 <= tokens; t += 2) tile_chunk(a, sums, slice, panel, at, first, t, c, block, TILE_PANELS, 2);
-        for (; t < tokens; t++) tile_chunk(a, sums, slice, panel, at, first, t, c, block, TILE_PANELS, 1);
+    for (; at < panels; at++)
+        for (int64_t t = 0; t < whole; t++) tile_chunk(a, sums, slice, panel, at, first, t, c, block, 1, 1);
+    for (at = 0; at + MOST_PANELS <= panels; at += MOST_PANELS) {
+        for (int64_t t = whole; t < even; t += 2) tile_chunk(a, sums, slice, panel, at, first, t, c, block, MOST_PANELS, 2);
+        if (even < tokens) tile_chunk(a, sums, slice, panel, at, first, even, c, block, MOST_PANELS, 1);
     }
     for (; at < panels; at++)
-        for (int64_t t = 0; t < tokens; t++) tile_chunk(a, sums, slice, panel, at, first, t, c, block, 1, 1);
+        for (int64_t t = whole; t < tokens; t++) tile_chunk(a, sums, slice, panel, at, first, t, c, block, 1, 1);
 }
-
-#endif
 
 /// Adds a block of tokens' finished slice to the tree, P panels at a time.
 INLINE void finish_slices(const ck_matmul *a, token_sums *sums, int64_t panel, int64_t panels, int64_t first, int64_t tokens,
@@ -264,7 +276,8 @@ INLINE void finish_slices(const ck_matmul *a, token_sums *sums, int64_t panel, i
 
 /// Integer weights by the integer inputs of several tokens, `panels` panels (at most PANEL_BLOCK): a chunk of weights is
 /// widened if need be and stays in the first-level cache, with the sums, while a block of tokens passes over it.
-INLINE void run_panels_of_codes(const ck_matmul *a, token_sums *sums, int64_t panel, int64_t panels, const int block) {
+INLINE void run_panels_of_codes(const ck_matmul *a, token_sums *sums, int64_t panel, int64_t panels, const int block,
+                                const bool by_tiles) {
     const ck_matrix *w = a->weight;
     for (int64_t first = 0; first < a->tokens; first += TOKEN_BLOCK) {
         int64_t tokens = ck_min(TOKEN_BLOCK, a->tokens - first), begin = 0;
@@ -276,11 +289,16 @@ INLINE void run_panels_of_codes(const ck_matmul *a, token_sums *sums, int64_t pa
             for (int64_t slice_begin = begin; begin < w->slice_ends[s];) {
                 int64_t piece_begin = begin, piece_end = ck_piece_end(w, begin, w->slice_ends[s]);
                 for (; begin < piece_end; begin = ck_min(begin + CHUNK, piece_end)) {
-                    chunk c = open_chunk(a, sums, panel, panels, begin, slice_begin, piece_begin, piece_end, first == 0, block);
+                    chunk c = open_chunk(a, sums, panel, panels, begin, slice_begin, piece_begin, piece_end, first == 0, block,
+                                         by_tiles);
                     for (int64_t t = 0; w->zeros && t < tokens; t++)
                         sums->inputs[t] = add_inputs(coded_tokens_at(a, first + t, c.first_block), c.block_count,
                                                      c.opens_group ? 0 : sums->inputs[t]);
-                    multiply_chunk(a, sums, slice, panel, panels, first, tokens, &c, block);
+#if MATRIX_TILES
+                    if (by_tiles) multiply_chunk_by_tiles(a, sums, slice, panel, panels, first, tokens, &c, block);
+                    else
+#endif
+                        multiply_chunk(a, sums, slice, panel, panels, first, tokens, &c, block);
                 }
             }
             if (!waits) finish_slices(a, sums, panel, panels, first, tokens, s, slice);

@@ -3,7 +3,7 @@
 // A tile is P panels by M tokens held in registers. Loop order: panels, blocks of tokens, slices, for codes chunks of
 // columns, tiles of tokens: the weights stay in the first-level cache while all tokens of the block pass over them.
 
-enum kind { KIND_F32, KIND_F16, KIND_BF16, KIND_PAIRS, KIND_INT8, KIND_INT4, KIND_INT8_FLOAT, KIND_INT4_FLOAT };
+enum kind { KIND_F32, KIND_F16, KIND_BF16, KIND_PAIRS, KIND_INT8, KIND_WIDENED, KIND_INT4, KIND_INT8_FLOAT, KIND_INT4_FLOAT };
 enum { CHUNK = 128, LEVELS = 3 };
 
 /// Whether the processor multiplies pairs of bfloat16, for which inputs are rounded.
@@ -16,7 +16,7 @@ enum { ROUNDS_INPUTS = false };
 /// Room for any tile. Fixed sizes with constant indices become registers; arrays sized by a parameter would not.
 enum {
     MOST_PANELS = TILE_PANELS_ONE_TOKEN,
-    MOST_TILE = TILE_PANELS * TILE_TOKENS > MOST_PANELS ? TILE_PANELS * TILE_TOKENS : MOST_PANELS,
+    MOST_TILE = TILE_PANELS * TILE_TOKENS > 2 * MOST_PANELS ? TILE_PANELS * TILE_TOKENS : 2 * MOST_PANELS,
 };
 
 #define INLINE static inline __attribute__((always_inline))
@@ -142,11 +142,11 @@ INLINE void add_blocks(const char *steps, int64_t stride, coded_tokens x, int64_
         for (int m = 0; m < M; m++) {
             // Weights are stored as code + 128, or + 8: the sixteenth part.
             vi start = vi_set1(kind == KIND_INT8 && LOADED_CODES_ARE_SIGNED ? 0 : x.corrections[m]);
-            if (kind == KIND_INT4) start = vi_shift_right_signed(start, 4);
+            if (kind != KIND_INT8) start = vi_shift_right_signed(start, 4);
 #pragma unroll
             for (int p = 0; p < P; p++) dots[p * M + m] = start;
         }
-        if (kind == KIND_INT8) {
+        if (kind != KIND_INT4) {
 #pragma unroll 16
             for (int j = 0; j < block / 4; j++) {
                 vq weight[MOST_PANELS];
@@ -187,7 +187,7 @@ INLINE void add_blocks(const char *steps, int64_t stride, coded_tokens x, int64_
 #pragma unroll
             for (int p = 0; p < P; p++)
                 sums[p * M + m] = vf_fma(vf_from_vi(dots[p * M + m]), vf_set1(x.scales[m]), sums[p * M + m]);
-        steps += kind == KIND_INT8 ? block * 16 : block * 8;
+        steps += kind == KIND_INT4 ? block * 8 : block * 16;
         x.codes += x.tokens * block;
         x.scales += x.tokens;
         x.corrections += x.tokens;
@@ -354,15 +354,19 @@ INLINE void run_kind(const ck_matmul *a, ck_part part, const int kind) {
 /// Several tokens of integer inputs, in blocks of `block` columns.
 INLINE void run_codes(const ck_matmul *a, ck_part part, const int block) {
     token_sums sums;
-#if MATRIX_TILES
-    mt_open(16, block);
-#endif
     ck_range panels = ck_share(ck_ceil_div(a->weight->rows, 16), part);
-    for (int64_t p = panels.begin; p < panels.end; p += PANEL_BLOCK)
-        run_panels_of_codes(a, &sums, p, ck_min(PANEL_BLOCK, panels.end - p), block);
 #if MATRIX_TILES
-    mt_close();
+    // A tile takes as long for few tokens as for 16.
+    if (a->tokens > 12) {
+        mt_open(16, block);
+        for (int64_t p = panels.begin; p < panels.end; p += PANEL_BLOCK)
+            run_panels_of_codes(a, &sums, p, ck_min(PANEL_BLOCK, panels.end - p), block, true);
+        mt_close();
+        return;
+    }
 #endif
+    for (int64_t p = panels.begin; p < panels.end; p += PANEL_BLOCK)
+        run_panels_of_codes(a, &sums, p, ck_min(PANEL_BLOCK, panels.end - p), block, false);
 }
 
 static void matmul_f32(const ck_matmul *a, ck_part part) { run_kind(a, part, KIND_F32); }

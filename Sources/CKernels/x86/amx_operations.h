@@ -19,9 +19,7 @@ OP void mt_open(int tokens, int block_bytes) {
 }
 OP void mt_close(void) { _tile_release(); }
 
-OP void mt_store_codes(void *p, vi codes) {
-    _mm512_storeu_si512(p, _mm512_xor_si512(codes, _mm512_set1_epi8((char)0x80)));
-}
+OP void mt_store_codes(void *p, vi codes, vi offset) { _mm512_storeu_si512(p, _mm512_sub_epi8(codes, offset)); }
 
 #define CODE_TILE(sum, inputs, weights)                                                                                     \
     OP void mt_start_##sum(const void *w, const void *x, int block) {                                                       \
