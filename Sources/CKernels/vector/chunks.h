@@ -4,6 +4,8 @@
 typedef struct chunk {
     const char *steps; // of the first panel, 8 bits a code
     int64_t stride;    // bytes from panel to panel
+    const char *packed; // the same columns, as they lie in memory
+    int64_t packed_stride, packed_bytes; // of a panel
     int64_t first_block, block_count, group;
     bool opens_slice, opens_group, closes_group;
 } chunk;
@@ -25,7 +27,7 @@ INLINE void widen_codes(const char *steps, int64_t count, const int block, char 
     for (; count > 0; count--, out += block * 16)
         for (int j = 0; j < block / 8; j++, steps += 64) {
             vi codes = vi_load(steps);
-            prefetch(steps);
+            if (by_tiles) prefetch(steps);
             store_widened(out + j * 64, vi_and(codes, mask), by_tiles);
             store_widened(out + (block / 8 + j) * 64, vi_and(vi_shift_right(codes, 4), mask), by_tiles);
         }
@@ -50,25 +52,27 @@ INLINE chunk open_chunk(const ck_matmul *a, token_sums *sums, int64_t panel, int
     const ck_matrix *w = a->weight;
     int64_t bytes = ck_panel_bytes(w->format, w->columns, block), end = ck_min(begin + CHUNK, piece_end);
     const char *packed = (const char *)w->data + panel * bytes;
-    chunk c = {.first_block = begin / block,
+    const int64_t column_bytes = w->format == CK_INT4 ? 8 : 16;
+    chunk c = {.packed = packed + begin * column_bytes,
+               .packed_stride = bytes,
+               .packed_bytes = is_new && !by_tiles ? (end - begin) * column_bytes : 0,
+               .first_block = begin / block,
                .block_count = ck_ceil_div(end - begin, block),
                .group = ck_group_of(w, begin),
                .opens_slice = piece_begin == slice_begin,
                .opens_group = begin == piece_begin,
                .closes_group = end == piece_end};
     if (w->format == CK_INT8 && !by_tiles) {
-        c.steps = packed + begin * 16;
+        c.steps = c.packed;
         c.stride = bytes;
-        for (int64_t p = 0; is_new && p < panels; p++)
-            for (int64_t i = 0; i < (end - begin) * 16; i += 64) prefetch(c.steps + p * bytes + i);
     } else {
         c.steps = sums->steps;
         c.stride = CHUNK * 16;
         for (int64_t p = 0; p < panels; p++) {
             char *steps = sums->steps + p * c.stride;
-            if (w->format == CK_INT4) widen_codes(packed + p * bytes + begin * 8, c.block_count, block, steps, by_tiles);
+            if (w->format == CK_INT4) widen_codes(c.packed + p * bytes, c.block_count, block, steps, by_tiles);
 #if MATRIX_TILES
-            else copy_codes(packed + p * bytes + begin * 16, c.block_count * block * 16, steps);
+            else copy_codes(c.packed + p * bytes, c.block_count * block * 16, steps);
 #endif
         }
     }
@@ -239,16 +243,26 @@ INLINE void multiply_chunk_by_tiles(const ck_matmul *a, token_sums *sums, float 
 }
 #endif
 
+/// Asks for what comes after some panels of a chunk, a few at a time: more requests than the processor can have under way
+/// would keep it from computing.
+INLINE void prefetch_panels(const chunk *c, int64_t at, int count) {
+    for (int p = 0; p < count; p++)
+        for (int64_t i = 0; i < c->packed_bytes; i += 64) prefetch(c->packed + (at + p) * c->packed_stride + i);
+}
+
 INLINE void multiply_chunk(const ck_matmul *a, token_sums *sums, float (*slice)[PANEL_BLOCK * 16], int64_t panel,
                            int64_t panels, int64_t first, int64_t tokens, const chunk *c, const int block) {
     // What is left after whole tiles, of tokens or panels. More panels by fewer tokens, so that products still overlap.
     int64_t at = 0, whole = tokens / TILE_TOKENS * TILE_TOKENS, even = whole + (tokens - whole) / 2 * 2;
-    for (; at + TILE_PANELS <= panels; at += TILE_PANELS)
+    for (; at + TILE_PANELS <= panels; at += TILE_PANELS) {
+        if (whole > 0) prefetch_panels(c, at, TILE_PANELS);
         for (int64_t t = 0; t < whole; t += TILE_TOKENS)
             tile_chunk(a, sums, slice, panel, at, first, t, c, block, TILE_PANELS, TILE_TOKENS);
+    }
     for (; at < panels; at++)
         for (int64_t t = 0; t < whole; t++) tile_chunk(a, sums, slice, panel, at, first, t, c, block, 1, 1);
     for (at = 0; at + MOST_PANELS <= panels; at += MOST_PANELS) {
+        if (whole == 0) prefetch_panels(c, at, MOST_PANELS);
         for (int64_t t = whole; t < even; t += 2) tile_chunk(a, sums, slice, panel, at, first, t, c, block, MOST_PANELS, 2);
         if (even < tokens) tile_chunk(a, sums, slice, panel, at, first, even, c, block, MOST_PANELS, 1);
     }
