@@ -241,8 +241,8 @@ import Testing
     }
 
     @Test func formatsOfWeightsAndCache() throws {
-        // The sixth token is nearly a tie.
-        let arguments = ["--prompt", "Once upon a time", "--max-tokens", "5"] + Self.greedy
+        // No token of the eight is nearly a tie: the best is ahead by 0.3 and more in each format.
+        let arguments = ["--prompt", "She went to the door and", "--max-tokens", "8"] + Self.greedy
         let shipped = try generate(arguments)
         for more in [
             ["--quantization", "none"], ["--quantization", "none", "--dtype", "float32"],

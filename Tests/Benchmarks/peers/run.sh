@@ -3,12 +3,15 @@
 # prompt of 512 tokens and 64 new ones, on THREADS threads. Candidates take turns; the best of each is printed.
 #
 # Peers come from PyPI: the source package llama-cpp-python, whose llama-bench is built here, and openvino-genai, which reads
-# GGUF. They and the models (5 GB) are kept in PEERS_CACHE. LLAMA_BENCH names another build, OPTIONS adds to ours. Needs g++, python3-venv, and `make release`.
+# GGUF. They and the models (5 GB) are kept in PEERS_CACHE. LLAMA_BENCH names another build of llama-bench, OPTIONS adds to our
+# options. Needs g++, python3-venv, and `make release`. A candidate that fails is named, and left out of the table.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 root=$here/../../..
 rounds=${1:-3}
-: "${THREADS:=2}" "${PEERS_CACHE:=${XDG_CACHE_HOME:-$HOME/.cache}/trireme-peers}" "${LLAMA_BENCH:=build/bin/llama-bench}" "${OPTIONS:=}"
+: "${THREADS:=2}" "${OPTIONS:=}" "${PEERS_CACHE:=${XDG_CACHE_HOME:-$HOME/.cache}/trireme-peers}"
+: "${LLAMA_BENCH:=$PEERS_CACHE/build/bin/llama-bench}"
+[ -x "$root/.build/release/bench" ] || { echo "run.sh: no .build/release/bench: run make release first" >&2; exit 66; }
 mkdir -p "$PEERS_CACHE"
 cd "$PEERS_CACHE"
 bin=$PEERS_CACHE/venv/bin
@@ -38,17 +41,22 @@ ours() { # NAME OPTION...
     rm -f ours.jsonl
     "$root/.build/release/bench" run --model synthetic:tinyllama-1.1b --rounds 2 --new-tokens 64 --threads "$THREADS" \
         --log-level error --json ours.jsonl $OPTIONS "$@" >/dev/null
-    "$bin/python" -c 'import json; f = json.loads(open("ours.jsonl").readline()); print("'"$name"'", f["prefill_tokens_per_s"], f["decode_tokens_per_s"])'
+    "$bin/python" -c '
+import json
+figures = json.loads(open("ours.jsonl").readline())
+print("'"$name"'", figures["prefill_tokens_per_s"], figures["decode_tokens_per_s"])'
 }
 llama() { # TYPE
-    "$LLAMA_BENCH" -m "$1.gguf" -p 512 -n 64 -t "$THREADS" -r 2 -o jsonl 2>/dev/null | "$bin/python" -c '
-import json, sys
-rows = [json.loads(line) for line in sys.stdin]
+    "$LLAMA_BENCH" -m "$1.gguf" -p 512 -n 64 -t "$THREADS" -r 2 -o jsonl >llama.jsonl 2>llama.log ||
+        { echo "llama.cpp-$1 failed: $(grep . llama.log | tail -1)" >&2; return 0; }
+    "$bin/python" -c '
+import json
+rows = [json.loads(line) for line in open("llama.jsonl")]
 print("llama.cpp-'"$1"'", *(max(row["samples_ts"]) for row in rows))'
 }
 openvino() { # TYPE
     rates=$("$bin/python" "$here/openvino_bench.py" "$1.gguf" "$THREADS" 512 64 2>openvino.log | tail -1)
-    if [ -n "$rates" ]; then echo "openvino-$1 $rates"; else echo "openvino-$1 failed: $(tail -1 openvino.log)" >&2; fi
+    if [ -n "$rates" ]; then echo "openvino-$1 $rates"; else echo "openvino-$1 failed: $(grep . openvino.log | tail -1)" >&2; fi
 }
 round=0
 while [ "$round" -lt "$rounds" ]; do
