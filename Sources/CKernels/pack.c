@@ -1,15 +1,5 @@
 #include "shared.h"
 
-int64_t ck_panel_bytes(int32_t format, int64_t columns, int32_t block) {
-    switch (format) {
-    case CK_F32: return columns * 64;
-    case CK_F16: return columns * 32;
-    case CK_BF16: return ck_ceil_div(columns, block) * block * 32;
-    case CK_INT8: return ck_ceil_div(columns, block) * block * 16;
-    default: return ck_ceil_div(columns, block) * block * 8;
-    }
-}
-
 void ck_pack_floats(int32_t format, const float *rows, int64_t row_count, int64_t stride, int64_t columns, int32_t block,
                     void *panel) {
     memset(panel, 0, (size_t)ck_panel_bytes(format, columns, block));

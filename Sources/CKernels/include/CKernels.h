@@ -73,7 +73,16 @@ typedef struct ck_matrix {
 } ck_matrix;
 
 /// Bytes of one packed panel.
-int64_t ck_panel_bytes(int32_t format, int64_t columns, int32_t block);
+static inline int64_t ck_panel_bytes(int32_t format, int64_t columns, int32_t block) {
+    const int64_t padded = (columns + block - 1) / block * block;
+    switch (format) {
+    case CK_F32: return columns * 64;
+    case CK_F16: return columns * 32;
+    case CK_BF16: return padded * 32;
+    case CK_INT8: return padded * 16;
+    default: return padded * 8;
+    }
+}
 
 /// Packs up to 16 rows of floats ([row_count][columns], rows `stride` apart) into one panel.
 void ck_pack_floats(int32_t format, const float *rows, int64_t row_count, int64_t stride, int64_t columns,

@@ -10,7 +10,8 @@ INLINE int score_run_count(const int R) { return R >= 4 ? ck_max(1, SCORE_SUMS /
 INLINE int value_run_count(const int R) { return ck_min(MOST_RUNS, VALUE_SUMS / R); }
 
 typedef struct attention_rows {
-    const float *queries[ATTENTION_ROWS];
+    // One address for all rows' queries: pointers to them would not fit into the registers.
+    _Alignas(64) float queries[ATTENTION_ROWS][CK_MAX_HEAD];
     float *outputs[ATTENTION_ROWS];
     int64_t positions[ATTENTION_ROWS];
     bool are_all; // no other rows read the same keys and values, so that these come from memory
@@ -48,7 +49,7 @@ INLINE void score_runs(const ck_attend *a, const ck_attention_item *item, attent
 #pragma unroll
         for (int b = 0; b < B; b++) {
             vf keys = load_cached(c->keys, key[b] + d * 16, format);
-            if (R <= AHEAD_ROWS && d * 16 * bytes % 64 == 0) __builtin_prefetch(ahead[b] + d * 16 * bytes);
+            if (R <= AHEAD_ROWS) __builtin_prefetch(ahead[b] + d * 16 * bytes);
 #pragma unroll
             for (int r = 0; r < R; r++) acc[r * B + b] = vf_fma(keys, vf_set1(rows->queries[r][d]), acc[r * B + b]);
         }
@@ -202,7 +203,7 @@ INLINE void attend_format(const ck_attend *a, ck_part part, const int format) {
                 rows.are_all = taken == count;
                 for (int64_t r = 0; r < taken; r++) {
                     int64_t t = (done + r) / width, column = (h + (done + r) % width) * n;
-                    rows.queries[r] = a->queries + (item->first_row + t) * a->query_stride + column;
+                    memcpy(rows.queries[r], a->queries + (item->first_row + t) * a->query_stride + column, (size_t)n * 4);
                     rows.outputs[r] = a->output + (item->first_row + t) * a->output_stride + column;
                     rows.positions[r] = item->first_position + t;
                 }

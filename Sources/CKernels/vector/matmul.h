@@ -1,10 +1,10 @@
 // Products of packed weights, for 16 output rows in the lanes of a vector. See operations.md.
 //
-// A tile is P panels by M tokens held in registers. Loop order: panels, blocks of tokens, slices, for codes chunks of
-// columns, tiles of tokens: the weights stay in the first-level cache while all tokens of the block pass over them.
+// A tile is P panels by M tokens held in registers. Loop order: panels, blocks of tokens, slices, tiles of tokens: a slice
+// of the weights stays in the first-level cache while all tokens of the block pass over it.
 
-enum kind { KIND_F32, KIND_F16, KIND_BF16, KIND_PAIRS, KIND_INT8, KIND_WIDENED, KIND_INT4, KIND_INT8_FLOAT, KIND_INT4_FLOAT };
-enum { CHUNK = 128, LEVELS = 3 };
+enum kind { KIND_F32, KIND_F16, KIND_BF16, KIND_PAIRS, KIND_INT8, KIND_INT4, KIND_INT8_FLOAT, KIND_INT4_FLOAT };
+enum { LEVELS = 3 };
 
 /// Whether the processor multiplies pairs of bfloat16, for which inputs are rounded.
 #ifdef BF16
@@ -16,14 +16,20 @@ enum { ROUNDS_INPUTS = false };
 /// Room for any tile. Fixed sizes with constant indices become registers; arrays sized by a parameter would not.
 enum {
     MOST_PANELS = TILE_PANELS_ONE_TOKEN,
-    MOST_TILE = TILE_PANELS * TILE_TOKENS > 2 * MOST_PANELS ? TILE_PANELS * TILE_TOKENS : 2 * MOST_PANELS,
+    PACKED_TOKENS = PACKED_SUMS / TILE_PANELS,
+    MOST_TILE = TILE_PANELS * TILE_TOKENS > PACKED_SUMS ? TILE_PANELS * TILE_TOKENS : PACKED_SUMS,
 };
 
 #define INLINE static inline __attribute__((always_inline))
 
-/// Asks for the weights one page further on. The processor's own prefetchers stop at the end of a page and start anew in
-/// the next: a product of one token, which waits for memory only, reads up to 1.4 times as fast with this.
-INLINE void prefetch(const void *weights) { __builtin_prefetch((const char *)weights + 4096); }
+/// How far ahead of byte `at` of a panel to ask for weights: a page; past the panel's end, in the panel that comes after
+/// these P. The processor's own prefetchers stop at the end of a page and start anew in the next: a product of one token,
+/// which waits for memory only, reads up to 1.4 times as fast with this.
+INLINE int64_t prefetch_distance(int64_t at, int64_t panel_bytes, const int P) {
+    return 4096 + (at + 4096 < panel_bytes ? 0 : (P - 1) * panel_bytes);
+}
+
+INLINE void prefetch(const void *weights, int64_t distance) { __builtin_prefetch((const char *)weights + distance); }
 
 INLINE void tile_floats(const ck_matmul *a, int64_t panel, int64_t token, int64_t begin, int64_t end, vf *acc,
                         const int kind, const int P, const int M) {
@@ -31,6 +37,7 @@ INLINE void tile_floats(const ck_matmul *a, int64_t panel, int64_t token, int64_
     int64_t bytes = ck_panel_bytes(w->format, w->columns, w->block), stride = a->input.value_stride;
     const char *base = (const char *)w->data + panel * bytes;
     const float *x = a->input.values + token * stride;
+    const int64_t ahead = prefetch_distance(begin * (kind == KIND_F32 ? 64 : 32), bytes, P);
     if (kind == KIND_BF16) {
         int64_t k = begin;
         for (; k + 1 < end; k += 2) {
@@ -38,7 +45,7 @@ INLINE void tile_floats(const ck_matmul *a, int64_t panel, int64_t token, int64_
             for (int p = 0; p < P; p++) {
                 vf even, odd;
                 vf_load_bf16_pairs(base + p * bytes + k * 32, &even, &odd);
-                if (M == 1) prefetch(base + p * bytes + k * 32);
+                if (M == 1) prefetch(base + p * bytes + k * 32, ahead);
 #pragma unroll
                 for (int m = 0; m < M; m++) {
                     acc[p * M + m] = vf_fma(even, vf_set1(x[m * stride + k]), acc[p * M + m]);
@@ -61,7 +68,7 @@ INLINE void tile_floats(const ck_matmul *a, int64_t panel, int64_t token, int64_
 #pragma unroll
         for (int p = 0; p < P; p++) {
             const char *step = base + p * bytes + k * (kind == KIND_F32 ? 64 : 32);
-            if (M == 1) prefetch(step);
+            if (M == 1) prefetch(step, ahead);
             vf weight = kind == KIND_F32 ? vf_load((const float *)step) : vf_load_f16((const uint16_t *)step);
 #pragma unroll
             for (int m = 0; m < M; m++) acc[p * M + m] = vf_fma(weight, vf_set1(x[m * stride + k]), acc[p * M + m]);
@@ -77,13 +84,14 @@ INLINE void tile_pairs(const ck_matmul *a, int64_t panel, int64_t token, int64_t
     int64_t bytes = ck_panel_bytes(w->format, w->columns, block);
     const char *steps = (const char *)w->data + panel * bytes + begin * 32;
     const uint16_t *x = a->input.rounded + (begin / block * a->tokens + token) * block;
+    const int64_t ahead = prefetch_distance(begin * 32, bytes, P);
     for (; begin < end; begin += block, x += a->tokens * block)
         for (int j = 0; j < block; j += 2, steps += 64) {
             vp weight[MOST_PANELS];
 #pragma unroll
             for (int p = 0; p < P; p++) {
                 weight[p] = vp_load(steps + p * bytes);
-                if (M == 1) prefetch(steps + p * bytes);
+                prefetch(steps + p * bytes, ahead);
             }
 #pragma unroll
             for (int m = 0; m < M; m++) {
@@ -94,27 +102,43 @@ INLINE void tile_pairs(const ck_matmul *a, int64_t panel, int64_t token, int64_t
         }
 }
 
-INLINE vf load_scales(const ck_matrix *w, int64_t at) {
-    if (w->scale_format == CK_BF16) return vf_load_bf16((const uint16_t *)w->scales + at);
-    if (w->scale_format == CK_F16) return vf_load_f16((const uint16_t *)w->scales + at);
-    return vf_load((const float *)w->scales + at);
+/// The scales of a group of P panels: scale[p].
+INLINE void load_scales(const ck_matrix *w, int64_t panel, int64_t group, vf *scale, const int P) {
+    const int64_t at = (panel * w->group_count + group) * 16, stride = w->group_count * 16;
+    if (w->scale_format == CK_BF16)
+#pragma unroll
+        for (int p = 0; p < P; p++) scale[p] = vf_load_bf16((const uint16_t *)w->scales + at + p * stride);
+    else if (w->scale_format == CK_F16)
+#pragma unroll
+        for (int p = 0; p < P; p++) scale[p] = vf_load_f16((const uint16_t *)w->scales + at + p * stride);
+    else
+#pragma unroll
+        for (int p = 0; p < P; p++) scale[p] = vf_load((const float *)w->scales + at + p * stride);
 }
 
-/// Adds one group's sums, scaled, to the slice's.
-INLINE void close_group(const ck_matrix *w, int64_t panel, int64_t group, const vf *sums, const float *inputs, vf *acc,
-                        const int P, const int M) {
+/// Takes the zero points of a group off its sums: P panels by M tokens, `inputs` the tokens' sums of inputs.
+INLINE void subtract_zeros(const ck_matrix *w, int64_t panel, int64_t group, const float *inputs, vf *sums, const int P,
+                           const int M) {
 #pragma unroll
     for (int p = 0; p < P; p++) {
-        int64_t at = ((panel + p) * w->group_count + group) * 16;
-        vf scale = load_scales(w, at);
-        if (M == 1)
-            __builtin_prefetch((const char *)w->scales + (at + P * w->group_count * 16) * ck_element_bytes(w->scale_format));
+        vf zeros = vf_negate(vf_load_int8(w->zeros + ((panel + p) * w->group_count + group) * 16));
 #pragma unroll
-        for (int m = 0; m < M; m++) {
-            vf sum = sums[p * M + m];
-            if (w->zeros) sum = vf_fma(vf_negate(vf_load_int8(w->zeros + at)), vf_set1(inputs[m]), sum);
-            acc[p * M + m] = vf_fma(sum, scale, acc[p * M + m]);
-        }
+        for (int m = 0; m < M; m++) sums[p * M + m] = vf_fma(zeros, vf_set1(inputs[m]), sums[p * M + m]);
+    }
+}
+
+/// Adds a group's sums, scaled, to the slice's.
+INLINE void close_group(const ck_matrix *w, int64_t panel, int64_t group, vf *sums, const float *inputs, vf *acc, const int P,
+                        const int M) {
+    vf scale[MOST_PANELS];
+    load_scales(w, panel, group, scale, P);
+    if (w->zeros) subtract_zeros(w, panel, group, inputs, sums, P, M);
+#pragma unroll
+    for (int p = 0; p < P; p++) {
+        int64_t ahead = ((panel + P + p) * w->group_count + group) * 16;
+        __builtin_prefetch((const char *)w->scales + ahead * ck_element_bytes(w->scale_format));
+#pragma unroll
+        for (int m = 0; m < M; m++) acc[p * M + m] = vf_fma(sums[p * M + m], scale[p], acc[p * M + m]);
     }
 }
 
@@ -133,8 +157,8 @@ INLINE coded_tokens coded_tokens_at(const ck_matmul *a, int64_t token, int64_t b
 
 /// sums += the products of `count` blocks of columns, each times its inputs' scales.
 ///
-/// `steps`: the first panel's first step; panels are `stride` bytes apart.
-INLINE void add_blocks(const char *steps, int64_t stride, coded_tokens x, int64_t count, vf *sums, const int kind,
+/// `steps`: the first panel's first step; panels are `stride` bytes apart. `ahead`: the distance to prefetch at.
+INLINE void add_blocks(const char *steps, int64_t stride, int64_t ahead, coded_tokens x, int64_t count, vf *sums, const int kind,
                        const int block, const int P, const int M) {
     for (; count > 0; count--) {
         vi dots[MOST_TILE];
@@ -142,18 +166,20 @@ INLINE void add_blocks(const char *steps, int64_t stride, coded_tokens x, int64_
         for (int m = 0; m < M; m++) {
             // Weights are stored as code + 128, or + 8: the sixteenth part.
             vi start = vi_set1(kind == KIND_INT8 && LOADED_CODES_ARE_SIGNED ? 0 : x.corrections[m]);
-            if (kind != KIND_INT8) start = vi_shift_right_signed(start, 4);
+            if (kind == KIND_INT4) start = vi_shift_right_signed(start, 4);
 #pragma unroll
             for (int p = 0; p < P; p++) dots[p * M + m] = start;
         }
-        if (kind != KIND_INT4) {
-#pragma unroll 16
+        // The next block of inputs lies too far away for the processor to see that it comes next.
+#pragma unroll
+        for (int m = 0; M > 2 && m < M; m++) __builtin_prefetch(x.codes + x.tokens * block + m * block);
+        if (kind == KIND_INT8) {
             for (int j = 0; j < block / 4; j++) {
                 vq weight[MOST_PANELS];
 #pragma unroll
                 for (int p = 0; p < P; p++) {
                     weight[p] = vq_load(steps + p * stride + j * 64);
-                    if (M == 1) prefetch(steps + p * stride + j * 64);
+                    prefetch(steps + p * stride + j * 64, ahead);
                 }
 #pragma unroll
                 for (int m = 0; m < M; m++) {
@@ -168,7 +194,7 @@ INLINE void add_blocks(const char *steps, int64_t stride, coded_tokens x, int64_
 #pragma unroll
                 for (int p = 0; p < P; p++) {
                     vq_load_nibbles(steps + p * stride + j * 64, &low[p], &high[p]);
-                    if (M == 1) prefetch(steps + p * stride + j * 64);
+                    prefetch(steps + p * stride + j * 64, ahead);
                 }
 #pragma unroll
                 for (int m = 0; m < M; m++) {
@@ -194,29 +220,36 @@ INLINE void add_blocks(const char *steps, int64_t stride, coded_tokens x, int64_
     }
 }
 
-/// sum + the inputs of `count` blocks, for zero points.
-INLINE float add_inputs(coded_tokens x, int64_t count, float sum) {
-    for (int64_t b = 0; b < count; b++)
-        sum = __builtin_fmaf((float)ck_code_sum(x.corrections[b * x.tokens]), x.scales[b * x.tokens], sum);
-    return sum;
+/// sums[m] += the inputs of `count` blocks, for zero points. (Not inlined: seldom needed, in many places.)
+static __attribute__((noinline)) void add_inputs(coded_tokens x, int64_t count, float *sums, int64_t tokens) {
+    for (int64_t m = 0; m < tokens; m++)
+        for (int64_t b = 0; b < count; b++) {
+            int64_t at = b * x.tokens + m;
+            sums[m] = __builtin_fmaf((float)ck_code_sum(x.corrections[at]), x.scales[at], sums[m]);
+        }
 }
 
-/// Integer weights by one token's integer inputs. The weights are read once, so they are used as they are packed.
-INLINE void tile_codes(const ck_matmul *a, int64_t panel, int64_t begin, int64_t end, vf *acc, const int kind,
-                       const int block, const int P) {
+/// Integer weights by integer inputs.
+INLINE void tile_codes(const ck_matmul *a, int64_t panel, int64_t token, int64_t begin, int64_t end, vf *acc, const int kind,
+                       const int block, const int P, const int M) {
     const ck_matrix *w = a->weight;
     int64_t bytes = ck_panel_bytes(w->format, w->columns, w->block);
     const char *base = (const char *)w->data + panel * bytes;
     while (begin < end) {
         int64_t piece_end = ck_piece_end(w, begin, end), group = ck_group_of(w, begin);
         int64_t count = ck_ceil_div(piece_end - begin, block);
-        coded_tokens x = coded_tokens_at(a, 0, begin / block);
+        coded_tokens x = coded_tokens_at(a, token, begin / block);
         vf sums[MOST_TILE];
+        float inputs[PACKED_TOKENS];
 #pragma unroll
-        for (int p = 0; p < P; p++) sums[p] = vf_zero();
-        add_blocks(base + (kind == KIND_INT8 ? begin * 16 : begin * 8), bytes, x, count, sums, kind, block, P, 1);
-        float input = w->zeros ? add_inputs(x, count, 0) : 0;
-        close_group(w, panel, group, sums, &input, acc, P, 1);
+        for (int i = 0; i < P * M; i++) sums[i] = vf_zero();
+        const int64_t at = kind == KIND_INT8 ? begin * 16 : begin * 8;
+        add_blocks(base + at, bytes, prefetch_distance(at, bytes, P), x, count, sums, kind, block, P, M);
+        if (w->zeros) {
+            memset(inputs, 0, sizeof inputs);
+            add_inputs(x, count, inputs, M);
+        }
+        close_group(w, panel, group, sums, inputs, acc, P, M);
         begin = piece_end;
     }
 }
@@ -260,43 +293,45 @@ INLINE void tile_codes_by_floats(const ck_matmul *a, int64_t panel, int64_t toke
     }
 }
 
-/// Sums of a block of tokens: of slices that wait for their neighbours, by level of the tree; of the slice at hand;
-/// of the group at hand, with the sum of its inputs. And some columns of weights, ready for the products.
+/// Sums of slices that wait for their neighbours, of a block of tokens by level of the tree.
 typedef struct token_sums {
     _Alignas(64) float levels[LEVELS][TOKEN_BLOCK][PANEL_BLOCK * 16];
-    _Alignas(64) float slice[TOKEN_BLOCK][PANEL_BLOCK * 16];
-    _Alignas(64) float group[TOKEN_BLOCK][PANEL_BLOCK * 16];
-    float inputs[TOKEN_BLOCK];
-    _Alignas(64) char steps[PANEL_BLOCK * CHUNK * 16];
 } token_sums;
 
-/// Adds a finished slice to the tree, or to the output. `acc`: P panels by M tokens, from `token` of the block on; the
-/// panels' sums lie from `lane` on.
+/// Writes a tile's sums, with the bias. (Not inlined: once per tile, in many places.)
+static __attribute__((noinline)) void write_output(const ck_matmul *a, int64_t panel, int64_t token, const vf *sums, int P,
+                                                   int M) {
+    const int64_t tokens = ck_min(M, a->tokens - token);
+    for (int p = 0; p < P; p++) {
+        int64_t row = (panel + p) * 16, lanes = ck_min(16, a->weight->rows - row);
+        for (int64_t m = 0; m < tokens; m++) {
+            float *out = a->output + (token + m) * a->output_stride + row;
+            vf sum = sums[p * M + m];
+            if (a->bias) sum = vf_add(sum, lanes == 16 ? vf_load(a->bias + row) : vf_load_n(a->bias + row, lanes));
+            if (lanes == 16) vf_store(out, sum);
+            else vf_store_n(out, sum, lanes);
+        }
+    }
+}
+
+/// Adds a finished slice to the tree, or to the output. `acc`: P panels by M tokens, from `token` of the block on, perhaps
+/// past the last token; the panels' sums lie from `lane` on.
 INLINE void finish_slice(const ck_matmul *a, token_sums *sums, int64_t panel, int64_t lane, int64_t first_token,
                          int64_t token, int slice, vf *acc, const int P, const int M) {
-    const ck_matrix *w = a->weight;
     int level = 0;
     for (; (slice >> level) & 1; level++)
 #pragma unroll
         for (int i = 0; i < P * M; i++)
             acc[i] = vf_add(vf_load(&sums->levels[level][token + i % M][lane + i / M * 16]), acc[i]);
-    if (slice + 1 < w->slice_count) {
+    if (slice + 1 < a->weight->slice_count) {
 #pragma unroll
         for (int i = 0; i < P * M; i++) vf_store(&sums->levels[level][token + i % M][lane + i / M * 16], acc[i]);
         return;
     }
+    vf finished[MOST_TILE]; // sums whose address is taken would not stay in registers
 #pragma unroll
-    for (int i = 0; i < P * M; i++) {
-        int64_t row = (panel + i / M) * 16, lanes = ck_min(16, w->rows - row);
-        float *out = a->output + (first_token + token + i % M) * a->output_stride + row;
-        if (lanes == 16) {
-            if (a->bias) acc[i] = vf_add(acc[i], vf_load(a->bias + row));
-            vf_store(out, acc[i]);
-        } else {
-            if (a->bias) acc[i] = vf_add(acc[i], vf_load_n(a->bias + row, lanes));
-            vf_store_n(out, acc[i], lanes);
-        }
-    }
+    for (int i = 0; i < P * M; i++) finished[i] = acc[i];
+    write_output(a, panel, first_token + token, finished, P, M);
 }
 
 /// One slice of a tile whose sums stay in registers.
@@ -310,80 +345,75 @@ INLINE void tile(const ck_matmul *a, token_sums *sums, int64_t panel, int64_t fi
     if (kind == KIND_PAIRS) tile_pairs(a, panel, at, begin, end, acc, P, M);
     else if (kind <= KIND_BF16) tile_floats(a, panel, at, begin, end, acc, kind, P, M);
     else if (kind >= KIND_INT8_FLOAT) tile_codes_by_floats(a, panel, at, begin, end, acc, kind, P, M);
-    else if (w->block == 64) tile_codes(a, panel, begin, end, acc, kind, 64, P);
-    else if (w->block == 32) tile_codes(a, panel, begin, end, acc, kind, 32, P);
-    else tile_codes(a, panel, begin, end, acc, kind, w->block, P);
+    else if (w->block == 64) tile_codes(a, panel, at, begin, end, acc, kind, 64, P, M);
+    else if (w->block == 32) tile_codes(a, panel, at, begin, end, acc, kind, 32, P, M);
+    else tile_codes(a, panel, at, begin, end, acc, kind, w->block, P, M);
     finish_slice(a, sums, panel, 0, first_token, token, slice, acc, P, M);
 }
 
-INLINE void run_panels(const ck_matmul *a, token_sums *sums, int64_t panel, const int kind, const int P) {
+/// P panels by tiles of M tokens.
+INLINE void run_panels(const ck_matmul *a, token_sums *sums, int64_t panel, const int kind, const int P, const int M) {
+    const bool reads_past_the_end = kind == KIND_PAIRS || kind == KIND_INT8 || kind == KIND_INT4;
     for (int64_t first = 0; first < a->tokens; first += TOKEN_BLOCK) {
         int64_t count = ck_min(TOKEN_BLOCK, a->tokens - first);
         for (int slice = 0; slice < a->weight->slice_count; slice++) {
             int64_t t = 0;
-            for (; t + TILE_TOKENS <= count; t += TILE_TOKENS) tile(a, sums, panel, first, t, slice, kind, P, TILE_TOKENS);
+            for (; t + (reads_past_the_end ? 1 : M) <= count; t += M) tile(a, sums, panel, first, t, slice, kind, P, M);
             for (; t < count; t++) tile(a, sums, panel, first, t, slice, kind, P, 1);
         }
     }
 }
 
-/// One token: more panels at once, so that more loads of weights are in flight.
-INLINE void run_panels_one_token(const ck_matmul *a, token_sums *sums, int64_t panel, const int kind, const int P) {
-    for (int slice = 0; slice < a->weight->slice_count; slice++) tile(a, sums, panel, 0, 0, slice, kind, P, 1);
-}
-
-#include "chunks.h"
-#if MATRIX_TILES
-#include "tiles.h"
-#endif
-
-INLINE void run_kind(const ck_matmul *a, ck_part part, const int kind) {
-    token_sums sums;
-    ck_range panels = ck_share(ck_ceil_div(a->weight->rows, 16), part);
+/// As many of a part's panels as P divides; gives the first of the rest.
+INLINE int64_t run_tiles(const ck_matmul *a, token_sums *sums, ck_range panels, const int kind, const int P, const int M) {
     int64_t p = panels.begin;
-    if (a->tokens == 1) {
-        for (; p + TILE_PANELS_ONE_TOKEN <= panels.end; p += TILE_PANELS_ONE_TOKEN)
-            run_panels_one_token(a, &sums, p, kind, TILE_PANELS_ONE_TOKEN);
-        for (; p < panels.end; p++) run_panels_one_token(a, &sums, p, kind, 1);
-        return;
-    }
-    for (; p + TILE_PANELS <= panels.end; p += TILE_PANELS) run_panels(a, &sums, p, kind, TILE_PANELS);
-    for (; p < panels.end; p++) run_panels(a, &sums, p, kind, 1);
+    for (; p + P <= panels.end; p += P) run_panels(a, sums, p, kind, P, M);
+    return p;
 }
 
-/// Several tokens of integer inputs, in blocks of `block` columns.
-INLINE void run_codes(const ck_matmul *a, ck_part part, const int block) {
+/// Float inputs. One token takes more panels at once, so that more loads of weights are in flight.
+INLINE void run_floats(const ck_matmul *a, ck_part part, const int kind) {
     token_sums sums;
     ck_range panels = ck_share(ck_ceil_div(a->weight->rows, 16), part);
-#if MATRIX_TILES
-    // A tile takes as long for few tokens as for 16.
-    if (a->tokens > 12) {
-        mt_open(16, block);
-        for (int64_t p = panels.begin; p < panels.end; p += PANEL_BLOCK)
-            run_panels_of_codes(a, &sums, p, ck_min(PANEL_BLOCK, panels.end - p), block, true);
-        mt_close();
-        return;
-    }
-#endif
-    for (int64_t p = panels.begin; p < panels.end; p += PANEL_BLOCK)
-        run_panels_of_codes(a, &sums, p, ck_min(PANEL_BLOCK, panels.end - p), block, false);
+    if (a->tokens == 1) panels.begin = run_tiles(a, &sums, panels, kind, MOST_PANELS, 1);
+    else panels.begin = run_tiles(a, &sums, panels, kind, TILE_PANELS, TILE_TOKENS);
+    run_tiles(a, &sums, panels, kind, 1, 1);
 }
 
-static void matmul_f32(const ck_matmul *a, ck_part part) { run_kind(a, part, KIND_F32); }
-static void matmul_f16(const ck_matmul *a, ck_part part) { run_kind(a, part, KIND_F16); }
-static void matmul_bf16(const ck_matmul *a, ck_part part) { run_kind(a, part, KIND_BF16); }
+/// Inputs as codes or pairs, which may be read past the last token: tiles of the same number of tokens, and the fewer they
+/// are, the more panels.
+INLINE void run_packed(const ck_matmul *a, ck_part part, const int kind) {
+    token_sums sums;
+    ck_range panels = ck_share(ck_ceil_div(a->weight->rows, 16), part);
+    const int64_t tokens = ck_ceil_div(a->tokens, ck_ceil_div(a->tokens, PACKED_TOKENS));
+    if (PACKED_TOKENS >= 8 && tokens > 6) panels.begin = run_tiles(a, &sums, panels, kind, PACKED_SUMS / 8, 8);
+    else if (PACKED_TOKENS >= 6 && tokens > 4) panels.begin = run_tiles(a, &sums, panels, kind, PACKED_SUMS / 6, 6);
+    else if (tokens > 2) panels.begin = run_tiles(a, &sums, panels, kind, PACKED_SUMS / 4, 4);
+    else if (tokens == 2) panels.begin = run_tiles(a, &sums, panels, kind, MOST_PANELS, 2);
+    else panels.begin = run_tiles(a, &sums, panels, kind, MOST_PANELS, 1);
+    run_tiles(a, &sums, panels, kind, 1, 1);
+}
+
 #if MATRIX_TILES
-static void matmul_pairs(const ck_matmul *a, ck_part part) { run_pairs(a, part); }
-#else
-static void matmul_pairs(const ck_matmul *a, ck_part part) { run_kind(a, part, KIND_PAIRS); }
+#include "tiles_of_codes.h"
+#include "tiles_of_pairs.h"
 #endif
-static void matmul_int8_float(const ck_matmul *a, ck_part part) { run_kind(a, part, KIND_INT8_FLOAT); }
-static void matmul_int4_float(const ck_matmul *a, ck_part part) { run_kind(a, part, KIND_INT4_FLOAT); }
-static void matmul_int8_one(const ck_matmul *a, ck_part part) { run_kind(a, part, KIND_INT8); }
-static void matmul_int4_one(const ck_matmul *a, ck_part part) { run_kind(a, part, KIND_INT4); }
-static void matmul_codes_64(const ck_matmul *a, ck_part part) { run_codes(a, part, 64); }
-static void matmul_codes_32(const ck_matmul *a, ck_part part) { run_codes(a, part, 32); }
-static void matmul_codes_any(const ck_matmul *a, ck_part part) { run_codes(a, part, a->weight->block); }
+
+static void matmul_f32(const ck_matmul *a, ck_part part) { run_floats(a, part, KIND_F32); }
+static void matmul_f16(const ck_matmul *a, ck_part part) { run_floats(a, part, KIND_F16); }
+static void matmul_bf16(const ck_matmul *a, ck_part part) { run_floats(a, part, KIND_BF16); }
+static void matmul_int8_float(const ck_matmul *a, ck_part part) { run_floats(a, part, KIND_INT8_FLOAT); }
+static void matmul_int4_float(const ck_matmul *a, ck_part part) { run_floats(a, part, KIND_INT4_FLOAT); }
+static void matmul_int8(const ck_matmul *a, ck_part part) { run_packed(a, part, KIND_INT8); }
+static void matmul_int4(const ck_matmul *a, ck_part part) { run_packed(a, part, KIND_INT4); }
+#if MATRIX_TILES
+static void matmul_pairs(const ck_matmul *a, ck_part part) { run_tiles_of_pairs(a, part); }
+static void matmul_codes_64(const ck_matmul *a, ck_part part) { run_tiles_of_codes(a, part, 64); }
+static void matmul_codes_32(const ck_matmul *a, ck_part part) { run_tiles_of_codes(a, part, 32); }
+static void matmul_codes_any(const ck_matmul *a, ck_part part) { run_tiles_of_codes(a, part, a->weight->block); }
+#else
+static void matmul_pairs(const ck_matmul *a, ck_part part) { run_packed(a, part, KIND_PAIRS); }
+#endif
 
 static void matmul(const ck_matmul *a, ck_part part) {
     const bool is_int8 = a->weight->format == CK_INT8;
@@ -393,8 +423,12 @@ static void matmul(const ck_matmul *a, ck_part part) {
     case CK_BF16: a->input.rounded ? matmul_pairs(a, part) : matmul_bf16(a, part); return;
     }
     if (!a->input.codes) is_int8 ? matmul_int8_float(a, part) : matmul_int4_float(a, part);
-    else if (a->tokens == 1) is_int8 ? matmul_int8_one(a, part) : matmul_int4_one(a, part);
-    else if (a->weight->block == 64) matmul_codes_64(a, part);
-    else if (a->weight->block == 32) matmul_codes_32(a, part);
-    else matmul_codes_any(a, part);
+#if MATRIX_TILES
+    else if (a->tokens > FEW_TOKENS) {
+        if (a->weight->block == 64) matmul_codes_64(a, part);
+        else if (a->weight->block == 32) matmul_codes_32(a, part);
+        else matmul_codes_any(a, part);
+    }
+#endif
+    else is_int8 ? matmul_int8(a, part) : matmul_int4(a, part);
 }

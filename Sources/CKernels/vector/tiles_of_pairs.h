@@ -55,11 +55,12 @@ INLINE void run_panels_of_pairs_one_token(const ck_matmul *a, token_sums *sums, 
             vf even[MOST_PANELS], odd[MOST_PANELS];
 #pragma unroll
             for (int p = 0; p < P; p++) even[p] = odd[p] = vf_zero();
+            const int64_t ahead = prefetch_distance(k * 32, bytes, P);
             for (int64_t end = k + w->block; k < end; k += 2)
 #pragma unroll
                 for (int p = 0; p < P; p++) {
                     vf first, second;
-                    prefetch(steps + p * bytes + k * 32);
+                    prefetch(steps + p * bytes + k * 32, ahead);
                     vf_load_bf16_pairs(steps + p * bytes + k * 32, &first, &second);
                     even[p] = vf_fma(first, vf_set1(ck_from_bf16(a->input.rounded[k])), even[p]);
                     odd[p] = vf_fma(second, vf_set1(ck_from_bf16(a->input.rounded[k + 1])), odd[p]);
@@ -71,7 +72,7 @@ INLINE void run_panels_of_pairs_one_token(const ck_matmul *a, token_sums *sums, 
     }
 }
 
-INLINE void run_pairs(const ck_matmul *a, ck_part part) {
+INLINE void run_tiles_of_pairs(const ck_matmul *a, ck_part part) {
     token_sums sums;
     ck_range panels = ck_share(ck_ceil_div(a->weight->rows, 16), part);
     int64_t p = panels.begin;

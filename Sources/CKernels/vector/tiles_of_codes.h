@@ -1,117 +1,74 @@
-// Products of integer weights with several tokens: part of matmul.h.
+// Products of integers by matrix tiles: part of matmul.h, for tables that have them.
+//
+// Loop order: panels, blocks of tokens, slices, chunks of columns, tiles. A chunk of weights is copied as tiles take it and
+// stays in the first-level cache while a block of tokens passes over it.
+
+/// A tile takes as long for few tokens as for 16. So many are multiplied by vectors instead.
+enum { FEW_TOKENS = 24, CHUNK = 128 };
+
+/// What passes over a block of tokens add up: of the slice and the group at hand, with the sum of the group's inputs. And
+/// the chunk's weights.
+typedef struct code_sums {
+    token_sums tree;
+    _Alignas(64) float slice[TOKEN_BLOCK][PANEL_BLOCK * 16];
+    _Alignas(64) float group[TOKEN_BLOCK][PANEL_BLOCK * 16];
+    float inputs[TOKEN_BLOCK];
+    _Alignas(64) char steps[PANEL_BLOCK * CHUNK * 16];
+} code_sums;
 
 /// Some columns of some panels, in one group: at most CHUNK of them, whole blocks but for the matrix's last.
 typedef struct chunk {
-    const char *steps; // of the first panel, 8 bits a code
-    int64_t stride;    // bytes from panel to panel
-    const char *packed; // the same columns, as they lie in memory
-    int64_t packed_stride, packed_bytes; // of a panel
+    const char *steps; // of the first panel, CHUNK * 16 bytes a panel
     int64_t first_block, block_count, group;
     bool opens_slice, opens_group, closes_group;
 } chunk;
 
-/// Stores bytes of codes + 8, which come from 4 bits, as products of several tokens take them.
-INLINE void store_widened(char *out, vi codes, const bool by_tiles) {
-#if MATRIX_TILES
-    if (by_tiles) {
-        mt_store_codes(out, codes, vi_set1(0x08080808));
-        return;
-    }
-#endif
-    vi_store(out, LOADED_CODES_ARE_SIGNED ? vi_add(codes, vi_set1(0x78787878)) : codes);
-}
-
-/// Codes of 4 bits, widened to 8.
-INLINE void widen_codes(const char *steps, int64_t count, const int block, char *out, const bool by_tiles) {
-    vi mask = vi_set1(0x0F0F0F0F);
+/// Codes of 4 bits, as tiles take them.
+INLINE void widen_codes(const char *steps, int64_t count, const int block, char *out) {
+    const vi mask = vi_set1(0x0F0F0F0F), offset = vi_set1(0x08080808);
     for (; count > 0; count--, out += block * 16)
         for (int j = 0; j < block / 8; j++, steps += 64) {
             vi codes = vi_load(steps);
-            if (by_tiles) prefetch(steps);
-            store_widened(out + j * 64, vi_and(codes, mask), by_tiles);
-            store_widened(out + (block / 8 + j) * 64, vi_and(vi_shift_right(codes, 4), mask), by_tiles);
+            prefetch(steps, 4096);
+            mt_store_codes(out + j * 64, vi_and(codes, mask), offset);
+            mt_store_codes(out + (block / 8 + j) * 64, vi_and(vi_shift_right(codes, 4), mask), offset);
         }
 }
 
-#if MATRIX_TILES
 INLINE void copy_codes(const char *steps, int64_t count, char *out) {
-    vi offset = vi_set1((int32_t)0x80808080);
+    const vi offset = vi_set1((int32_t)0x80808080);
     for (int64_t i = 0; i < count; i += 64) {
-        prefetch(steps + i);
+        prefetch(steps + i, 4096);
         mt_store_codes(out + i, vi_load(steps + i), offset);
     }
 }
-#endif
 
-/// The chunk of `panels` panels that starts at a column, ready to be multiplied: 4-bit codes are widened into `sums`.
-///
-/// `is_new`: no tokens were multiplied by these weights yet, so that they come from memory.
-INLINE chunk open_chunk(const ck_matmul *a, token_sums *sums, int64_t panel, int64_t panels, int64_t begin,
-                        int64_t slice_begin, int64_t piece_begin, int64_t piece_end, bool is_new, const int block,
-                        const bool by_tiles) {
+/// The chunk of `panels` panels that starts at a column.
+INLINE chunk open_chunk(const ck_matmul *a, code_sums *sums, int64_t panel, int64_t panels, int64_t begin,
+                        int64_t slice_begin, int64_t piece_begin, int64_t piece_end, const int block) {
     const ck_matrix *w = a->weight;
+    const bool is_int4 = w->format == CK_INT4;
     int64_t bytes = ck_panel_bytes(w->format, w->columns, block), end = ck_min(begin + CHUNK, piece_end);
-    const char *packed = (const char *)w->data + panel * bytes;
-    const int64_t column_bytes = w->format == CK_INT4 ? 8 : 16;
-    chunk c = {.packed = packed + begin * column_bytes,
-               .packed_stride = bytes,
-               .packed_bytes = is_new && !by_tiles ? (end - begin) * column_bytes : 0,
+    const char *packed = (const char *)w->data + panel * bytes + begin * (is_int4 ? 8 : 16);
+    chunk c = {.steps = sums->steps,
                .first_block = begin / block,
                .block_count = ck_ceil_div(end - begin, block),
                .group = ck_group_of(w, begin),
                .opens_slice = piece_begin == slice_begin,
                .opens_group = begin == piece_begin,
                .closes_group = end == piece_end};
-    if (w->format == CK_INT8 && !by_tiles) {
-        c.steps = c.packed;
-        c.stride = bytes;
-    } else {
-        c.steps = sums->steps;
-        c.stride = CHUNK * 16;
-        for (int64_t p = 0; p < panels; p++) {
-            char *steps = sums->steps + p * c.stride;
-            if (w->format == CK_INT4) widen_codes(c.packed + p * bytes, c.block_count, block, steps, by_tiles);
-#if MATRIX_TILES
-            else copy_codes(c.packed + p * bytes, c.block_count * block * 16, steps);
-#endif
-        }
+    for (int64_t p = 0; p < panels; p++) {
+        char *steps = sums->steps + p * CHUNK * 16;
+        if (is_int4) widen_codes(packed + p * bytes, c.block_count, block, steps);
+        else copy_codes(packed + p * bytes, c.block_count * block * 16, steps);
     }
     return c;
 }
 
-/// The products of panels [at, at + P) of a chunk with M tokens, added to the tokens' sums.
-INLINE void tile_chunk(const ck_matmul *a, token_sums *sums, float (*slice)[PANEL_BLOCK * 16], int64_t panel, int64_t at,
-                       int64_t first_token, int64_t token, const chunk *c, const int block, const int P, const int M) {
-    vf group[MOST_TILE], acc[MOST_TILE];
-#pragma unroll
-    for (int i = 0; i < P * M; i++) group[i] = vf_zero();
-    if (!c->opens_group)
-#pragma unroll
-        for (int i = 0; i < P * M; i++) group[i] = vf_load(&sums->group[token + i % M][(at + i / M) * 16]);
-    coded_tokens x = coded_tokens_at(a, first_token + token, c->first_block);
-    if (a->weight->format == CK_INT4 && !LOADED_CODES_ARE_SIGNED)
-        add_blocks(c->steps + at * c->stride, c->stride, x, c->block_count, group, KIND_WIDENED, block, P, M);
-    else add_blocks(c->steps + at * c->stride, c->stride, x, c->block_count, group, KIND_INT8, block, P, M);
-    if (!c->closes_group) {
-#pragma unroll
-        for (int i = 0; i < P * M; i++) vf_store(&sums->group[token + i % M][(at + i / M) * 16], group[i]);
-        return;
-    }
-#pragma unroll
-    for (int i = 0; i < P * M; i++) acc[i] = vf_zero();
-    if (!c->opens_slice)
-#pragma unroll
-        for (int i = 0; i < P * M; i++) acc[i] = vf_load(&slice[token + i % M][(at + i / M) * 16]);
-    close_group(a->weight, panel + at, c->group, group, sums->inputs + token, acc, P, M);
-#pragma unroll
-    for (int i = 0; i < P * M; i++) vf_store(&slice[token + i % M][(at + i / M) * 16], acc[i]);
-}
-
-#if MATRIX_TILES
 /// One panel of a chunk by 16 tokens, whose sums are in registers.
 typedef struct code_tile {
     const ck_matmul *a;
-    token_sums *sums;
+    code_sums *sums;
     float (*slice)[PANEL_BLOCK * 16];
     const chunk *c;
     int64_t panel, first; // of the block of panels, of tokens
@@ -141,13 +98,9 @@ INLINE void close_tile(code_tile t, vf *group, const bool is_group) {
         return;
     }
     const ck_matrix *w = t.a->weight;
-    int64_t at = ((t.panel + t.at) * w->group_count + t.c->group) * 16;
-    vf scale = load_scales(w, at);
-    if (w->zeros) {
-        vf zeros = vf_negate(vf_load_int8(w->zeros + at));
-#pragma unroll
-        for (int m = 0; m < 16; m++) group[m] = vf_fma(zeros, vf_set1(t.sums->inputs[t.token + m]), group[m]);
-    }
+    vf scale;
+    load_scales(w, t.panel + t.at, t.c->group, &scale, 1);
+    if (w->zeros) subtract_zeros(w, t.panel + t.at, t.c->group, &t.sums->inputs[t.token], group, 1, 16);
     float *slice = &t.slice[t.token][t.at * 16];
     const int64_t stride = PANEL_BLOCK * 16;
     if (t.c->opens_slice)
@@ -195,7 +148,7 @@ INLINE code_tile multiply_rounds(code_tile next, int64_t rounds, int64_t tokens,
                 next = tile_after(next, tokens);
             }
             const code_tile tile = tiles[i / B];
-            w[i] = c->steps + tile.at * c->stride + i % B * block * 16;
+            w[i] = c->steps + tile.at * CHUNK * 16 + i % B * block * 16;
             x[i] = a->input.codes + ((c->first_block + i % B) * a->tokens + tile.first + tile.token) * block;
         }
         if (any) mt_start_0(w[0], x[0], block);
@@ -215,7 +168,7 @@ INLINE code_tile multiply_rounds(code_tile next, int64_t rounds, int64_t tokens,
 }
 
 /// Adds all tiles of a chunk. Tiles reach past the last token: what they find there goes to rows that nobody reads.
-INLINE void multiply_chunk_by_tiles(const ck_matmul *a, token_sums *sums, float (*slice)[PANEL_BLOCK * 16], int64_t panel,
+INLINE void multiply_chunk(const ck_matmul *a, code_sums *sums, float (*slice)[PANEL_BLOCK * 16], int64_t panel,
                            int64_t panels, int64_t first, int64_t tokens, const chunk *c, const int block) {
     code_tile tile = {a, sums, slice, c, panel, first, 0, 0};
     const int64_t blocks = c->block_count, rounds = panels * ck_ceil_div(tokens, 16) * blocks / 4;
@@ -234,42 +187,13 @@ INLINE void multiply_chunk_by_tiles(const ck_matmul *a, token_sums *sums, float 
         open_tile(tile, group, false);
         for (int64_t b = 0; b < blocks; b++) {
             const int8_t *x = a->input.codes + ((c->first_block + b) * a->tokens + first + tile.token) * block;
-            mt_start_0(c->steps + tile.at * c->stride + b * block * 16, x, block);
+            mt_start_0(c->steps + tile.at * CHUNK * 16 + b * block * 16, x, block);
             mt_store_0(dots);
             add_dots(tile, b, dots, group);
         }
         close_tile(tile, group, false);
     }
 }
-#endif
-
-/// Asks for what comes after some panels of a chunk, a few at a time: more requests than the processor can have under way
-/// would keep it from computing.
-INLINE void prefetch_panels(const chunk *c, int64_t at, int count) {
-    for (int p = 0; p < count; p++)
-        for (int64_t i = 0; i < c->packed_bytes; i += 64) prefetch(c->packed + (at + p) * c->packed_stride + i);
-}
-
-INLINE void multiply_chunk(const ck_matmul *a, token_sums *sums, float (*slice)[PANEL_BLOCK * 16], int64_t panel,
-                           int64_t panels, int64_t first, int64_t tokens, const chunk *c, const int block) {
-    // What is left after whole tiles, of tokens or panels. More panels by fewer tokens, so that products still overlap.
-    int64_t at = 0, whole = tokens / TILE_TOKENS * TILE_TOKENS, even = whole + (tokens - whole) / 2 * 2;
-    for (; at + TILE_PANELS <= panels; at += TILE_PANELS) {
-        if (whole > 0) prefetch_panels(c, at, TILE_PANELS);
-        for (int64_t t = 0; t < whole; t += TILE_TOKENS)
-            tile_chunk(a, sums, slice, panel, at, first, t, c, block, TILE_PANELS, TILE_TOKENS);
-    }
-    for (; at < panels; at++)
-        for (int64_t t = 0; t < whole; t++) tile_chunk(a, sums, slice, panel, at, first, t, c, block, 1, 1);
-    for (at = 0; at + MOST_PANELS <= panels; at += MOST_PANELS) {
-        if (whole == 0) prefetch_panels(c, at, MOST_PANELS);
-        for (int64_t t = whole; t < even; t += 2) tile_chunk(a, sums, slice, panel, at, first, t, c, block, MOST_PANELS, 2);
-        if (even < tokens) tile_chunk(a, sums, slice, panel, at, first, even, c, block, MOST_PANELS, 1);
-    }
-    for (; at < panels; at++)
-        for (int64_t t = whole; t < tokens; t++) tile_chunk(a, sums, slice, panel, at, first, t, c, block, 1, 1);
-}
-
 /// Adds a block of tokens' finished slice to the tree, P panels at a time.
 INLINE void finish_slices(const ck_matmul *a, token_sums *sums, int64_t panel, int64_t panels, int64_t first, int64_t tokens,
                           int slice, float (*finished)[PANEL_BLOCK * 16]) {
@@ -288,34 +212,37 @@ INLINE void finish_slices(const ck_matmul *a, token_sums *sums, int64_t panel, i
     }
 }
 
-/// Integer weights by the integer inputs of several tokens, `panels` panels (at most PANEL_BLOCK): a chunk of weights is
-/// widened if need be and stays in the first-level cache, with the sums, while a block of tokens passes over it.
-INLINE void run_panels_of_codes(const ck_matmul *a, token_sums *sums, int64_t panel, int64_t panels, const int block,
-                                const bool by_tiles) {
+/// `panels` panels (at most PANEL_BLOCK).
+INLINE void run_panels_of_codes(const ck_matmul *a, code_sums *sums, int64_t panel, int64_t panels, const int block) {
     const ck_matrix *w = a->weight;
     for (int64_t first = 0; first < a->tokens; first += TOKEN_BLOCK) {
         int64_t tokens = ck_min(TOKEN_BLOCK, a->tokens - first), begin = 0;
         for (int s = 0; s < w->slice_count; s++) {
             // The left one of two neighbours is summed where it will wait for the other.
             bool waits = s % 2 == 0 && s + 1 < w->slice_count;
-            float(*slice)[PANEL_BLOCK * 16] = waits ? sums->levels[0] : sums->slice;
+            float(*slice)[PANEL_BLOCK * 16] = waits ? sums->tree.levels[0] : sums->slice;
             if (begin == w->slice_ends[s]) memset(slice, 0, (size_t)tokens * sizeof slice[0]);
             for (int64_t slice_begin = begin; begin < w->slice_ends[s];) {
                 int64_t piece_begin = begin, piece_end = ck_piece_end(w, begin, w->slice_ends[s]);
                 for (; begin < piece_end; begin = ck_min(begin + CHUNK, piece_end)) {
-                    chunk c = open_chunk(a, sums, panel, panels, begin, slice_begin, piece_begin, piece_end, first == 0, block,
-                                         by_tiles);
-                    for (int64_t t = 0; w->zeros && t < tokens; t++)
-                        sums->inputs[t] = add_inputs(coded_tokens_at(a, first + t, c.first_block), c.block_count,
-                                                     c.opens_group ? 0 : sums->inputs[t]);
-#if MATRIX_TILES
-                    if (by_tiles) multiply_chunk_by_tiles(a, sums, slice, panel, panels, first, tokens, &c, block);
-                    else
-#endif
-                        multiply_chunk(a, sums, slice, panel, panels, first, tokens, &c, block);
+                    chunk c = open_chunk(a, sums, panel, panels, begin, slice_begin, piece_begin, piece_end, block);
+                    if (w->zeros) {
+                        if (c.opens_group) memset(sums->inputs, 0, (size_t)tokens * sizeof(float));
+                        add_inputs(coded_tokens_at(a, first, c.first_block), c.block_count, sums->inputs, tokens);
+                    }
+                    multiply_chunk(a, sums, slice, panel, panels, first, tokens, &c, block);
                 }
             }
-            if (!waits) finish_slices(a, sums, panel, panels, first, tokens, s, slice);
+            if (!waits) finish_slices(a, &sums->tree, panel, panels, first, tokens, s, slice);
         }
     }
+}
+
+INLINE void run_tiles_of_codes(const ck_matmul *a, ck_part part, const int block) {
+    code_sums sums;
+    ck_range panels = ck_share(ck_ceil_div(a->weight->rows, 16), part);
+    mt_open(16, block);
+    for (int64_t p = panels.begin; p < panels.end; p += PANEL_BLOCK)
+        run_panels_of_codes(a, &sums, p, ck_min(PANEL_BLOCK, panels.end - p), block);
+    mt_close();
 }
