@@ -30,9 +30,20 @@ public final class CheckedCommunicator: Communicator {
     /// The inner communicator's times: the checks are part of them.
     public var times: CommunicationTimes { inner.times }
 
-    public func allReduce(_ buffer: UnsafeMutableBufferPointer<Float>) throws(CommunicationError) {
-        try compare(.allReduce, byteCount: buffer.count * MemoryLayout<Float>.stride)
-        try inner.allReduce(buffer)
+    public func allReduce(
+        _ input: UnsafeRawBufferPointer, into output: UnsafeMutableRawBufferPointer, _ type: ReducedType,
+        _ reduction: Reduction
+    ) throws(CommunicationError) {
+        try compare(.allReduce, byteCount: input.count, detail: Self.detail(type, reduction))
+        try inner.allReduce(input, into: output, type, reduction)
+    }
+
+    public func reduceScatter(
+        _ input: UnsafeRawBufferPointer, into share: UnsafeMutableRawBufferPointer, _ type: ReducedType,
+        _ reduction: Reduction
+    ) throws(CommunicationError) {
+        try compare(.reduceScatter, byteCount: input.count, detail: Self.detail(type, reduction))
+        try inner.reduceScatter(input, into: share, type, reduction)
     }
 
     public func allGather(
@@ -104,6 +115,10 @@ public final class CheckedCommunicator: Communicator {
         }
     }
 
+    private static func detail(_ type: ReducedType, _ reduction: Reduction) -> UInt64 {
+        UInt64(type.rawValue) << 8 | UInt64(reduction.rawValue)
+    }
+
     private static func bytes(_ requests: UnsafeMutablePointer<Request>, _ count: Int) -> UnsafeRawBufferPointer {
         UnsafeRawBufferPointer(mutableBytes(requests, count))
     }
@@ -128,6 +143,7 @@ private struct Operation: Equatable {
     static let barrier = Operation(code: 5)
     static let split = Operation(code: 6)
     static let message = Operation(code: 7)
+    static let reduceScatter = Operation(code: 8)
 
     var name: String {
         switch self {
@@ -138,6 +154,7 @@ private struct Operation: Equatable {
         case .barrier: "barrier"
         case .split: "split"
         case .message: "a message"
+        case .reduceScatter: "reduceScatter"
         default: "operation \(code)"
         }
     }
@@ -157,6 +174,9 @@ private struct Request: Equatable, CustomStringConvertible {
         case .broadcast: "broadcast of \(byteCount) bytes from rank \(root)"
         case .gather: "gather of \(byteCount) bytes (sizes' digest \(String(detail, radix: 16))) to rank \(root)"
         case .message: "a message of \(byteCount) bytes to rank \(root)"
+        case .allReduce, .reduceScatter:
+            "\(operation.name) (\(Reduction(rawValue: Int32(detail & 0xFF)).map { "\($0)" } ?? "?")) of \(byteCount) bytes "
+                + "of \(ReducedType(rawValue: Int32(detail >> 8 & 0xFF)).map { "\($0)" } ?? "?")"
         default: "\(operation.name) of \(byteCount) bytes"
         }
     }

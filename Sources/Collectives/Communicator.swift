@@ -9,10 +9,32 @@ public protocol Communicator: AnyObject {
     /// How many ranks the group has.
     var size: Int { get }
 
-    /// Replaces each element by its sum over the group, added in the order of `ReductionTree`.
+    /// Gives every rank the reduction of each element over the group, in the order of `ReductionTree`.
     ///
-    /// Every rank receives the same bits, and they do not depend on the length of the buffer.
-    func allReduce(_ buffer: UnsafeMutableBufferPointer<Float>) throws(CommunicationError)
+    /// Every rank receives the same bits, and they do not depend on the length of the buffers.
+    ///
+    /// - Parameters:
+    ///   - input: this rank's elements; `place(ofByteCount:)`, the memory of `output` itself, or apart from it.
+    ///   - output: as many bytes, for the results.
+    func allReduce(
+        _ input: UnsafeRawBufferPointer, into output: UnsafeMutableRawBufferPointer, _ type: ReducedType,
+        _ reduction: Reduction
+    ) throws(CommunicationError)
+
+    /// Memory where an input of the next operation, an `allReduce`, need not be copied from; nil where there is none.
+    ///
+    /// What was written there is lost if another operation comes first.
+    func place(ofByteCount byteCount: Int) throws(CommunicationError) -> UnsafeMutableRawPointer?
+
+    /// Gives each rank the reduction of its own share of the elements: of `size` equal ones, in rank order.
+    ///
+    /// - Parameters:
+    ///   - input: `size` shares.
+    ///   - share: room for one of them, apart from `input`.
+    func reduceScatter(
+        _ input: UnsafeRawBufferPointer, into share: UnsafeMutableRawBufferPointer, _ type: ReducedType,
+        _ reduction: Reduction
+    ) throws(CommunicationError)
 
     /// Gives every rank the bytes of all ranks, in rank order; every rank gives equally many.
     func allGather(
@@ -49,6 +71,16 @@ public protocol Communicator: AnyObject {
     var times: CommunicationTimes { get }
 }
 
+extension Communicator {
+    public func place(ofByteCount byteCount: Int) throws(CommunicationError) -> UnsafeMutableRawPointer? { nil }
+
+    /// Replaces each element by its sum over the group.
+    public func allReduce(_ buffer: UnsafeMutableBufferPointer<Float>) throws(CommunicationError) {
+        let bytes = UnsafeMutableRawBufferPointer(buffer)
+        try allReduce(UnsafeRawBufferPointer(bytes), into: bytes, .float32, .sum)
+    }
+}
+
 /// Keeps messages between the same two ranks apart.
 public struct MessageTag: RawRepresentable, Hashable, Sendable {
     /// The number that travels with the message.
@@ -80,6 +112,13 @@ public struct CommunicationTimes: Equatable, Sendable {
         self.transfer = transfer
         self.byteCount = byteCount
         self.operationCount = operationCount
+    }
+
+    /// The times of two communicators together.
+    public static func + (one: Self, other: Self) -> Self {
+        Self(
+            wait: one.wait + other.wait, transfer: one.transfer + other.transfer,
+            byteCount: one.byteCount + other.byteCount, operationCount: one.operationCount + other.operationCount)
     }
 
     /// What happened since an earlier reading.
@@ -114,6 +153,14 @@ extension Communicator {
         guard found == expected else {
             throw .byteCountMismatch(operation: "\(operation)", rank: rank, expected: expected, found: found)
         }
+    }
+
+    /// Checks a reduction's sizes on this rank: whole elements, and as many out as go in (`shares` times).
+    package func requireReduction(
+        input: Int, output: Int, shares: Int = 1, _ type: ReducedType, _ operation: StaticString
+    ) throws(CommunicationError) {
+        try requireBytes(input, output * shares, operation)
+        try requireBytes(output, output / type.byteCount * type.byteCount, operation)
     }
 
     /// Checks a gather's sizes on this rank.

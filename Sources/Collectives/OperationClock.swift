@@ -41,8 +41,19 @@ package struct OperationClock {
     /// Ends an operation: what is left was moving bytes.
     package mutating func finish(byteCount: Int) {
         addTransfer()
+        count(byteCount: byteCount)
+    }
+
+    /// Counts an operation whose times are measured elsewhere.
+    package mutating func count(byteCount: Int) {
         self.byteCount &+= byteCount
         operationCount &+= 1
+    }
+
+    /// Adds nanoseconds that were measured elsewhere.
+    package mutating func add(wait: Int64, transfer: Int64) {
+        waited &+= wait
+        moved &+= transfer
     }
 
     package var times: CommunicationTimes {

@@ -12,8 +12,22 @@ public final class SoloCommunicator: Communicator {
     /// Always 1.
     public var size: Int { 1 }
 
-    public func allReduce(_ buffer: UnsafeMutableBufferPointer<Float>) throws(CommunicationError) {
-        record(buffer.count * MemoryLayout<Float>.stride)
+    public func allReduce(
+        _ input: UnsafeRawBufferPointer, into output: UnsafeMutableRawBufferPointer, _ type: ReducedType,
+        _ reduction: Reduction
+    ) throws(CommunicationError) {
+        try requireReduction(input: input.count, output: output.count, type, "allReduce")
+        if input.baseAddress != UnsafeRawPointer(output.baseAddress) { output.copyMemory(from: input) }
+        record(input.count)
+    }
+
+    public func reduceScatter(
+        _ input: UnsafeRawBufferPointer, into share: UnsafeMutableRawBufferPointer, _ type: ReducedType,
+        _ reduction: Reduction
+    ) throws(CommunicationError) {
+        try requireReduction(input: input.count, output: share.count, type, "reduceScatter")
+        share.copyMemory(from: input)
+        record(input.count)
     }
 
     public func allGather(

@@ -17,20 +17,37 @@ public final class ThreadCommunicator: Communicator {
 
     public var times: CommunicationTimes { clock.times }
 
-    public func allReduce(_ buffer: UnsafeMutableBufferPointer<Float>) throws(CommunicationError) {
-        let bytes = UnsafeMutableRawBufferPointer(buffer)
-        try together("allReduce", bytes) { () throws(CommunicationError) in
-            // Each rank adds up its own segment of all buffers, in place, and hands the sums out.
-            let segment = ReductionTree.segment(ofCount: buffer.count, part: rank, parts: size)
-            guard !segment.isEmpty else { return }
-            ReductionTree.forEachAddition(count: size) { into, from in
-                guard let sum = floats(of: into, segment), let term = floats(of: from, segment) else { return }
-                ReductionTree.add(sum, term, into: sum, count: segment.count)
+    public func allReduce(
+        _ input: UnsafeRawBufferPointer, into output: UnsafeMutableRawBufferPointer, _ type: ReducedType,
+        _ reduction: Reduction
+    ) throws(CommunicationError) {
+        try requireReduction(input: input.count, output: output.count, type, "allReduce")
+        if input.baseAddress != UnsafeRawPointer(output.baseAddress) { output.copyMemory(from: input) }
+        try together("allReduce", output) { () throws(CommunicationError) in
+            // Each rank reduces its own segment of all buffers, in place, and hands the results out.
+            let count = output.count / type.byteCount
+            let segment = ReductionTree.segment(ofCount: count, part: rank, parts: size)
+            let start = segment.lowerBound * type.byteCount
+            let terms = (0..<size).compactMap { group.deposits[$0].base.map { UnsafeRawPointer($0 + start) } }
+            guard !segment.isEmpty, terms.count == size else { return }
+            reduction.combine(
+                terms, into: UnsafeMutableRawPointer(mutating: terms[0]), type, count: segment.count)
+            for other in terms.dropFirst() {
+                UnsafeMutableRawPointer(mutating: other).copyMemory(
+                    from: terms[0], byteCount: segment.count * type.byteCount)
             }
-            guard let sum = floats(of: 0, segment) else { return }
-            for other in 1..<max(size, 1) {
-                floats(of: other, segment)?.update(from: sum, count: segment.count)
-            }
+        }
+    }
+
+    public func reduceScatter(
+        _ input: UnsafeRawBufferPointer, into share: UnsafeMutableRawBufferPointer, _ type: ReducedType,
+        _ reduction: Reduction
+    ) throws(CommunicationError) {
+        try requireReduction(input: input.count, output: share.count, shares: size, type, "reduceScatter")
+        try together("reduceScatter", UnsafeMutableRawBufferPointer(mutating: input)) { () throws(CommunicationError) in
+            let terms = (0..<size).compactMap { group.deposits[$0].base.map { UnsafeRawPointer($0 + rank * share.count) } }
+            guard terms.count == size, let base = share.baseAddress else { return }
+            reduction.combine(terms, into: base, type, count: share.count / type.byteCount)
         }
     }
 
@@ -146,10 +163,6 @@ public final class ThreadCommunicator: Communicator {
         try group.meet(rank: rank, for: operation, mustComplete: true)
         if let failure { throw failure }
         clock.finish(byteCount: bytes.count)
-    }
-
-    private func floats(of rank: Int, _ segment: Range<Int>) -> UnsafeMutablePointer<Float>? {
-        group.deposits[rank].base.map { $0.assumingMemoryBound(to: Float.self) + segment.lowerBound }
     }
 
     private func copy(from rank: Int, into all: UnsafeMutableRawBufferPointer, at offset: Int) {

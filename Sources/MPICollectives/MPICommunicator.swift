@@ -16,7 +16,8 @@ public final class MPICommunicator: Communicator {
     private let ownsHandle: Bool
     private let requests: UnsafeMutablePointer<cmpi_request>
     private var requestCount: Int32 = 0
-    private var scratch = UnsafeMutableBufferPointer<Float>(start: nil, count: 0)
+    private var scratch = UnsafeMutableRawBufferPointer(start: nil, count: 0)
+    let terms: UnsafeMutablePointer<UnsafeRawPointer>
     var clock = OperationClock()
 
     init(handle: cmpi_group, owned: Bool, limits: MPILimits = MPILimits()) throws(CommunicationError) {
@@ -30,10 +31,12 @@ public final class MPICommunicator: Communicator {
         self.size = Int(size)
         ownsHandle = owned
         requests = .allocate(capacity: max(1, Int(size)))
+        terms = .allocate(capacity: max(2, Int(size)))
     }
 
     deinit {
         requests.deallocate()
+        terms.deallocate()
         scratch.deallocate()
         // After MPI has ended its handles are gone; and nothing here may wait for ranks that may never come.
         if ownsHandle, cmpi_is_running() == 1 { _ = cmpi_free(handle) }
@@ -49,6 +52,11 @@ public final class MPICommunicator: Communicator {
     }
 
     public func split(color: Int, key: Int) throws(CommunicationError) -> any Communicator {
+        try splitMessages(color: color, key: key).fastest()
+    }
+
+    /// `split`, into a group that exchanges messages only.
+    func splitMessages(color: Int, key: Int) throws(CommunicationError) -> MPICommunicator {
         // MPI takes colors from 0 up in 32 bits; any two Ints that differ must stay apart, so colors are numbered.
         let number = try ordinal(ofColor: color)
         let place = try ordinal(ofKey: key)
@@ -64,6 +72,12 @@ public final class MPICommunicator: Communicator {
         var group = cmpi_group()
         try check(cmpi_split_by_host(handle, Int32(rank), &group), "MPI_Comm_split_type")
         return try MPICommunicator(handle: group, owned: true, limits: limits)
+    }
+
+    /// This group through shared memory where its ranks run on one host, else as it is. Every rank must call it.
+    package func fastest() throws(CommunicationError) -> any Communicator {
+        guard size > 1, limits.sharesMemory, try splitByHost().size == size else { return self }
+        return try SharedMemoryCommunicator(self)
     }
 
     private func ordinal(ofColor color: Int) throws(CommunicationError) -> Int32 {
@@ -88,13 +102,31 @@ public final class MPICommunicator: Communicator {
 
     // MARK: Steps of an operation
 
-    /// Room for `count` floats, kept for the next operation; what it holds is undefined.
-    func room(for count: Int) -> UnsafeMutablePointer<Float>? {
-        if scratch.count < count {
+    /// Room for `byteCount` bytes, kept for the next operation; what it holds is undefined.
+    func room(for byteCount: Int) -> UnsafeMutableRawPointer? {
+        if scratch.count < max(1, byteCount) {
             scratch.deallocate()
-            scratch = .allocate(capacity: count)
+            scratch = .allocate(byteCount: max(1, byteCount), alignment: 64)
         }
         return scratch.baseAddress
+    }
+
+    /// Reduces what lies at `term(r)` for each rank r; `output` may be one of these places.
+    func combine(
+        _ type: ReducedType, _ reduction: Reduction, into output: UnsafeMutableRawPointer, count: Int,
+        _ term: (Int) -> UnsafeRawPointer
+    ) {
+        for other in 0..<size { terms[other] = term(other) }
+        combineTerms(size, type, reduction, into: output, count: count)
+    }
+
+    /// Reduces what the first `termCount` of `terms` point to.
+    func combineTerms(
+        _ termCount: Int, _ type: ReducedType, _ reduction: Reduction, into output: UnsafeMutableRawPointer, count: Int
+    ) {
+        guard count > 0 else { return }
+        cmpi_combine(
+            cmpi_type(type), cmpi_operation(reduction), terms, Int32(termCount), output, count)
     }
 
     /// Starts a send; `bytes` must not change until `finishSends`.
@@ -171,6 +203,8 @@ struct MPILimits {
     var wholeByteCount = 8 << 10
     /// Longer all-reduces are cut into parts of this size, so that scratch memory stays bounded and in cache.
     var reduceByteCount = 1 << 20
+    /// Whether parts of the group may use shared memory.
+    var sharesMemory = true
     /// Messages up to this size are not probed for; half a microsecond of the one that they take.
     var shortByteCount = 1 << 10
 }
@@ -184,4 +218,5 @@ enum CollectiveTag {
     static let allGather: Int32 = 16385
     static let gather: Int32 = 16386
     static let broadcast: Int32 = 16387
+    static let reduceScatter: Int32 = 16388
 }

@@ -55,7 +55,7 @@ package enum MPIRuntime {
     /// Starts MPI if a launcher has started this process, and gives the group of all ranks.
     package static func start() throws(CommunicationError) -> any Communicator {
         guard isLaunched else { return SoloCommunicator() }
-        return try world()
+        return try world().fastest()
     }
 
     /// The group of all ranks; starts MPI if it has not been started.

@@ -28,11 +28,7 @@ public struct ParallelContext {
 
     /// Time spent in all groups so far.
     public var times: CommunicationTimes {
-        let (a, b, c) = (world.times, tensor.times, pipeline.times)
-        return CommunicationTimes(
-            wait: a.wait + b.wait + c.wait, transfer: a.transfer + b.transfer + c.transfer,
-            byteCount: a.byteCount + b.byteCount + c.byteCount,
-            operationCount: a.operationCount + b.operationCount + c.operationCount)
+        world.times + tensor.times + pipeline.times
     }
 }
 

@@ -16,6 +16,9 @@ struct Law {
     func check() throws {
         try sumsAreExact()
         try sumsFollowTheTree()
+        try reductions()
+        try scatters()
+        try places()
         try gathers()
         try broadcasts()
         try sendsAround()
@@ -70,6 +73,91 @@ struct Law {
             let exponent = Int((state >> 20) % 12)
             return mantissa * Float(sign: .plus, exponent: exponent, significand: 1)
         }
+    }
+
+    /// Every type and reduction against the reference, over random bits: special values too.
+    func reductions() throws {
+        for type in ReducedType.allCases {
+            for reduction in Reduction.allCases {
+                for length in [1, 7, 33, 130, 1000, 9001] where length < 1000 || reduction == .sum {
+                    let terms = (0..<group.size).map { Self.randomElements(type, count: length, seed: UInt64($0 + length)) }
+                    var found = terms[group.rank]
+                    try found.withUnsafeMutableBytes { found in
+                        try group.allReduce(UnsafeRawBufferPointer(found), into: found, type, reduction)
+                    }
+                    let expected = Self.reference(terms, type, reduction)
+                    try expect(found == expected, "\(reduction) of \(length) elements of \(type)")
+                }
+            }
+        }
+    }
+
+    func scatters() throws {
+        for type in ReducedType.allCases {
+            for length in [0, 1, 40, 3001] {
+                let terms = (0..<group.size).map {
+                    Self.randomElements(type, count: length * group.size, seed: UInt64($0 + length))
+                }
+                var found = [UInt8](repeating: 0, count: length * type.byteCount)
+                try terms[group.rank].withUnsafeBytes { mine in
+                    try found.withUnsafeMutableBytes { try group.reduceScatter(mine, into: $0, type, .sum) }
+                }
+                let start = group.rank * found.count
+                let expected = Self.reference(terms, type, .sum)[start..<start + found.count]
+                try expect(found == Array(expected), "reduceScatter of \(length) elements of \(type) a rank")
+            }
+        }
+    }
+
+    /// An input that was written where it need not be copied from, if there is such a place.
+    func places() throws {
+        for length in [16, 2048, 20_000] {
+            let terms = (0..<group.size).map { Self.randomElements(.float32, count: length, seed: UInt64($0)) }
+            let mine = terms[group.rank]
+            guard let place = try group.place(ofByteCount: mine.count) else { continue }
+            place.copyMemory(from: mine, byteCount: mine.count)
+            var found = [UInt8](repeating: 0, count: mine.count)
+            try found.withUnsafeMutableBytes {
+                try group.allReduce(UnsafeRawBufferPointer(start: place, count: mine.count), into: $0, .float32, .sum)
+            }
+            try expect(found == Self.reference(terms, .float32, .sum), "a sum of \(length) elements from the shared place")
+        }
+    }
+
+    static func reference(_ terms: [[UInt8]], _ type: ReducedType, _ reduction: Reduction) -> [UInt8] {
+        let copies = terms.map { term in
+            let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: max(1, term.count), alignment: 16)
+            copy.copyBytes(from: term)
+            return copy
+        }
+        defer { for copy in copies { copy.deallocate() } }
+        guard let first = copies.first?.baseAddress else { return [] }
+        reduction.combine(
+            copies.compactMap { $0.baseAddress.map { UnsafeRawPointer($0) } }, into: first, type,
+            count: terms[0].count / type.byteCount)
+        return Array(UnsafeRawBufferPointer(start: first, count: terms[0].count))
+    }
+
+    /// Elements of every size, infinities among them, without numbers that are none: which of two of those a sum gives is
+    /// the processor's choice.
+    static func randomElements(_ type: ReducedType, count: Int, seed: UInt64) -> [UInt8] {
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(count * type.byteCount)
+        for (index, value) in randomTerms(count: count, seed: seed &+ 99).enumerated() {
+            let special = index % 97 == 5
+            switch type {
+            case .float32: withUnsafeBytes(of: special ? -0.0 : value) { bytes.append(contentsOf: $0) }
+            case .bfloat16:
+                let bits = UInt16((special ? Float(1e38) : value).bitPattern >> 16)
+                withUnsafeBytes(of: bits) { bytes.append(contentsOf: $0) }
+            case .float16:
+                // 6e-8 is subnormal, 60,000 overflows in a sum.
+                let number = special ? (index % 2 == 0 ? Float(6e-8) : 60_000) : value
+                withUnsafeBytes(of: Float16(number).bitPattern) { bytes.append(contentsOf: $0) }
+            case .int8: bytes.append(UInt8(truncatingIfNeeded: Int(value * 37)))
+            }
+        }
+        return bytes
     }
 
     func gathers() throws {

@@ -36,11 +36,63 @@ struct RankTests {
         }
     }
 
+    /// Slots that are small and do not divide anything, processors that must be shared, and the defaults.
+    @Test func sharedMemoryKeepsTheLaw() throws {
+        let world = try world()
+        guard world.size > 1, try world.splitByHost().size == world.size else { return }
+        for (slot, spins) in [(4096, nil), (12_288, 0), (SharedMemoryCommunicator.Options().slotByteCount, nil)] {
+            var options = SharedMemoryCommunicator.Options()
+            options.slotByteCount = slot
+            options.spins = spins
+            try Law(group: SharedMemoryCommunicator(world, options: options)).check()
+        }
+        try Law(group: CheckedCommunicator(SharedMemoryCommunicator(world))).check()
+    }
+
+    @Test func sharedMemoryNamesWhoAskedForWhat() throws {
+        let world = try world()
+        guard world.size > 1, try world.splitByHost().size == world.size else { return }
+        for isShort in [true, false] {
+            let group = try SharedMemoryCommunicator(world)
+            var values = [Float](repeating: 1, count: 1000)
+            do {
+                if world.rank == 1, isShort {
+                    try group.barrier()
+                } else {
+                    let count = world.rank == 1 ? 999 : 1000
+                    try values.withUnsafeMutableBufferPointer { try group.allReduce(.init(rebasing: $0[..<count])) }
+                }
+                Issue.record("no error")
+            } catch let error as CommunicationError {
+                let wish = isShort ? "rank 1 wants barrier" : "rank 1 wants allReduce (sum) of 3996 bytes of float32"
+                #expect("\(error)".contains(wish))
+            }
+        }
+    }
+
+    @Test func sharedMemoryNamesWhoDoesNotCome() throws {
+        let world = try world()
+        guard world.size > 1, try world.splitByHost().size == world.size else { return }
+        var options = SharedMemoryCommunicator.Options()
+        options.timeout = .milliseconds(300)
+        let group = try SharedMemoryCommunicator(world, options: options)
+        do {
+            if world.rank != 1 {
+                try group.barrier()
+                Issue.record("no error")
+            }
+        } catch {
+            guard case .timedOut("barrier", [1], _) = error else { throw error }
+        }
+        try world.barrier()
+    }
+
     @Test func partsKeepTheLaw() throws {
         let world = try world()
         try Law(group: world.split(color: world.rank == 0 ? 0 : 1, key: 0)).check()
         let host = try world.splitByHost()
         try Law(group: host).check()
+        try Law(group: world.fastest()).check()
         #expect(host.size <= world.size)
     }
 

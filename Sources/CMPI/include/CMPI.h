@@ -8,6 +8,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "combine.h"
+#include "window.h"
+
 /// A communicator's handle.
 typedef struct cmpi_group {
     intptr_t word;
@@ -50,6 +53,10 @@ int cmpi_split(cmpi_group group, int color, int key, cmpi_group *_Nonnull out);
 int cmpi_split_by_host(cmpi_group group, int key, cmpi_group *_Nonnull out);
 /// Gives a group back; every rank of it must.
 int cmpi_free(cmpi_group group);
+
+/// Memory that the ranks of a group see, all of them on one host: `byte_count` bytes of each, side by side, from a page's
+/// start on, and each part zeroed by its own rank. Given back when MPI ends.
+int cmpi_share(cmpi_group group, size_t byte_count, void *_Nullable *_Nonnull out);
 
 /// The most bytes that one message may have. Callers cut longer ones, so that a test can choose a smaller limit.
 size_t cmpi_message_limit(void);

@@ -1,0 +1,30 @@
+// Reductions of several ranks' terms: no MPI, no memory of their own.
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+
+/// Types of elements; the numbers are those of `ReducedType` in Swift.
+typedef enum cmpi_type {
+    CMPI_FLOAT32 = 0,
+    CMPI_BFLOAT16 = 1,
+    CMPI_FLOAT16 = 2,
+    CMPI_INT8 = 3,
+} cmpi_type;
+
+/// Operations; the numbers are those of `Reduction` in Swift.
+typedef enum cmpi_operation {
+    CMPI_SUM = 0,
+    CMPI_PRODUCT = 1,
+    CMPI_MINIMUM = 2,
+    CMPI_MAXIMUM = 3,
+} cmpi_operation;
+
+/// Bytes of one element.
+size_t cmpi_type_bytes(cmpi_type type);
+
+/// out[i] = terms[0][i] ∘ … ∘ terms[n-1][i], in the order of `ReductionTree` in Swift.
+///
+/// 16-bit floats are combined in float32 and rounded once, to nearest, ties to even; int8 wraps around. `out` may be one of
+/// the terms.
+void cmpi_combine(cmpi_type type, cmpi_operation operation, const void *_Nonnull const *_Nonnull terms, int n,
+                  void *_Nonnull out, size_t count);

@@ -1,0 +1,78 @@
+// Collectives of ranks that share memory, without messages. See window.c for the protocol.
+//
+// Needs no MPI: the memory may be an MPI shared window, or any memory that all ranks see.
+#pragma once
+#include "combine.h"
+#include <stdbool.h>
+
+/// One rank's view of the shared memory of a group.
+typedef struct cmpi_window cmpi_window;
+
+/// What a call of the window ended with; 0 is success.
+typedef enum cmpi_window_status {
+    CMPI_WINDOW_DONE = 0,
+    /// Some ranks did not come within the time allowed: cmpi_window_absent names them. The window is of no use any more.
+    CMPI_WINDOW_TIMED_OUT = 1,
+    /// Ranks called different operations, or with different sizes: cmpi_window_request tells what each asked for.
+    CMPI_WINDOW_MISMATCH = 2,
+} cmpi_window_status;
+
+/// Operations, as ranks tell each other.
+typedef enum cmpi_window_call {
+    CMPI_WINDOW_BARRIER = 1,
+    CMPI_WINDOW_ALL_REDUCE = 2,
+    CMPI_WINDOW_REDUCE_SCATTER = 3,
+    CMPI_WINDOW_ALL_GATHER = 4,
+    CMPI_WINDOW_GATHER = 5,
+    CMPI_WINDOW_BROADCAST = 6,
+} cmpi_window_call;
+
+/// What a rank asks for: equal on all ranks of a group.
+typedef struct cmpi_window_request {
+    int32_t call, type, operation, root;
+    uint64_t byte_count;
+} cmpi_window_request;
+
+/// Where the time of the calls since the last reading went, in nanoseconds.
+typedef struct cmpi_window_times {
+    uint64_t wait, transfer;
+} cmpi_window_times;
+
+/// Bytes of shared memory of each rank, if its buffers hold `slot_bytes` at a time; both multiples of 4096.
+size_t cmpi_window_bytes(size_t slot_bytes);
+
+/// A view, for one rank, of all ranks' shared memory side by side: zeroed before any of them looks at it, and aligned to a
+/// page. NULL if there is no memory for the view itself.
+///
+/// `spins`: how often to look before giving way to other threads; if negative, not at all where there are more ranks than
+/// processors, and else for some 100 microseconds.
+cmpi_window *_Nullable cmpi_window_open(void *_Nonnull memory, int rank, int ranks, size_t slot_bytes, int spins);
+void cmpi_window_close(cmpi_window *_Nullable window);
+
+/// How long a rank waits for others, in nanoseconds; 0: for ever. Counted from its own arrival.
+void cmpi_window_set_timeout(cmpi_window *_Nonnull window, uint64_t nanoseconds);
+/// After CMPI_WINDOW_TIMED_OUT: whether that rank was waited for in vain.
+bool cmpi_window_is_absent(const cmpi_window *_Nonnull window, int rank);
+/// After CMPI_WINDOW_MISMATCH: what that rank asked for.
+cmpi_window_request cmpi_window_requested(const cmpi_window *_Nonnull window, int rank);
+/// The times since the last reading.
+cmpi_window_times cmpi_window_take_times(cmpi_window *_Nonnull window);
+
+/// A place for this rank's `byte_count` bytes of the next call, or NULL where they are more than fit at once: what lies there
+/// when the next call is made with this address need not be copied. Waits until the place is free.
+void *_Nullable cmpi_window_place(cmpi_window *_Nonnull window, size_t byte_count, cmpi_window_status *_Nonnull status);
+
+cmpi_window_status cmpi_window_barrier(cmpi_window *_Nonnull window);
+/// out = the reduction of all ranks' `in`; they may be the same.
+cmpi_window_status cmpi_window_all_reduce(cmpi_window *_Nonnull window, cmpi_type type, cmpi_operation operation,
+                                          const void *_Nullable in, void *_Nullable out, size_t count);
+/// out[0 .. count) = the reduction of elements [rank * count, (rank + 1) * count) of all ranks' `in`.
+cmpi_window_status cmpi_window_reduce_scatter(cmpi_window *_Nonnull window, cmpi_type type, cmpi_operation operation,
+                                              const void *_Nullable in, void *_Nullable out, size_t count);
+/// all = every rank's `mine`, in rank order.
+cmpi_window_status cmpi_window_all_gather(cmpi_window *_Nonnull window, const void *_Nullable mine, void *_Nullable all,
+                                          size_t byte_count);
+/// On the root, all = every rank's bytes, `byte_counts[r]` of rank r.
+cmpi_window_status cmpi_window_gather(cmpi_window *_Nonnull window, const void *_Nullable mine,
+                                      const uint64_t *_Nonnull byte_counts, void *_Nullable all, int root);
+cmpi_window_status cmpi_window_broadcast(cmpi_window *_Nonnull window, void *_Nullable bytes, size_t byte_count, int root);

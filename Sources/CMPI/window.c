@@ -1,0 +1,475 @@
+// Collectives in shared memory.
+//
+// Every call is one or more steps, numbered alike on all ranks. In a step a rank writes its data, then the step's number; it
+// sees that others have come by their numbers, and reads their data. Lines and slots are double: those of step s are written
+// again in step s + 2, before which a rank has seen every other in step s + 1 or later, hence done with reading. So one
+// exchange of numbers a step is enough.
+//
+// A cache line has one writer. Numbers lie in lines of their own, with what the call asks for and the first bytes of data:
+// up to INLINE_BYTES travel in the very lines that are looked at, each with the step's number.
+#define _GNU_SOURCE
+#include "window.h"
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#include <x86intrin.h>
+#endif
+
+typedef struct head_line {
+    _Atomic uint64_t step;
+    uint8_t call, type, operation, unused;
+    int32_t root;
+    uint64_t byte_count;
+    char data[40];
+} head_line;
+
+typedef struct tail_line {
+    _Atomic uint64_t step;
+    char data[56];
+} tail_line;
+
+enum {
+    LINE = 64,
+    PAGE = 4096,
+    TAIL_LINES = 4,
+    INLINE_BYTES = sizeof((head_line *)0)->data + TAIL_LINES * sizeof((tail_line *)0)->data,
+    /// All-reduces of so many bytes among more than two ranks share out the additions; alone, and with few processors.
+    WHOLE_BYTES = 8 << 10,
+    WHOLE_BYTES_CROWDED = 64 << 10,
+    /// How often to look between readings of the clock.
+    LOOKS = 256,
+};
+
+/// What a rank shows in the steps of one parity.
+typedef struct board {
+    head_line head;
+    tail_line tail[TAIL_LINES];
+    // The processor fetches lines in pairs: no line of another writer beside these.
+    char unused[LINE];
+} board;
+
+_Static_assert(sizeof(head_line) == LINE && sizeof(tail_line) == LINE, "a line is a cache line");
+_Static_assert(sizeof(board) % (2 * LINE) == 0, "boards are pairs of lines");
+_Static_assert(2 * sizeof(board) <= PAGE, "boards fit into their page");
+
+struct cmpi_window {
+    char *memory;
+    int rank, ranks, spins;
+    size_t slot_bytes;
+    uint64_t step;     // of the last call
+    uint64_t complete; // the last step in which every rank was seen
+    uint64_t timeout;
+    bool counts_cycles;
+    uint64_t opened_clock, opened_cycles, waited, moved;
+    char *inbox; // short data of every rank, in one piece: [ranks][INLINE_BYTES]
+    const void **terms;
+    bool *absent;
+    cmpi_window_request *requests;
+};
+
+/// A rank's part: a page of boards, two slots, and room for what it reduces, half a slot.
+size_t cmpi_window_bytes(size_t slot_bytes) { return PAGE + 2 * slot_bytes + (slot_bytes / 2 + PAGE - 1) / PAGE * PAGE; }
+
+static char *region(const cmpi_window *w, int rank) { return w->memory + (size_t)rank * cmpi_window_bytes(w->slot_bytes); }
+
+static board *board_of(const cmpi_window *w, int rank, uint64_t step) {
+    return (board *)region(w, rank) + (step & 1);
+}
+
+static char *slot_of(const cmpi_window *w, int rank, uint64_t step) {
+    return region(w, rank) + PAGE + (step & 1) * w->slot_bytes;
+}
+
+/// Where a rank leaves what it has added up for the others.
+static char *result_of(const cmpi_window *w, int rank) {
+    return region(w, rank) + PAGE + 2 * w->slot_bytes;
+}
+
+// MARK: Time
+
+static uint64_t clock_now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/// Whether the processor counts cycles of a constant length: a reading costs a third of the clock's.
+static bool has_constant_cycles(void) {
+#if defined(__x86_64__)
+    unsigned a, b, c, d;
+    return __get_cpuid(0x80000007, &a, &b, &c, &d) && (d >> 8 & 1);
+#else
+    return false;
+#endif
+}
+
+static uint64_t ticks(const cmpi_window *w) {
+#if defined(__x86_64__)
+    if (w->counts_cycles) return __rdtsc();
+#endif
+    return clock_now();
+}
+
+cmpi_window_times cmpi_window_take_times(cmpi_window *w) {
+    double scale = 1;
+    if (w->counts_cycles) {
+        uint64_t cycles = ticks(w) - w->opened_cycles;
+        if (cycles > 0) scale = (double)(clock_now() - w->opened_clock) / (double)cycles;
+    }
+    cmpi_window_times times = {(uint64_t)((double)w->waited * scale), (uint64_t)((double)w->moved * scale)};
+    w->waited = w->moved = 0;
+    return times;
+}
+
+// MARK: Opening
+
+/// Processors that this process may run on.
+static int processor_count(void) {
+    cpu_set_t set;
+    return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+}
+
+cmpi_window *cmpi_window_open(void *memory, int rank, int ranks, size_t slot_bytes, int spins) {
+    cmpi_window *w = calloc(1, sizeof *w);
+    if (!w) return NULL;
+    *w = (cmpi_window){.memory = memory, .rank = rank, .ranks = ranks, .spins = spins, .slot_bytes = slot_bytes};
+    w->inbox = malloc((size_t)ranks * INLINE_BYTES);
+    w->terms = calloc((size_t)ranks, sizeof *w->terms);
+    w->absent = calloc((size_t)ranks, sizeof *w->absent);
+    w->requests = calloc((size_t)ranks, sizeof *w->requests);
+    if (!w->inbox || !w->terms || !w->absent || !w->requests) {
+        cmpi_window_close(w);
+        return NULL;
+    }
+    if (spins < 0) w->spins = ranks > processor_count() ? 0 : 4000;
+    w->counts_cycles = has_constant_cycles();
+    w->opened_clock = clock_now();
+    w->opened_cycles = ticks(w);
+    return w;
+}
+
+void cmpi_window_close(cmpi_window *w) {
+    if (!w) return;
+    free(w->inbox);
+    free(w->terms);
+    free(w->absent);
+    free(w->requests);
+    free(w);
+}
+
+void cmpi_window_set_timeout(cmpi_window *w, uint64_t nanoseconds) { w->timeout = nanoseconds; }
+bool cmpi_window_is_absent(const cmpi_window *w, int rank) { return w->absent[rank]; }
+cmpi_window_request cmpi_window_requested(const cmpi_window *w, int rank) { return w->requests[rank]; }
+
+// MARK: Steps
+
+static void pause_briefly(void) {
+#if defined(__x86_64__)
+    _mm_pause();
+#elif defined(__aarch64__)
+    __asm__ __volatile__("isb");
+#endif
+}
+
+static bool has_reached(const cmpi_window *w, int rank, uint64_t step) {
+    return atomic_load_explicit(&board_of(w, rank, step)->head.step, memory_order_acquire) == step;
+}
+
+/// Whether a rank is in a step or past it. Ranks are at most one step apart from those that wait for them.
+static bool has_come(const cmpi_window *w, int rank, uint64_t step) {
+    return has_reached(w, rank, step) || has_reached(w, rank, step + 1);
+}
+
+/// Waits until the ranks [first, end) have come to a step.
+static cmpi_window_status wait_for_ranks(cmpi_window *w, int first, int end, uint64_t step) {
+    while (first < end && has_come(w, first, step)) first++;
+    if (first == end) return CMPI_WINDOW_DONE;
+    const uint64_t began = ticks(w);
+    uint64_t deadline = 0;
+    int looks = 0, spins = 0;
+    for (;;) {
+        while (first < end && has_come(w, first, step)) first++;
+        if (first == end) break;
+        if (spins < w->spins) {
+            spins++;
+            pause_briefly();
+            continue;
+        }
+        sched_yield();
+        if (++looks % LOOKS || !w->timeout) continue;
+        uint64_t now = clock_now();
+        if (!deadline) deadline = now + w->timeout;
+        if (now < deadline) continue;
+        for (int r = 0; r < w->ranks; r++) w->absent[r] = r >= first && r < end && !has_come(w, r, step);
+        return CMPI_WINDOW_TIMED_OUT;
+    }
+    uint64_t passed = ticks(w) - began;
+    w->waited += passed;
+    w->moved -= passed;
+    return CMPI_WINDOW_DONE;
+}
+
+static cmpi_window_request request_of(const cmpi_window *w, int rank, uint64_t step) {
+    const head_line *head = &board_of(w, rank, step)->head;
+    return (cmpi_window_request){head->call, head->type, head->operation, head->root, head->byte_count};
+}
+
+/// Waits until the ranks [first, end) have come to this step, and compares what they ask for with this rank's wish.
+static cmpi_window_status meet(cmpi_window *w, int first, int end) {
+    const uint64_t step = w->step;
+    cmpi_window_status status = wait_for_ranks(w, first, end, step);
+    if (status != CMPI_WINDOW_DONE) return status;
+    const head_line *mine = &board_of(w, w->rank, step)->head;
+    for (int r = first; r < end; r++) {
+        const head_line *head = &board_of(w, r, step)->head;
+        if (memcmp(&head->call, &mine->call, offsetof(head_line, data) - offsetof(head_line, call)) == 0) continue;
+        wait_for_ranks(w, 0, w->ranks, step); // all wishes, for the message
+        for (int s = 0; s < w->ranks; s++) w->requests[s] = request_of(w, s, step);
+        return CMPI_WINDOW_MISMATCH;
+    }
+    if (first == 0 && end == w->ranks) w->complete = step;
+    return CMPI_WINDOW_DONE;
+}
+
+static cmpi_window_status meet_all(cmpi_window *w) { return meet(w, 0, w->ranks); }
+
+/// Waits until the next step's lines and slot may be written.
+static cmpi_window_status make_free(cmpi_window *w) {
+    if (w->complete == w->step) return CMPI_WINDOW_DONE;
+    cmpi_window_status status = wait_for_ranks(w, 0, w->ranks, w->step);
+    if (status == CMPI_WINDOW_DONE) w->complete = w->step;
+    return status;
+}
+
+/// Begins the next step, and shows `byte_count` bytes (at most a slot's) and the call's wish to the others.
+static cmpi_window_status show(cmpi_window *w, cmpi_window_request request, const void *bytes, size_t byte_count) {
+    cmpi_window_status status = make_free(w);
+    if (status != CMPI_WINDOW_DONE) return status;
+    const uint64_t step = ++w->step;
+    board *b = board_of(w, w->rank, step);
+    if (byte_count > INLINE_BYTES) {
+        char *slot = slot_of(w, w->rank, step);
+        if (slot != bytes) memcpy(slot, bytes, byte_count);
+    } else if (byte_count > 0) {
+        const size_t in_head = byte_count < sizeof b->head.data ? byte_count : sizeof b->head.data;
+        memcpy(b->head.data, bytes, in_head);
+        size_t at = in_head;
+        for (int line = 0; at < byte_count; line++) {
+            const size_t rest = byte_count - at, some = rest < sizeof b->tail[line].data ? rest : sizeof b->tail[line].data;
+            memcpy(b->tail[line].data, (const char *)bytes + at, some);
+            atomic_store_explicit(&b->tail[line].step, step, memory_order_release);
+            at += some;
+        }
+    }
+    b->head.call = (uint8_t)request.call;
+    b->head.type = (uint8_t)request.type;
+    b->head.operation = (uint8_t)request.operation;
+    b->head.root = request.root;
+    b->head.byte_count = request.byte_count;
+    atomic_store_explicit(&b->head.step, step, memory_order_release);
+    return CMPI_WINDOW_DONE;
+}
+
+/// What another rank shows in this step, once it has come: in its slot, or brought together from its lines.
+static const void *shown(cmpi_window *w, int rank, size_t byte_count) {
+    if (byte_count > INLINE_BYTES) return slot_of(w, rank, w->step);
+    const board *b = board_of(w, rank, w->step);
+    if (byte_count <= sizeof b->head.data) return b->head.data;
+    char *out = w->inbox + (size_t)rank * INLINE_BYTES;
+    memcpy(out, b->head.data, sizeof b->head.data);
+    size_t at = sizeof b->head.data;
+    for (int line = 0; at < byte_count; line++) {
+        // Shown before the head's step, so that it is there.
+        const size_t rest = byte_count - at, some = rest < sizeof b->tail[line].data ? rest : sizeof b->tail[line].data;
+        memcpy(out + at, b->tail[line].data, some);
+        at += some;
+    }
+    return out;
+}
+
+static cmpi_window_status finish(cmpi_window *w, uint64_t began, cmpi_window_status status) {
+    w->moved += ticks(w) - began;
+    return status;
+}
+
+static size_t least(size_t a, size_t b) { return a < b ? a : b; }
+
+/// The elements [at, at + some) of every rank, this rank's from its own memory.
+static const void *const *terms_of(cmpi_window *w, const void *mine, size_t byte_count) {
+    for (int r = 0; r < w->ranks; r++) w->terms[r] = r == w->rank ? mine : shown(w, r, byte_count);
+    return w->terms;
+}
+
+#define TRY(CALL)                                                                                                          \
+    do {                                                                                                                   \
+        cmpi_window_status status = (CALL);                                                                                \
+        if (status != CMPI_WINDOW_DONE) return status;                                                                     \
+    } while (0)
+
+void *cmpi_window_place(cmpi_window *w, size_t byte_count, cmpi_window_status *status) {
+    *status = CMPI_WINDOW_DONE;
+    if (byte_count <= INLINE_BYTES || byte_count > w->slot_bytes) return NULL;
+    *status = finish(w, ticks(w), make_free(w));
+    return *status == CMPI_WINDOW_DONE ? slot_of(w, w->rank, w->step + 1) : NULL;
+}
+
+static cmpi_window_status barrier(cmpi_window *w) {
+    TRY(show(w, (cmpi_window_request){.call = CMPI_WINDOW_BARRIER}, NULL, 0));
+    return meet_all(w);
+}
+
+cmpi_window_status cmpi_window_barrier(cmpi_window *w) { return finish(w, ticks(w), barrier(w)); }
+
+/// The elements of a chunk that a rank adds up; whole cache lines, so that no line has two writers.
+static size_t segment_start(const cmpi_window *w, size_t count, size_t per_line, int rank) {
+    return least(count, (count + per_line - 1) / per_line * (size_t)rank / (size_t)w->ranks * per_line);
+}
+
+/// Each rank adds up a segment of a chunk and shows the sums to the others.
+static cmpi_window_status reduce_by_segments(cmpi_window *w, cmpi_window_request request, const char *in, char *out,
+                                             size_t count) {
+    const size_t bytes = cmpi_type_bytes((cmpi_type)request.type), per_line = LINE / bytes;
+    const size_t first = segment_start(w, count, per_line, w->rank), end = segment_start(w, count, per_line, w->rank + 1);
+    TRY(show(w, request, in, count * bytes));
+    TRY(meet_all(w));
+    if (end > first) {
+        for (int r = 0; r < w->ranks; r++)
+            w->terms[r] = (r == w->rank ? in : slot_of(w, r, w->step)) + first * bytes;
+        cmpi_combine((cmpi_type)request.type, (cmpi_operation)request.operation, w->terms, w->ranks, result_of(w, w->rank),
+                     end - first);
+        memcpy(out + first * bytes, result_of(w, w->rank), (end - first) * bytes);
+    }
+    TRY(show(w, request, NULL, 0));
+    TRY(meet_all(w));
+    for (int i = 1; i < w->ranks; i++) {
+        const int r = (w->rank + i) % w->ranks;
+        const size_t from = segment_start(w, count, per_line, r), to = segment_start(w, count, per_line, r + 1);
+        memcpy(out + from * bytes, result_of(w, r), (to - from) * bytes);
+    }
+    return CMPI_WINDOW_DONE;
+}
+
+static cmpi_window_status all_reduce(cmpi_window *w, cmpi_type type, cmpi_operation operation, const char *in, char *out,
+                                     size_t count) {
+    const size_t bytes = cmpi_type_bytes(type), whole = w->spins ? WHOLE_BYTES : WHOLE_BYTES_CROWDED;
+    const cmpi_window_request request = {CMPI_WINDOW_ALL_REDUCE, (int32_t)type, (int32_t)operation, 0, count * bytes};
+    for (size_t done = 0;;) {
+        const size_t some = least(count - done, w->slot_bytes / bytes);
+        if (w->ranks > 2 && some * bytes > whole) {
+            TRY(reduce_by_segments(w, request, in + done * bytes, out + done * bytes, some));
+        } else {
+            TRY(show(w, request, in + done * bytes, some * bytes));
+            TRY(meet_all(w));
+            if (some)
+                cmpi_combine(type, operation, terms_of(w, in + done * bytes, some * bytes), w->ranks, out + done * bytes, some);
+        }
+        done += some;
+        if (done == count) return CMPI_WINDOW_DONE;
+    }
+}
+
+cmpi_window_status cmpi_window_all_reduce(cmpi_window *w, cmpi_type type, cmpi_operation operation, const void *in, void *out,
+                                          size_t count) {
+    return finish(w, ticks(w), all_reduce(w, type, operation, in, out, count));
+}
+
+static cmpi_window_status reduce_scatter(cmpi_window *w, cmpi_type type, cmpi_operation operation, const char *in, char *out,
+                                         size_t count) {
+    const size_t bytes = cmpi_type_bytes(type), n = (size_t)w->ranks;
+    const size_t most = w->slot_bytes / n / LINE * LINE;
+    const cmpi_window_request request = {CMPI_WINDOW_REDUCE_SCATTER, (int32_t)type, (int32_t)operation, 0, n * count * bytes};
+    for (size_t done = 0;;) {
+        // A piece for each rank, side by side in the slot.
+        const size_t some = least(count - done, most / bytes);
+        TRY(make_free(w));
+        char *slot = slot_of(w, w->rank, w->step + 1);
+        for (size_t r = 0; r < n; r++)
+            if ((int)r != w->rank) memcpy(slot + r * most, in + (r * count + done) * bytes, some * bytes);
+        TRY(show(w, request, NULL, 0));
+        TRY(meet_all(w));
+        for (int r = 0; r < w->ranks; r++)
+            w->terms[r] = r == w->rank ? in + ((size_t)r * count + done) * bytes
+                                       : slot_of(w, r, w->step) + (size_t)w->rank * most;
+        if (some) cmpi_combine(type, operation, w->terms, w->ranks, out + done * bytes, some);
+        done += some;
+        if (done == count) return CMPI_WINDOW_DONE;
+    }
+}
+
+cmpi_window_status cmpi_window_reduce_scatter(cmpi_window *w, cmpi_type type, cmpi_operation operation, const void *in,
+                                              void *out, size_t count) {
+    return finish(w, ticks(w), reduce_scatter(w, type, operation, in, out, count));
+}
+
+static cmpi_window_status all_gather(cmpi_window *w, const char *mine, char *all, size_t byte_count) {
+    const cmpi_window_request request = {CMPI_WINDOW_ALL_GATHER, 0, 0, 0, byte_count};
+    if (byte_count) memmove(all + (size_t)w->rank * byte_count, mine, byte_count);
+    for (size_t done = 0;;) {
+        const size_t some = least(byte_count - done, w->slot_bytes);
+        TRY(show(w, request, all + (size_t)w->rank * byte_count + done, some));
+        TRY(meet_all(w));
+        for (int i = 1; some && i < w->ranks; i++) {
+            const int r = (w->rank + i) % w->ranks;
+            memcpy(all + (size_t)r * byte_count + done, shown(w, r, some), some);
+        }
+        done += some;
+        if (done == byte_count) return CMPI_WINDOW_DONE;
+    }
+}
+
+cmpi_window_status cmpi_window_all_gather(cmpi_window *w, const void *mine, void *all, size_t byte_count) {
+    return finish(w, ticks(w), all_gather(w, mine, all, byte_count));
+}
+
+static cmpi_window_status gather(cmpi_window *w, const char *mine, const uint64_t *byte_counts, char *all, int root) {
+    cmpi_window_request request = {CMPI_WINDOW_GATHER, 0, 0, root, 0};
+    uint64_t longest = 0;
+    for (int r = 0; r < w->ranks; r++) {
+        request.byte_count += byte_counts[r];
+        if (byte_counts[r] > longest) longest = byte_counts[r];
+    }
+    if (w->rank == root) {
+        char *place = all;
+        for (int r = 0; r < root; r++) place += byte_counts[r];
+        if (byte_counts[root]) memmove(place, mine, byte_counts[root]);
+    }
+    for (uint64_t done = 0;;) {
+        const uint64_t rest = byte_counts[w->rank] > done ? byte_counts[w->rank] - done : 0;
+        TRY(show(w, request, mine + done, w->rank == root ? 0 : least(rest, w->slot_bytes)));
+        if (w->rank == root) TRY(meet_all(w));
+        char *place = all;
+        for (int r = 0; w->rank == root && r < w->ranks; place += byte_counts[r++]) {
+            const uint64_t more = byte_counts[r] > done ? byte_counts[r] - done : 0, some = least(more, w->slot_bytes);
+            if (r != root && some) memcpy(place + done, shown(w, r, some), some);
+        }
+        done += w->slot_bytes;
+        if (done >= longest) return CMPI_WINDOW_DONE;
+    }
+}
+
+cmpi_window_status cmpi_window_gather(cmpi_window *w, const void *mine, const uint64_t *byte_counts, void *all, int root) {
+    return finish(w, ticks(w), gather(w, mine, byte_counts, all, root));
+}
+
+static cmpi_window_status broadcast(cmpi_window *w, char *bytes, size_t byte_count, int root) {
+    const cmpi_window_request request = {CMPI_WINDOW_BROADCAST, 0, 0, root, byte_count};
+    for (size_t done = 0;;) {
+        const size_t some = least(byte_count - done, w->slot_bytes);
+        TRY(show(w, request, bytes + done, w->rank == root ? some : 0));
+        if (w->rank != root) {
+            TRY(meet(w, root, root + 1));
+            if (some) memcpy(bytes + done, shown(w, root, some), some);
+        }
+        done += some;
+        if (done == byte_count) return CMPI_WINDOW_DONE;
+    }
+}
+
+cmpi_window_status cmpi_window_broadcast(cmpi_window *w, void *bytes, size_t byte_count, int root) {
+    return finish(w, ticks(w), broadcast(w, bytes, byte_count, root));
+}

@@ -1,0 +1,163 @@
+import CMPI
+import Collectives
+
+extension MPICommunicator {
+    /// Reduces over the group in the order of `ReductionTree`, by one of three ways that all give the same bits.
+    public func allReduce(
+        _ input: UnsafeRawBufferPointer, into output: UnsafeMutableRawBufferPointer, _ type: ReducedType,
+        _ reduction: Reduction
+    ) throws(CommunicationError) {
+        try requireReduction(input: input.count, output: output.count, type, "allReduce")
+        clock.start()
+        if input.baseAddress != UnsafeRawPointer(output.baseAddress) { output.copyMemory(from: input) }
+        if size > 1, let base = output.baseAddress {
+            let limit = max(1, limits.reduceByteCount / type.byteCount)
+            let count = output.count / type.byteCount
+            for start in stride(from: 0, to: count, by: limit) {
+                try reduce(
+                    Elements(base: base + start * type.byteCount, count: min(limit, count - start), type: type), reduction)
+            }
+        }
+        clock.finish(byteCount: output.count)
+    }
+
+    /// Each rank receives its share from all, in parts that stay in the cache, and reduces it.
+    public func reduceScatter(
+        _ input: UnsafeRawBufferPointer, into share: UnsafeMutableRawBufferPointer, _ type: ReducedType,
+        _ reduction: Reduction
+    ) throws(CommunicationError) {
+        try requireReduction(input: input.count, output: share.count, shares: size, type, "reduceScatter")
+        clock.start()
+        if let input = input.baseAddress, let output = share.baseAddress {
+            let limit = max(1, limits.reduceByteCount / size / type.byteCount) * type.byteCount
+            for start in stride(from: 0, to: share.count, by: limit) {
+                let byteCount = min(limit, share.count - start)
+                guard let terms = room(for: byteCount * size) else { break }
+                for step in 1..<max(1, size) {
+                    let other = (rank + step) % size
+                    let piece = UnsafeRawBufferPointer(start: input + other * share.count + start, count: byteCount)
+                    try post(piece, to: other, tag: CollectiveTag.reduceScatter)
+                }
+                for step in 1..<max(1, size) {
+                    let other = (rank + size - step) % size
+                    let place = UnsafeMutableRawBufferPointer(start: terms + other * byteCount, count: byteCount)
+                    try fetch(into: place, from: other, tag: CollectiveTag.reduceScatter, "reduceScatter")
+                }
+                combine(type, reduction, into: output + start, count: byteCount / type.byteCount) {
+                    $0 == rank ? input + rank * share.count + start : UnsafeRawPointer(terms + $0 * byteCount)
+                }
+                try finishSends()
+            }
+        }
+        clock.finish(byteCount: input.count)
+    }
+
+    private func reduce(_ values: Elements, _ reduction: Reduction) throws(CommunicationError) {
+        if values.byteCount > limits.wholeByteCount {
+            try reduceBySegments(values, reduction)
+        } else if size & (size - 1) == 0, !values.type.isRounded {
+            try reduceByDoubling(values, reduction)
+        } else {
+            try reduceByGathering(values, reduction)
+        }
+    }
+
+    /// Recursive doubling, neighbours first: after the step of distance d every rank holds its subtree of 2d ranks.
+    ///
+    /// For a power of two this is exactly the tree; both partners put the lower half's result first. Not for types whose
+    /// partial results would be rounded on the way.
+    private func reduceByDoubling(_ values: Elements, _ reduction: Reduction) throws(CommunicationError) {
+        guard let theirs = room(for: values.byteCount) else { return }
+        var distance = 1
+        while distance < size {
+            let partner = rank ^ distance
+            try post(values.bytes, to: partner, tag: CollectiveTag.allReduce)
+            try fetch(
+                into: UnsafeMutableRawBufferPointer(start: theirs, count: values.byteCount), from: partner,
+                tag: CollectiveTag.allReduce, "allReduce")
+            try finishSends()
+            let isLower = partner > rank
+            terms[0] = isLower ? UnsafeRawPointer(values.base) : UnsafeRawPointer(theirs)
+            terms[1] = isLower ? UnsafeRawPointer(theirs) : UnsafeRawPointer(values.base)
+            combineTerms(2, values.type, reduction, into: values.base, count: values.count)
+            distance *= 2
+        }
+    }
+
+    /// For small buffers otherwise: everyone receives all terms and reduces the whole tree.
+    private func reduceByGathering(_ values: Elements, _ reduction: Reduction) throws(CommunicationError) {
+        let byteCount = values.byteCount
+        guard let terms = room(for: byteCount * size) else { return }
+        for step in 1..<size {
+            try post(values.bytes, to: (rank + step) % size, tag: CollectiveTag.allReduce)
+        }
+        for step in 1..<size {
+            let other = (rank + size - step) % size
+            try fetch(
+                into: UnsafeMutableRawBufferPointer(start: terms + other * byteCount, count: byteCount), from: other,
+                tag: CollectiveTag.allReduce, "allReduce")
+        }
+        try finishSends()
+        combine(values.type, reduction, into: values.base, count: values.count) {
+            UnsafeRawPointer($0 == rank ? values.base : terms + $0 * byteCount)
+        }
+    }
+
+    /// For long buffers: each rank receives its segment from all, reduces it in tree order, and sends the results to all.
+    private func reduceBySegments(_ values: Elements, _ reduction: Reduction) throws(CommunicationError) {
+        let mine = values.segment(rank, of: size)
+        guard let terms = room(for: mine.count * (size + 1)) else { return }
+        for step in 1..<size {
+            let other = (rank + step) % size
+            try post(values.segment(other, of: size), to: other, tag: CollectiveTag.allReduce)
+        }
+        for step in 1..<size {
+            let other = (rank + size - step) % size
+            try fetch(
+                into: UnsafeMutableRawBufferPointer(start: terms + other * mine.count, count: mine.count), from: other,
+                tag: CollectiveTag.allReduce, "allReduce")
+        }
+        // Results go out of scratch, while `values` may still be read by the first round's sends.
+        let results = UnsafeRawBufferPointer(start: terms + size * mine.count, count: mine.count)
+        combine(
+            values.type, reduction, into: terms + size * mine.count, count: mine.count / values.type.byteCount
+        ) {
+            $0 == rank ? mine.baseAddress ?? UnsafeRawPointer(terms) : UnsafeRawPointer(terms + $0 * mine.count)
+        }
+        try finishSends()
+        for step in 1..<size {
+            try post(results, to: (rank + step) % size, tag: CollectiveTag.allReduce)
+        }
+        UnsafeMutableRawBufferPointer(mutating: mine).copyMemory(from: results)
+        for step in 1..<size {
+            let other = (rank + size - step) % size
+            try fetch(
+                into: UnsafeMutableRawBufferPointer(mutating: values.segment(other, of: size)), from: other,
+                tag: CollectiveTag.allReduce, "allReduce")
+        }
+        try finishSends()
+    }
+}
+
+/// Some elements that are reduced at a time.
+private struct Elements {
+    let base: UnsafeMutableRawPointer
+    let count: Int
+    let type: ReducedType
+
+    var byteCount: Int { count * type.byteCount }
+
+    var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: base, count: byteCount) }
+
+    /// The elements that one of the ranks reduces.
+    func segment(_ part: Int, of parts: Int) -> UnsafeRawBufferPointer {
+        let elements = ReductionTree.segment(ofCount: count, part: part, parts: parts)
+        return UnsafeRawBufferPointer(
+            start: base + elements.lowerBound * type.byteCount, count: elements.count * type.byteCount)
+    }
+}
+
+extension ReducedType {
+    /// Whether results are rounded, so that partial ones must not be stored.
+    fileprivate var isRounded: Bool { self == .bfloat16 || self == .float16 }
+}

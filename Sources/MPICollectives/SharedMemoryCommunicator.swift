@@ -1,0 +1,168 @@
+import CMPI
+import Collectives
+import Glibc
+
+/// A group of MPI ranks on one host, whose collectives go through memory that all of them see.
+///
+/// Messages from rank to rank still travel through MPI. See `window.c` for how the ranks keep out of each other's way.
+public final class SharedMemoryCommunicator: Communicator {
+    /// How a group's memory is used.
+    public struct Options: Sendable {
+        /// Bytes of a rank that the others can read at a time, a multiple of 4096; longer buffers go in turns.
+        public var slotByteCount = 128 << 10
+        /// How often to look for the others before giving way to other threads; nil: by the number of processors.
+        public var spins: Int?
+        /// How long to wait for a rank; nil: for ever.
+        public var timeout: Duration?
+
+        /// The defaults.
+        public init() {}
+    }
+
+    private let messages: MPICommunicator
+    private let window: OpaquePointer
+    private let options: Options
+    private var clock = OperationClock()
+
+    /// Every rank of `messages` must call it, and all of them must run on one host.
+    public init(_ messages: MPICommunicator, options: Options = Options()) throws(CommunicationError) {
+        self.messages = messages
+        self.options = options
+        var memory: UnsafeMutableRawPointer?
+        try check(
+            cmpi_share(messages.handle, cmpi_window_bytes(options.slotByteCount), &memory), "MPI_Win_allocate_shared")
+        guard let memory,
+            let window = cmpi_window_open(
+                memory, Int32(messages.rank), Int32(messages.size), options.slotByteCount, Int32(options.spins ?? -1))
+        else {
+            throw .library(operation: "opening shared memory", code: Int(ENOMEM), text: "no memory")
+        }
+        if let timeout = options.timeout { cmpi_window_set_timeout(window, UInt64(timeout.nanoseconds)) }
+        self.window = window
+    }
+
+    deinit {
+        cmpi_window_close(window)
+    }
+
+    public var rank: Int { messages.rank }
+
+    public var size: Int { messages.size }
+
+    public var times: CommunicationTimes {
+        let moved = cmpi_window_take_times(window)
+        clock.add(wait: Int64(moved.wait), transfer: Int64(moved.transfer))
+        return clock.times + messages.times
+    }
+
+    public func place(ofByteCount byteCount: Int) throws(CommunicationError) -> UnsafeMutableRawPointer? {
+        var status = CMPI_WINDOW_DONE
+        let place = cmpi_window_place(window, byteCount, &status)
+        try require(status, "allReduce")
+        return place
+    }
+
+    public func allReduce(
+        _ input: UnsafeRawBufferPointer, into output: UnsafeMutableRawBufferPointer, _ type: ReducedType,
+        _ reduction: Reduction
+    ) throws(CommunicationError) {
+        try requireReduction(input: input.count, output: output.count, type, "allReduce")
+        try require(
+            cmpi_window_all_reduce(
+                window, cmpi_type(type), cmpi_operation(reduction), input.baseAddress, output.baseAddress,
+                input.count / type.byteCount),
+            "allReduce")
+        clock.count(byteCount: input.count)
+    }
+
+    public func reduceScatter(
+        _ input: UnsafeRawBufferPointer, into share: UnsafeMutableRawBufferPointer, _ type: ReducedType,
+        _ reduction: Reduction
+    ) throws(CommunicationError) {
+        try requireReduction(input: input.count, output: share.count, shares: size, type, "reduceScatter")
+        try require(
+            cmpi_window_reduce_scatter(
+                window, cmpi_type(type), cmpi_operation(reduction), input.baseAddress, share.baseAddress,
+                share.count / type.byteCount),
+            "reduceScatter")
+        clock.count(byteCount: input.count)
+    }
+
+    public func allGather(
+        _ mine: UnsafeRawBufferPointer, into all: UnsafeMutableRawBufferPointer
+    ) throws(CommunicationError) {
+        try requireBytes(all.count, mine.count * size, "allGather")
+        try require(cmpi_window_all_gather(window, mine.baseAddress, all.baseAddress, mine.count), "allGather")
+        clock.count(byteCount: mine.count)
+    }
+
+    public func gather(
+        _ mine: UnsafeRawBufferPointer, byteCounts: [Int], into all: UnsafeMutableRawBufferPointer, to root: Int
+    ) throws(CommunicationError) {
+        try requireGather(mine: mine.count, byteCounts: byteCounts, all: all.count, root: root)
+        try require(
+            cmpi_window_gather(
+                window, mine.baseAddress, byteCounts.map(UInt64.init), all.baseAddress, Int32(root)),
+            "gather")
+        clock.count(byteCount: mine.count)
+    }
+
+    public func broadcast(_ bytes: UnsafeMutableRawBufferPointer, from root: Int) throws(CommunicationError) {
+        try requireMember(root, "broadcast")
+        try require(cmpi_window_broadcast(window, bytes.baseAddress, bytes.count, Int32(root)), "broadcast")
+        clock.count(byteCount: bytes.count)
+    }
+
+    public func send(_ bytes: UnsafeRawBufferPointer, to rank: Int, tag: MessageTag) throws(CommunicationError) {
+        try messages.send(bytes, to: rank, tag: tag)
+    }
+
+    public func receive(
+        into bytes: UnsafeMutableRawBufferPointer, from rank: Int, tag: MessageTag
+    ) throws(CommunicationError) {
+        try messages.receive(into: bytes, from: rank, tag: tag)
+    }
+
+    public func barrier() throws(CommunicationError) {
+        try require(cmpi_window_barrier(window), "barrier")
+        clock.count(byteCount: 0)
+    }
+
+    public func split(color: Int, key: Int) throws(CommunicationError) -> any Communicator {
+        let part = try messages.splitMessages(color: color, key: key)
+        return part.size > 1 ? try SharedMemoryCommunicator(part, options: options) : part
+    }
+
+    /// Turns what a call of the window ended with into an error.
+    private func require(_ status: cmpi_window_status, _ operation: StaticString) throws(CommunicationError) {
+        switch status {
+        case CMPI_WINDOW_DONE:
+            return
+        case CMPI_WINDOW_MISMATCH:
+            let wanted = (0..<size).map { Self.description(cmpi_window_requested(window, Int32($0))) }
+            throw .differingRequests(sequence: clock.times.operationCount + 1, wanted: wanted)
+        default:
+            let absent = (0..<size).filter { cmpi_window_is_absent(window, Int32($0)) }
+            throw .timedOut(operation: "\(operation)", absent: absent, seconds: Int(options.timeout?.components.seconds ?? 0))
+        }
+    }
+
+    private static func description(_ request: cmpi_window_request) -> String {
+        let size = "of \(request.byte_count) bytes"
+        let type = ReducedType(rawValue: request.type).map { "\($0)" } ?? "?"
+        let reduction = Reduction(rawValue: request.operation).map { "\($0)" } ?? "?"
+        switch cmpi_window_call(UInt32(request.call)) {
+        case CMPI_WINDOW_BARRIER: return "barrier"
+        case CMPI_WINDOW_ALL_REDUCE: return "allReduce (\(reduction)) \(size) of \(type)"
+        case CMPI_WINDOW_REDUCE_SCATTER: return "reduceScatter (\(reduction)) \(size) of \(type)"
+        case CMPI_WINDOW_ALL_GATHER: return "allGather \(size)"
+        case CMPI_WINDOW_GATHER: return "gather \(size) to rank \(request.root)"
+        case CMPI_WINDOW_BROADCAST: return "broadcast \(size) from rank \(request.root)"
+        default: return "an unknown operation \(size)"
+        }
+    }
+}
+
+func cmpi_type(_ type: ReducedType) -> cmpi_type { CMPI.cmpi_type(UInt32(type.rawValue)) }
+
+func cmpi_operation(_ reduction: Reduction) -> cmpi_operation { CMPI.cmpi_operation(UInt32(reduction.rawValue)) }
