@@ -38,12 +38,22 @@ public struct RowParallelLinear {
     public func callAsFunction(
         _ input: Activations, into output: Activations, _ step: Step
     ) throws(CommunicationError) {
-        _ = step.multiply(weight, by: input, adding: group.size == 1 ? bias : nil, into: output)
-        guard group.size > 1 else { return }
+        guard group.size > 1 else {
+            _ = step.multiply(weight, by: input, adding: bias, into: output)
+            return
+        }
+        // Where the others can read it, if there is such a place: then the sum need not copy it there.
+        let sum = UnsafeMutableRawBufferPointer(output.contiguous)
+        let place = try group.place(ofByteCount: sum.count)
+        let product = place.map {
+            Activations(
+                elements: $0.assumingMemoryBound(to: Float.self), tokenCount: output.tokenCount, width: output.width)
+        }
+        let part = step.multiply(weight, by: input, adding: nil, into: product ?? output)
         try step.traced(
-            "all-reduce", layer: nil, bytes: output.contiguous.count * 4, rows: output.tokenCount, columns: output.width
+            "all-reduce", layer: nil, bytes: sum.count, rows: output.tokenCount, columns: output.width
         ) { () throws(CommunicationError) in
-            try group.allReduce(output.contiguous)
+            try group.allReduce(UnsafeRawBufferPointer(part.contiguous), into: sum, .float32, .sum)
         }
         // After the sum, so that the degree does not change the bits.
         guard let bias else { return }
