@@ -44,6 +44,9 @@ let commands: KeyValuePairs<String, (directory: String, dependencies: [String])>
             "ArgumentParser",
         ]
     ),
+    "all_reduce_bench": (
+        "AllReduceBench", ["ProgramEntry", "Bootstrap", "MPICollectives", "Collectives", "ArgumentParser"]
+    ),
     "tokenize": ("Tokenize", ["ProgramEntry", "Tokenization", "ArgumentParser"]),
     "quantize": (
         "Quantize", ["ProgramEntry", "Quantization", "Checkpoints", "Architectures", "Tensors", "ArgumentParser"]

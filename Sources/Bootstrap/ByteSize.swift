@@ -1,8 +1,20 @@
 import ArgumentParser
 
 /// A size in bytes as options take it: `64GiB`, `32GB`, `512MiB`, or plain bytes.
-public struct ByteSize: ExpressibleByArgument, Sendable {
+public struct ByteSize: ExpressibleByArgument, CustomStringConvertible, Sendable {
     public let byteCount: Int
+
+    public init(byteCount: Int) {
+        self.byteCount = byteCount
+    }
+
+    public var description: String {
+        for (unit, shift) in [("GiB", 30), ("MiB", 20), ("KiB", 10)]
+        where byteCount > 0 && byteCount % (1 << shift) == 0 {
+            return "\(byteCount >> shift)\(unit)"
+        }
+        return "\(byteCount)"
+    }
 
     public init?(argument: String) {
         let units: [(String, Double)] = [

@@ -4,18 +4,18 @@ import Glibc
 import Kernels
 
 /// What a rank may use of its host: processors and memory, shared fairly with the other ranks there.
-struct HostShare {
+public struct HostShare {
     /// Processors for this rank's workers, in order; empty if none is its own.
-    let processors: [Int]
+    public let processors: [Int]
     /// Bytes that this rank may use.
-    let memory: Int
+    public let memory: Int
     /// Whether the launcher bound this rank to fewer processors than the host has to give.
-    let isBoundTightly: Bool
+    public let isBoundTightly: Bool
 
     private static let maskWords = 16
 
     /// Every rank of `world` must call it.
-    init(over world: any Communicator) throws(CommunicationError) {
+    public init(over world: any Communicator) throws(CommunicationError) {
         let allowed = allowedProcessors()
         var mine = [UInt64](repeating: 0, count: Self.maskWords + 1)
         mine[0] = hostName().utf8.reduce(0xCBF2_9CE4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 }

@@ -180,12 +180,50 @@ int cmpi_mrecv(void *bytes, size_t byte_count, cmpi_message *claimed) {
 
 int cmpi_barrier(cmpi_group group) { return MPI_Barrier(unwrap(group)); }
 
-int cmpi_library_all_reduce(float *values, size_t count, cmpi_group group) {
+static MPI_Op library_operation(cmpi_operation operation) {
+    switch (operation) {
+    case CMPI_SUM: return MPI_SUM;
+    case CMPI_PRODUCT: return MPI_PROD;
+    case CMPI_MINIMUM: return MPI_MIN;
+    default: return MPI_MAX;
+    }
+}
+
+int cmpi_library_all_reduce(const void *in, void *out, size_t count, cmpi_type type, cmpi_operation operation,
+                            cmpi_group group) {
+    if (type != CMPI_FLOAT32 && type != CMPI_INT8) return MPI_ERR_TYPE;
+    const MPI_Datatype element = type == CMPI_FLOAT32 ? MPI_FLOAT : MPI_INT8_T;
+    const size_t bytes = cmpi_type_bytes(type);
+    for (size_t done = 0; done < count || count == 0;) {
+        const size_t some = count - done < message_limit ? count - done : message_limit;
+        const void *from = in == out ? MPI_IN_PLACE : (const char *)in + done * bytes;
+        int code = MPI_Allreduce(from, (char *)out + done * bytes, (int)some, element, library_operation(operation),
+                                 unwrap(group));
+        if (code != MPI_SUCCESS || count == 0) return code;
+        done += some;
+    }
+    return MPI_SUCCESS;
+}
+
+int cmpi_library_reduce_scatter(const void *in, void *out, size_t count, cmpi_type type, cmpi_operation operation,
+                                cmpi_group group) {
+    if (type != CMPI_FLOAT32 && type != CMPI_INT8) return MPI_ERR_TYPE;
     if (count > INT_MAX) return MPI_ERR_COUNT;
-    return MPI_Allreduce(MPI_IN_PLACE, values, (int)count, MPI_FLOAT, MPI_SUM, unwrap(group));
+    return MPI_Reduce_scatter_block(in, out, (int)count, type == CMPI_FLOAT32 ? MPI_FLOAT : MPI_INT8_T,
+                                    library_operation(operation), unwrap(group));
+}
+
+int cmpi_library_all_gather(const void *mine, void *all, size_t byte_count, cmpi_group group) {
+    if (byte_count > INT_MAX) return MPI_ERR_COUNT;
+    return MPI_Allgather(mine, (int)byte_count, MPI_BYTE, all, (int)byte_count, MPI_BYTE, unwrap(group));
 }
 
 int cmpi_library_broadcast(void *bytes, size_t byte_count, int root, cmpi_group group) {
-    if (byte_count > INT_MAX) return MPI_ERR_COUNT;
-    return MPI_Bcast(bytes, (int)byte_count, MPI_BYTE, root, unwrap(group));
+    for (size_t done = 0; done < byte_count || byte_count == 0;) {
+        const size_t some = byte_count - done < message_limit ? byte_count - done : message_limit;
+        int code = MPI_Bcast((char *)bytes + done, (int)some, MPI_BYTE, root, unwrap(group));
+        if (code != MPI_SUCCESS || byte_count == 0) return code;
+        done += some;
+    }
+    return MPI_SUCCESS;
 }

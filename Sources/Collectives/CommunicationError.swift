@@ -46,7 +46,8 @@ extension CommunicationError: CustomStringConvertible {
                 + "every rank must call the same operations in the same order"
         case .timedOut(let operation, let absent, let seconds):
             let ranks = absent.map(String.init).joined(separator: ", ")
-            return "\(operation): after \(seconds) s still waiting for \(absent.count == 1 ? "rank" : "ranks") \(ranks); "
+            return
+                "\(operation): after \(seconds) s still waiting for \(absent.count == 1 ? "rank" : "ranks") \(ranks); "
                 + "see what it does, or raise --timeout"
         case .threadNotStarted(let rank, let code):
             return

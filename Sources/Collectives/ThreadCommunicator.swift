@@ -45,7 +45,9 @@ public final class ThreadCommunicator: Communicator {
     ) throws(CommunicationError) {
         try requireReduction(input: input.count, output: share.count, shares: size, type, "reduceScatter")
         try together("reduceScatter", UnsafeMutableRawBufferPointer(mutating: input)) { () throws(CommunicationError) in
-            let terms = (0..<size).compactMap { group.deposits[$0].base.map { UnsafeRawPointer($0 + rank * share.count) } }
+            let terms = (0..<size).compactMap {
+                group.deposits[$0].base.map { UnsafeRawPointer($0 + rank * share.count) }
+            }
             guard terms.count == size, let base = share.baseAddress else { return }
             reduction.combine(terms, into: base, type, count: share.count / type.byteCount)
         }

@@ -15,7 +15,8 @@ extension MPICommunicator {
             let count = output.count / type.byteCount
             for start in stride(from: 0, to: count, by: limit) {
                 try reduce(
-                    Elements(base: base + start * type.byteCount, count: min(limit, count - start), type: type), reduction)
+                    Elements(base: base + start * type.byteCount, count: min(limit, count - start), type: type),
+                    reduction)
             }
         }
         clock.finish(byteCount: output.count)

@@ -143,7 +143,8 @@ public final class SharedMemoryCommunicator: Communicator {
             throw .differingRequests(sequence: clock.times.operationCount + 1, wanted: wanted)
         default:
             let absent = (0..<size).filter { cmpi_window_is_absent(window, Int32($0)) }
-            throw .timedOut(operation: "\(operation)", absent: absent, seconds: Int(options.timeout?.components.seconds ?? 0))
+            throw .timedOut(
+                operation: "\(operation)", absent: absent, seconds: Int(options.timeout?.components.seconds ?? 0))
         }
     }
 

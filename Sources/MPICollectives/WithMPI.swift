@@ -17,10 +17,11 @@ import Glibc
 ///   - report: called once with an error that ends the job, to print it.
 /// - Returns: what `body` returned.
 public func withMPI<Result>(
-    _ body: (any Communicator) throws -> Result, exitStatus: (any Error) -> Int32, report: (any Error) -> Void
+    backend: Backend = .auto, _ body: (any Communicator) throws -> Result, exitStatus: (any Error) -> Int32,
+    report: (any Error) -> Void
 ) -> Result {
     do {
-        let result = try run(body)
+        let result = try run(backend, body)
         if cmpi_is_running() == 1 { try check(cmpi_finalize(), "MPI_Finalize") }
         return result
     } catch let agreed as AgreedError {
@@ -35,9 +36,21 @@ public func withMPI<Result>(
     }
 }
 
+/// What carries the operations of all ranks.
+public enum Backend: String, CaseIterable, Sendable {
+    /// Shared memory where all ranks run on one host, else messages.
+    case auto
+    /// Shared memory.
+    case shm
+    /// Our collectives over MPI's messages.
+    case messages
+    /// The MPI library's own collectives, for comparison: no order of addition is promised.
+    case mpi
+}
+
 /// A scope of its own, so that every communicator is gone before MPI ends.
-private func run<Result>(_ body: (any Communicator) throws -> Result) throws -> Result {
-    try body(try MPIRuntime.start())
+private func run<Result>(_ backend: Backend, _ body: (any Communicator) throws -> Result) throws -> Result {
+    try body(try MPIRuntime.start(backend))
 }
 
 /// The MPI library of this process.
@@ -53,9 +66,15 @@ package enum MPIRuntime {
     }
 
     /// Starts MPI if a launcher has started this process, and gives the group of all ranks.
-    package static func start() throws(CommunicationError) -> any Communicator {
+    package static func start(_ backend: Backend = .auto) throws(CommunicationError) -> any Communicator {
         guard isLaunched else { return SoloCommunicator() }
-        return try world().fastest()
+        let world = try world()
+        switch backend {
+        case .auto: return try world.fastest()
+        case .shm: return try SharedMemoryCommunicator(world)
+        case .messages: return world
+        case .mpi: return LibraryCommunicator(world)
+        }
     }
 
     /// The group of all ranks; starts MPI if it has not been started.

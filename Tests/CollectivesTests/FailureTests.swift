@@ -85,7 +85,8 @@ import Testing
         for message in messages {
             #expect(
                 message.contains(
-                    "ranks 0, 2 want allReduce (sum) of 4 bytes of float32; rank 1 wants broadcast of 4 bytes from rank 0"))
+                    "ranks 0, 2 want allReduce (sum) of 4 bytes of float32; rank 1 wants broadcast of 4 bytes from rank 0"
+                ))
             #expect(message.contains("operation 2 "))
         }
     }

@@ -80,7 +80,9 @@ struct Law {
         for type in ReducedType.allCases {
             for reduction in Reduction.allCases {
                 for length in [1, 7, 33, 130, 1000, 9001] where length < 1000 || reduction == .sum {
-                    let terms = (0..<group.size).map { Self.randomElements(type, count: length, seed: UInt64($0 + length)) }
+                    let terms = (0..<group.size).map {
+                        Self.randomElements(type, count: length, seed: UInt64($0 + length))
+                    }
                     var found = terms[group.rank]
                     try found.withUnsafeMutableBytes { found in
                         try group.allReduce(UnsafeRawBufferPointer(found), into: found, type, reduction)
@@ -120,7 +122,8 @@ struct Law {
             try found.withUnsafeMutableBytes {
                 try group.allReduce(UnsafeRawBufferPointer(start: place, count: mine.count), into: $0, .float32, .sum)
             }
-            try expect(found == Self.reference(terms, .float32, .sum), "a sum of \(length) elements from the shared place")
+            try expect(
+                found == Self.reference(terms, .float32, .sum), "a sum of \(length) elements from the shared place")
         }
     }
 

@@ -4,7 +4,9 @@ import Testing
 
 /// What all programs have in common, and `tokenize`.
 @Suite(.serialized) struct ProgramTests {
-    @Test(arguments: ["generate", "evaluate", "bench", "tokenize", "quantize"]) func helpAndVersion(program: String)
+    @Test(arguments: ["generate", "evaluate", "bench", "all_reduce_bench", "tokenize", "quantize"]) func helpAndVersion(
+        program: String
+    )
         throws
     {
         let version = try ProgramRun.run(program, ["--version"], isShort: true)

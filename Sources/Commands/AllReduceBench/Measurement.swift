@@ -1,0 +1,190 @@
+import Bootstrap
+import Collectives
+import MPICollectives
+import ProgramEntry
+
+/// Runs the plan on every rank; rank 0 prints.
+struct Measurement {
+    let options: AllReduceBench
+    let plan: AllReduceBench.Plan
+    let world: any Communicator
+
+    /// Times of one size, in microseconds.
+    struct Times: Encodable {
+        let min: Double
+        let median: Double
+        let p99: Double
+        let max: Double
+    }
+
+    /// One row.
+    struct Result: Encodable {
+        let collective: String
+        let backend: String
+        let bytes: Int
+        let count: Int
+        let dtype: String
+        let redop: String?
+        let timeMicroseconds: Times
+        let algorithmBandwidth: Double
+        let busBandwidth: Double
+        /// Wrong elements on all ranks; nil if they were not checked.
+        let wrong: Int?
+
+        enum CodingKeys: String, CodingKey {
+            case collective
+            case backend
+            case bytes
+            case count
+            case dtype
+            case redop
+            case timeMicroseconds = "time_us"
+            case algorithmBandwidth = "algbw_gb_per_s"
+            case busBandwidth = "busbw_gb_per_s"
+            case wrong
+        }
+    }
+
+    func run() throws -> ExitStatus {
+        let host = try HostShare(over: world)
+        var report = Report(options: options, ranks: world.size, hosts: try hostNames())
+        if world.rank == 0 {
+            if host.isBoundTightly {
+                complain(
+                    "warning: this rank is bound to one processor; give mpirun --bind-to none, or use Launch/local.sh")
+            }
+            if host.processors.isEmpty {
+                complain("warning: more ranks than processors on this host; times are the scheduler's as well")
+            }
+            try report.begin()
+        }
+        var isInterrupted = false
+        measuring: for collective in plan.collectives {
+            for type in plan.types {
+                for reduction in collective.reduces ? plan.reductions : [.sum] {
+                    for size in plan.sizes {
+                        let total = max(1, size / type.byteCount)
+                        let counts = collective.counts(total, world.size)
+                        let needed = (counts.input + counts.output) * type.byteCount
+                        guard try everyone(needed <= host.memory) else {
+                            if world.rank == 0 {
+                                complain(
+                                    "warning: \(collective.name) stops before \(size) bytes: two buffers a rank do not fit into "
+                                        + "\(host.memory) bytes")
+                            }
+                            break
+                        }
+                        guard try everyone(!InterruptFlag.isRaised) else {
+                            isInterrupted = true
+                            break measuring
+                        }
+                        let result = try measure(collective, type, reduction, total: total, counts: counts)
+                        if world.rank == 0 { try report.add(result.row, each: result.each) }
+                    }
+                }
+            }
+        }
+        if world.rank == 0 { try report.finish() }
+        if isInterrupted { return .interrupted }
+        return report.results.allSatisfy { $0.wrong ?? 0 == 0 } ? .done : .defect
+    }
+
+    private func measure(
+        _ collective: Collective, _ type: ReducedType, _ reduction: Reduction, total: Int,
+        counts: (input: Int, output: Int)
+    ) throws -> (row: Result, each: [Double]) {
+        func buffer(_ count: Int) -> UnsafeMutableRawBufferPointer {
+            UnsafeMutableRawBufferPointer.allocate(byteCount: max(1, count * type.byteCount), alignment: 64)
+        }
+        let (input, output) = (buffer(counts.input), buffer(counts.output))
+        defer {
+            input.deallocate()
+            output.deallocate()
+        }
+        let exchange = Collective.Exchange(
+            input: UnsafeMutableRawBufferPointer(rebasing: input[..<(counts.input * type.byteCount)]),
+            output: UnsafeMutableRawBufferPointer(rebasing: output[..<(counts.output * type.byteCount)]), type: type,
+            reduction: reduction)
+        let pattern = Pattern(type: type, reduction: reduction, rankCount: world.size)
+        pattern.fill(exchange.input, rank: world.rank)
+        if counts.input == 0, world.rank == 0 { pattern.fill(exchange.output, rank: 0) }  // a broadcast's root
+
+        let wrong = options.check == 1 ? try check(collective, exchange, pattern, total: total) : nil
+        for _ in 0..<options.warmup { try collective.call(exchange, world) }
+        let bytes = total * type.byteCount
+        var mine: [Double] = []
+        for _ in 0..<(options.iterations ?? (bytes <= 8 << 10 ? 1000 : bytes <= 1 << 20 ? 200 : 20)) {
+            try world.barrier()
+            let start = OperationClock.now()
+            try collective.call(exchange, world)
+            mine.append(Double(OperationClock.now() - start) / 1000)
+        }
+        let each = try combined(mine)
+        let sorted = each.sorted()
+        let median = sorted[sorted.count / 2]
+        let bandwidth = Double(bytes) / median / 1000
+        let row = Result(
+            collective: collective.name, backend: options.backend.rawValue, bytes: bytes, count: total,
+            dtype: "\(type)",
+            redop: collective.reduces ? "\(reduction)" : nil,
+            timeMicroseconds: Times(
+                min: sorted[0], median: median, p99: sorted[min(sorted.count - 1, sorted.count * 99 / 100)],
+                max: sorted[sorted.count - 1]),
+            algorithmBandwidth: bandwidth, busBandwidth: bandwidth * collective.busFactor(world.size), wrong: wrong)
+        return (row, each)
+    }
+
+    /// One call, all of whose elements are compared with what they must be; gives the wrong ones of all ranks.
+    private func check(
+        _ collective: Collective, _ exchange: Collective.Exchange, _ pattern: Pattern, total: Int
+    ) throws -> Int {
+        if !(world.rank == 0 && exchange.input.isEmpty) {
+            exchange.output.initializeMemory(as: UInt8.self, repeating: 0xA5)
+        }
+        try collective.call(exchange, world)
+        let wrong = pattern.countWrong(in: UnsafeRawBufferPointer(exchange.output)) {
+            collective.source($0, world.rank, world.size, total)
+        }
+        return try gathered(wrong).reduce(0, +)
+    }
+
+    /// Each call's time, of all ranks together.
+    private func combined(_ mine: [Double]) throws -> [Double] {
+        var all = [Double](repeating: 0, count: mine.count * world.size)
+        try mine.withUnsafeBytes { mine in
+            try all.withUnsafeMutableBytes { try world.allGather(mine, into: $0) }
+        }
+        return mine.indices.map { call in
+            let times = (0..<world.size).map { all[$0 * mine.count + call] }
+            switch options.average {
+            case 0: return times[0]
+            case 1: return times.reduce(0, +) / Double(times.count)
+            case 2: return times.min() ?? 0
+            default: return times.max() ?? 0
+            }
+        }
+    }
+
+    private func everyone(_ condition: Bool) throws -> Bool {
+        try gathered(condition ? 1 : 0).allSatisfy { $0 == 1 }
+    }
+
+    private func gathered(_ value: Int) throws -> [Int] {
+        var all = [Int](repeating: 0, count: world.size)
+        try withUnsafeBytes(of: value) { mine in
+            try all.withUnsafeMutableBytes { try world.allGather(mine, into: $0) }
+        }
+        return all
+    }
+
+    /// The host of each rank.
+    private func hostNames() throws -> [String] {
+        var mine = [UInt8](repeating: 0, count: 64)
+        for (index, byte) in hostName().utf8.prefix(64).enumerated() { mine[index] = byte }
+        var all = [UInt8](repeating: 0, count: 64 * world.size)
+        try mine.withUnsafeBytes { mine in
+            try all.withUnsafeMutableBytes { try world.allGather(mine, into: $0) }
+        }
+        return (0..<world.size).map { String(decoding: all[$0 * 64..<($0 + 1) * 64].prefix { $0 != 0 }, as: UTF8.self) }
+    }
+}

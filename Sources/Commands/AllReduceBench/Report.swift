@@ -1,0 +1,153 @@
+import Bootstrap
+import Foundation
+import MPICollectives
+
+/// What rank 0 prints: rows as they come, or one JSON object at the end.
+struct Report {
+    let options: AllReduceBench
+    let ranks: Int
+    let hosts: [String]
+    private(set) var results: [Measurement.Result] = []
+
+    init(options: AllReduceBench, ranks: Int, hosts: [String]) {
+        self.options = options
+        self.ranks = ranks
+        self.hosts = hosts
+    }
+
+    /// T(bytes) = alpha + beta * bytes.
+    struct Fit: Encodable {
+        let alphaMicroseconds: Double
+        let betaNanosecondsPerByte: Double
+
+        enum CodingKeys: String, CodingKey {
+            case alphaMicroseconds = "alpha_us"
+            case betaNanosecondsPerByte = "beta_ns_per_byte"
+        }
+
+        /// Least squares of relative errors, so that microseconds count as much as milliseconds do; nil for one size.
+        init?(_ points: [(bytes: Double, microseconds: Double)]) {
+            let points = points.filter { $0.microseconds > 0 }
+            guard Set(points.map(\.bytes)).count > 1 else { return nil }
+            var (w, wx, wy, wxx, wxy) = (0.0, 0.0, 0.0, 0.0, 0.0)
+            for (x, y) in points {
+                let weight = 1 / (y * y)
+                w += weight
+                wx += weight * x
+                wy += weight * y
+                wxx += weight * x * x
+                wxy += weight * x * y
+            }
+            let slope = (w * wxy - wx * wy) / (w * wxx - wx * wx)
+            alphaMicroseconds = (wy - slope * wx) / w
+            betaNanosecondsPerByte = slope * 1000
+        }
+    }
+
+    private struct Object: Encodable {
+        let ranks: Int
+        let hosts: [String]
+        let mpi: String
+        let results: [Measurement.Result]
+        let fit: Fit?
+        let averageBusBandwidth: Double
+
+        enum CodingKeys: String, CodingKey {
+            case ranks
+            case hosts
+            case mpi
+            case results
+            case fit
+            case averageBusBandwidth = "average_busbw_gb_per_s"
+        }
+    }
+
+    private static let header = [
+        "collective", "size (B)", "count", "type", "redop", "min (us)", "median", "p99", "max", "algbw (GB/s)",
+        "busbw (GB/s)",
+        "wrong",
+    ]
+
+    private var averageBusBandwidth: Double {
+        results.isEmpty ? 0 : results.map(\.busBandwidth).reduce(0, +) / Double(results.count)
+    }
+
+    func begin() throws {
+        guard options.format != .json else { return }
+        let comment = options.format == .markdown ? "" : "# "
+        if options.format != .csv {
+            var byHost: [(host: String, ranks: [Int])] = []
+            for (rank, host) in hosts.enumerated() {
+                if let index = byHost.firstIndex(where: { $0.host == host }) {
+                    byHost[index].ranks.append(rank)
+                } else {
+                    byHost.append((host, [rank]))
+                }
+            }
+            let places = byHost.map { "\($0.host): ranks \($0.ranks.map(String.init).joined(separator: " "))" }
+            try writeOut("\(comment)\(ranks) ranks, \(mpiLibraryVersion()), backend \(options.backend.rawValue)\n")
+            for place in places { try writeOut("\(comment)\(place)\n") }
+            if options.format == .markdown { try writeOut("\n") }
+        }
+        try writeOut(line(Self.header))
+        if options.format == .markdown { try writeOut(line(Self.header.map { _ in "---" })) }
+    }
+
+    mutating func add(_ result: Measurement.Result, each: [Double]) throws {
+        results.append(result)
+        guard options.format != .json else { return }
+        if options.profilesStability {
+            let factor = result.busBandwidth / result.algorithmBandwidth
+            for (call, time) in each.enumerated() {
+                let bandwidth = Double(result.bytes) / time / 1000
+                try writeOut(
+                    "call \(call): \(figure(time)) us, algbw \(figure(bandwidth)) GB/s, busbw \(figure(bandwidth * factor)) GB/s\n"
+                )
+            }
+        }
+        let times = result.timeMicroseconds
+        try writeOut(
+            line([
+                result.collective, "\(result.bytes)", "\(result.count)", result.dtype, result.redop ?? "-",
+                figure(times.min),
+                figure(times.median), figure(times.p99), figure(times.max), figure(result.algorithmBandwidth),
+                figure(result.busBandwidth), result.wrong.map(String.init) ?? "-",
+            ]))
+    }
+
+    func finish() throws {
+        let fit = Fit(results.map { (Double($0.bytes), $0.timeMicroseconds.median) })
+        if options.format == .json {
+            try printJSON(
+                Object(
+                    ranks: ranks, hosts: Set(hosts).sorted(), mpi: mpiLibraryVersion(), results: results, fit: fit,
+                    averageBusBandwidth: averageBusBandwidth))
+            return
+        }
+        guard options.format != .csv else { return }
+        let comment = options.format == .markdown ? "\n" : "# "
+        if let fit {
+            try writeOut(
+                "\(comment)alpha \(figure(fit.alphaMicroseconds)) us, beta \(figure(fit.betaNanosecondsPerByte)) ns/byte "
+                    + "(\(figure(1 / fit.betaNanosecondsPerByte)) GB/s)\n")
+        }
+        try writeOut("\(comment)average bus bandwidth \(figure(averageBusBandwidth)) GB/s; 1 GB = 10^9 bytes\n")
+    }
+
+    private func line(_ cells: [String]) -> String {
+        switch options.format {
+        case .csv: return cells.map { $0.replacingOccurrences(of: ",", with: ";") }.joined(separator: ",") + "\n"
+        case .markdown: return "| " + cells.joined(separator: " | ") + " |\n"
+        default:
+            return cells.enumerated().map { index, cell in
+                let width = index == 0 ? 14 : 12
+                let room = String(repeating: " ", count: max(0, width - cell.count))
+                return index == 0 ? cell + room : room + cell
+            }.joined(separator: " ") + "\n"
+        }
+    }
+
+    private func figure(_ value: Double) -> String {
+        String(format: abs(value) < 10 ? "%.3f" : abs(value) < 1000 ? "%.2f" : "%.0f", value)
+    }
+}
