@@ -45,7 +45,8 @@ let commands: KeyValuePairs<String, (directory: String, dependencies: [String])>
         ]
     ),
     "all_reduce_bench": (
-        "AllReduceBench", ["ProgramEntry", "Bootstrap", "MPICollectives", "Collectives", "ArgumentParser"]
+        "AllReduceBench",
+        ["ProgramEntry", "Bootstrap", "MPICollectives", "Collectives", "Architectures", "ArgumentParser"]
     ),
     "tokenize": ("Tokenize", ["ProgramEntry", "Tokenization", "ArgumentParser"]),
     "quantize": (

@@ -88,6 +88,36 @@ import Testing
         #expect(calls.split(separator: "\n").count { $0.hasPrefix("call ") } == 4)
     }
 
+    /// Every degree that the ranks allow, and what a token's operations add up to.
+    @Test func predictions() throws {
+        struct Predicted: Decodable {
+            struct Row: Decodable {
+                let tensor_parallel_size: Int
+                let pipeline_parallel_size: Int
+                let all_reduce_us: Double
+                let hand_off_us: Double
+                let logits_us: Double
+                let step_message_us: Double
+                let layers: Int
+                let communication_ms_per_token: Double
+                let decode_tokens_per_s_bound: Double
+            }
+            let predictions: [Row]
+        }
+        let arguments = ["-b", "8KiB", "-e", "8KiB", "--predict", "tinyllama-1.1b", "--format", "json"]
+        let rows = try ProgramRun.run("all_reduce_bench", arguments, ranks: 4).json(Predicted.self).predictions
+        #expect(rows.map(\.tensor_parallel_size) == [4, 2, 1] && rows.map(\.pipeline_parallel_size) == [1, 2, 4])
+        for row in rows {
+            let microseconds =
+                2 * Double(row.layers) * row.all_reduce_us + Double(row.pipeline_parallel_size - 1) * row.hand_off_us
+                + row.logits_us + row.step_message_us
+            #expect(row.layers == 22 && abs(row.communication_ms_per_token * 1000 - microseconds) < 1e-6 * microseconds)
+            #expect(abs(row.decode_tokens_per_s_bound * row.communication_ms_per_token - 1000) < 1e-6)
+        }
+        let missing = try ProgramRun.run("all_reduce_bench", ["--predict", "no-such-model"], ranks: 2)
+        #expect(missing.status == 66 || missing.status == 65, "\(missing.errors)")
+    }
+
     @Test(arguments: [
         (["-b", "2KiB", "-e", "1KiB"], "-b"), (["-f", "1"], "-f"), (["-c", "2"], "-c"), (["-d", "float64"], "-d"),
         (["-o", "average"], "-o"), (["--collective", "all_to_all"], "--collective"),

@@ -1,6 +1,8 @@
+import Architectures
 import ArgumentParser
 import Bootstrap
 import Collectives
+import Glibc
 import MPICollectives
 import ProgramEntry
 
@@ -64,6 +66,12 @@ struct AllReduceBench: ParsableCommand {
     @Flag(name: .customLong("profile_stability"), help: "With --payload_size_in_gib: a row for each call.")
     var profilesStability = false
 
+    @Option(
+        help: ArgumentHelp(
+            "Also measure what a token of this model costs to communicate: a folder, or a name that synthetic: takes.",
+            valueName: "model"))
+    var predict: String?
+
     /// What is measured, in order.
     struct Plan {
         var collectives: [Collective]
@@ -109,6 +117,13 @@ struct AllReduceBench: ParsableCommand {
             collectives: try choose(collective, "--collective", Collective.all.map { ($0.name, $0) }),
             types: try choose(type, "-d", ReducedType.allCases.map { ("\($0)", $0) }),
             reductions: try choose(reduction, "-o", Reduction.allCases.map { ("\($0)", $0) }), sizes: sizes)
+    }
+
+    /// The model of `--predict`.
+    func model() throws -> DecoderConfiguration? {
+        guard let predict else { return nil }
+        let isFound = predict.contains(":") || access(predict, F_OK) == 0
+        return try OpenedModel(named: isFound ? predict : "synthetic:" + predict, seed: 0).decoder
     }
 
     func run() throws {

@@ -46,6 +46,7 @@ struct Measurement {
     }
 
     func run() throws -> ExitStatus {
+        let model = try agree(on: world, status: { ExitStatus($0).rawValue }) { try options.model() }
         let host = try HostShare(over: world)
         var report = Report(options: options, ranks: world.size, hosts: try hostNames())
         if world.rank == 0 {
@@ -83,6 +84,9 @@ struct Measurement {
                     }
                 }
             }
+        }
+        if let model, !isInterrupted {
+            report.predictions = try Prediction.all(for: model, over: world)
         }
         if world.rank == 0 { try report.finish() }
         if isInterrupted { return .interrupted }

@@ -8,6 +8,7 @@ struct Report {
     let ranks: Int
     let hosts: [String]
     private(set) var results: [Measurement.Result] = []
+    var predictions: [Prediction]?
 
     init(options: AllReduceBench, ranks: Int, hosts: [String]) {
         self.options = options
@@ -51,6 +52,7 @@ struct Report {
         let results: [Measurement.Result]
         let fit: Fit?
         let averageBusBandwidth: Double
+        let predictions: [Prediction]?
 
         enum CodingKeys: String, CodingKey {
             case ranks
@@ -59,6 +61,7 @@ struct Report {
             case results
             case fit
             case averageBusBandwidth = "average_busbw_gb_per_s"
+            case predictions
         }
     }
 
@@ -121,7 +124,7 @@ struct Report {
             try printJSON(
                 Object(
                     ranks: ranks, hosts: Set(hosts).sorted(), mpi: mpiLibraryVersion(), results: results, fit: fit,
-                    averageBusBandwidth: averageBusBandwidth))
+                    averageBusBandwidth: averageBusBandwidth, predictions: predictions))
             return
         }
         guard options.format != .csv else { return }
@@ -132,6 +135,14 @@ struct Report {
                     + "(\(figure(1 / fit.betaNanosecondsPerByte)) GB/s)\n")
         }
         try writeOut("\(comment)average bus bandwidth \(figure(averageBusBandwidth)) GB/s; 1 GB = 10^9 bytes\n")
+        for each in predictions ?? [] {
+            try writeOut(
+                "\(comment)\(options.predict ?? ""), T \(each.tensorDegree), P \(each.pipelineDegree): "
+                    + "\(figure(each.millisecondsPerToken)) ms a token (all-reduce \(figure(each.allReduceMicroseconds)) us "
+                    + "x \(2 * each.layers), hand-off \(figure(each.handOffMicroseconds)) us x \(each.pipelineDegree - 1), "
+                    + "logits \(figure(each.logitsMicroseconds)) us, step message \(figure(each.stepMessageMicroseconds)) us); "
+                    + "at most \(figure(1000 / each.millisecondsPerToken)) tokens/s\n")
+        }
     }
 
     private func line(_ cells: [String]) -> String {

@@ -1,0 +1,135 @@
+import Architectures
+import Bootstrap
+import Collectives
+import Foundation
+import ProgramEntry
+
+/// What a model's token costs to communicate at each degree of tensor and pipeline parallelism that the ranks allow, from
+/// its operations as the ranks do them here: two all-reduces a layer, a hand-off between stages, the logits, the step message.
+struct Prediction: Encodable {
+    let tensorDegree: Int
+    let pipelineDegree: Int
+    let allReduceMicroseconds: Double
+    let handOffMicroseconds: Double
+    let logitsMicroseconds: Double
+    let stepMessageMicroseconds: Double
+    let layers: Int
+
+    /// Of one sequence's token.
+    var millisecondsPerToken: Double {
+        (2 * Double(layers) * allReduceMicroseconds + Double(pipelineDegree - 1) * handOffMicroseconds
+            + logitsMicroseconds
+            + stepMessageMicroseconds) / 1000
+    }
+
+    enum CodingKeys: String, CodingKey {
+        case tensorDegree = "tensor_parallel_size"
+        case pipelineDegree = "pipeline_parallel_size"
+        case allReduceMicroseconds = "all_reduce_us"
+        case handOffMicroseconds = "hand_off_us"
+        case logitsMicroseconds = "logits_us"
+        case stepMessageMicroseconds = "step_message_us"
+        case layers
+        case millisecondsPerToken = "communication_ms_per_token"
+        case tokensPerSecondBound = "decode_tokens_per_s_bound"
+    }
+
+    func encode(to encoder: any Encoder) throws {
+        var container = encoder.container(keyedBy: CodingKeys.self)
+        try container.encode(tensorDegree, forKey: .tensorDegree)
+        try container.encode(pipelineDegree, forKey: .pipelineDegree)
+        try container.encode(allReduceMicroseconds, forKey: .allReduceMicroseconds)
+        try container.encode(handOffMicroseconds, forKey: .handOffMicroseconds)
+        try container.encode(logitsMicroseconds, forKey: .logitsMicroseconds)
+        try container.encode(stepMessageMicroseconds, forKey: .stepMessageMicroseconds)
+        try container.encode(layers, forKey: .layers)
+        try container.encode(millisecondsPerToken, forKey: .millisecondsPerToken)
+        try container.encode(1000 / millisecondsPerToken, forKey: .tokensPerSecondBound)
+    }
+
+    /// Every rank must call it.
+    static func all(for model: DecoderConfiguration, over world: any Communicator) throws -> [Prediction] {
+        try (1...world.size).filter { world.size % $0 == 0 }.reversed().map { degree in
+            try Prediction(model, over: world, tensorDegree: degree)
+        }
+    }
+
+    private init(_ model: DecoderConfiguration, over world: any Communicator, tensorDegree: Int) throws {
+        self.tensorDegree = tensorDegree
+        pipelineDegree = world.size / tensorDegree
+        layers = model.layers.count
+        // Rank = stage · T + shard.
+        let stage = world.rank / tensorDegree
+        let tensor = try world.split(color: stage, key: world.rank)
+        let pipeline = try world.split(color: world.rank % tensorDegree, key: stage)
+        let hidden = UnsafeMutableBufferPointer<Float>.allocate(capacity: model.hiddenSize)
+        defer { hidden.deallocate() }
+        hidden.initialize(repeating: 0)
+        // As a row-parallel layer does it: from where the others read, and just written.
+        let sum = UnsafeMutableRawBufferPointer(hidden)
+        var input = UnsafeMutableRawBufferPointer(start: nil, count: 0)
+        allReduceMicroseconds = try Self.median(
+            over: world,
+            preparing: {
+                guard tensor.size > 1 else { return }
+                input = UnsafeMutableRawBufferPointer(
+                    start: try tensor.place(ofByteCount: sum.count) ?? sum.baseAddress, count: sum.count)
+                input.initializeMemory(as: UInt8.self, repeating: 0)
+            }
+        ) {
+            guard tensor.size > 1 else { return }
+            try tensor.allReduce(UnsafeRawBufferPointer(input), into: sum, .float32, .sum)
+        }
+        // There and back, because one clock must see both ends: half of it.
+        let tag = MessageTag(rawValue: 1)
+        handOffMicroseconds =
+            try Self.median(over: world) {
+                guard pipeline.size > 1, pipeline.rank < 2 else { return }
+                let bytes = UnsafeMutableRawBufferPointer(hidden)
+                if pipeline.rank == 0 { try pipeline.send(UnsafeRawBufferPointer(bytes), to: 1, tag: tag) }
+                try pipeline.receive(into: bytes, from: 1 - pipeline.rank, tag: tag)
+                if pipeline.rank == 1 { try pipeline.send(UnsafeRawBufferPointer(bytes), to: 0, tag: tag) }
+            } / 2
+        let lastStage = world.size - tensorDegree
+        let shares = (0..<world.size).map { rank in
+            rank < lastStage
+                ? 0
+                : 4
+                    * (model.vocabularySize * (rank - lastStage + 1) / tensorDegree
+                        - model.vocabularySize * (rank - lastStage) / tensorDegree)
+        }
+        let mine = [UInt8](repeating: 0, count: shares[world.rank])
+        var logits = [UInt8](repeating: 0, count: world.rank == 0 ? shares.reduce(0, +) : 0)
+        logitsMicroseconds = try Self.median(over: world) {
+            guard world.size > 1 else { return }
+            try mine.withUnsafeBytes { mine in
+                try logits.withUnsafeMutableBytes { try world.gather(mine, byteCounts: shares, into: $0, to: 0) }
+            }
+        }
+        var message = [UInt8](repeating: 0, count: 256)
+        stepMessageMicroseconds = try Self.median(over: world) {
+            guard world.size > 1 else { return }
+            try message.withUnsafeMutableBytes { try world.broadcast($0, from: 0) }
+        }
+    }
+
+    /// The median time of a call, in microseconds: of the rank that takes longest.
+    private static func median(
+        over world: any Communicator, preparing prepare: () throws -> Void = {}, _ call: () throws -> Void
+    ) throws -> Double {
+        var times: [Double] = []
+        for index in 0..<220 {
+            try prepare()
+            try world.barrier()
+            let start = OperationClock.now()
+            try call()
+            if index >= 20 { times.append(Double(OperationClock.now() - start) / 1000) }
+        }
+        let mine = times.sorted()[times.count / 2]
+        var all = [Double](repeating: 0, count: world.size)
+        try withUnsafeBytes(of: mine) { mine in
+            try all.withUnsafeMutableBytes { try world.allGather(mine, into: $0) }
+        }
+        return all.max() ?? mine
+    }
+}
