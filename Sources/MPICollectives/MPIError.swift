@@ -2,10 +2,10 @@ import CMPI
 import Collectives
 
 /// Turns a result of CMPI into an error that carries the function's name and the library's own text.
-func check(_ code: Int32, _ operation: StaticString) throws(CommunicationError) {
+func check(_ code: Int32, _ operation: @autoclosure () -> String) throws(CommunicationError) {
     guard code != 0 else { return }
     let text = textFromC { cmpi_error_text(code, $0, $1) }
-    throw .library(operation: "\(operation)", code: Int(code), text: text)
+    throw .library(operation: operation(), code: Int(code), text: text)
 }
 
 /// The name and version of the MPI library that this program is linked with.

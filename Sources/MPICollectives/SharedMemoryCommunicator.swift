@@ -29,8 +29,10 @@ public final class SharedMemoryCommunicator: Communicator {
         self.messages = messages
         self.options = options
         var memory: UnsafeMutableRawPointer?
+        let byteCount = cmpi_window_bytes(options.slotByteCount)
         try check(
-            cmpi_share(messages.handle, cmpi_window_bytes(options.slotByteCount), &memory), "MPI_Win_allocate_shared")
+            cmpi_share(messages.handle, byteCount, &memory),
+            "MPI_Win_allocate_shared of \(byteCount * messages.size >> 10) KiB, which /dev/shm must have room for,")
         guard let memory,
             let window = cmpi_window_open(
                 memory, Int32(messages.rank), Int32(messages.size), options.slotByteCount, Int32(options.spins ?? -1))
