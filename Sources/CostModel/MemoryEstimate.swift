@@ -84,7 +84,9 @@ public struct MemoryEstimate: Equatable, Sendable {
     }
 }
 
-/// Bytes of blocked activations: codes, and a scale and a sum for each block, of 4 columns at the least. Rounded ones take less.
+/// Bytes of blocked activations: codes, and a scale and a sum for each block, of 4 columns at the least.
+///
+/// Rounded ones take less.
 private func codesBytes(tokens: Int, columns: Int, _ shape: RunShape) -> Int {
     guard shape.quantizesActivations else { return 0 }
     let padded = (columns + 31) / 32 * 32

@@ -1,7 +1,9 @@
 import CMPI
 import Collectives
 
-/// The MPI library's own collectives, to measure ours against. They promise no order of addition, so that nothing but a
+/// The MPI library's own collectives, to measure ours against.
+///
+/// They promise no order of addition, so that nothing but a
 /// benchmark may use them; messages and what MPI has no name for are ours.
 public final class LibraryCommunicator: Communicator {
     private let messages: MPICommunicator

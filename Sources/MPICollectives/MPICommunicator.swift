@@ -74,7 +74,9 @@ public final class MPICommunicator: Communicator {
         return try MPICommunicator(handle: group, owned: true, limits: limits)
     }
 
-    /// This group through shared memory where its ranks run on one host, else as it is. Every rank must call it.
+    /// This group through shared memory where its ranks run on one host, else as it is.
+    ///
+    /// Every rank must call it.
     package func fastest() throws(CommunicationError) -> any Communicator {
         guard size > 1, limits.sharesMemory, try splitByHost().size == size else { return self }
         return try SharedMemoryCommunicator(self)

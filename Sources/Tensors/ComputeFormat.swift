@@ -45,7 +45,9 @@ public enum ComputeFormat: Hashable, Sendable {
 public struct WeightGroups: Hashable, Sendable {
     /// Columns of a group; of all of a row's where it has one scale.
     public let size: Int
-    /// Whether the code 0 stands for the weight 0. If not, each group has a zero point, from -128 to 127.
+    /// Whether the code 0 stands for the weight 0.
+    ///
+    /// If not, each group has a zero point, from -128 to 127.
     public let isSymmetric: Bool
     /// float32, float16 or bfloat16.
     public let scaleType: ElementType

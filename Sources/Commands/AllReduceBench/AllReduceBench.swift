@@ -12,7 +12,7 @@ import ProgramEntry
 
 extension Backend: ExpressibleByArgument {}
 
-/// The program `all_reduce_bench`: how fast ranks exchange data. Options as nccl-tests has them.
+/// The program `all_reduce_bench`: how fast ranks exchange data, with the options of nccl-tests.
 struct AllReduceBench: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "all_reduce_bench",

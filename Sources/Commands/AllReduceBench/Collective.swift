@@ -80,7 +80,9 @@ struct Pattern {
     let reduction: Reduction
     let rankCount: Int
 
-    /// Values repeat after so many elements. Sums stay below 256, which bfloat16 holds exactly.
+    /// Values repeat after so many elements.
+    ///
+    /// Sums stay below 256, which bfloat16 holds exactly.
     var period: Int { reduction == .product ? 2 : max(2, min(8, 256 / rankCount)) }
 
     func value(_ index: Int, rank: Int) -> Int {
