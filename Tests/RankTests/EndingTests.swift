@@ -1,5 +1,6 @@
 import Foundation
 import MPICollectives
+import TestSupport
 import Testing
 
 private let hasMPIRun = (ProcessInfo.processInfo.environment["PATH"] ?? "").split(separator: ":").contains {
@@ -60,11 +61,7 @@ struct EndingTests {
     /// Nothing may be left of a job; what only waits for its parent to look at it (a zombie) does not count.
     private func expectNoOrphans(_ outcome: Outcome, ranks: Int) {
         #expect(outcome.pids.count == ranks, "\(outcome.output)")
-        for pid in outcome.pids {
-            let status = (try? String(contentsOfFile: "/proc/\(pid)/stat", encoding: .utf8)) ?? ""
-            let state = status.split(separator: ")").last?.split(separator: " ").first
-            #expect(state == nil || state == "Z" || state == "X", "process \(pid) still runs: \(status)")
-        }
+        #expect(ProcessTable.survivors(of: outcome.pids) == [], "processes are left")
     }
 
     @Test(arguments: [2, 3]) func aKilledRankIsNamed(ranks: Int) throws {
