@@ -67,20 +67,3 @@ public struct HostShare {
         return (line.flatMap { Int($0.drop { !$0.isNumber }.prefix { $0.isNumber }) } ?? 0) * 1024
     }
 }
-
-extension Communicator {
-    /// Every rank's numbers, in rank order; all give equally many.
-    func gatherAll(_ mine: [UInt64]) throws(CommunicationError) -> [[UInt64]] {
-        var all = [UInt64](repeating: 0, count: mine.count * size)
-        do {
-            try mine.withUnsafeBytes { mine in
-                try all.withUnsafeMutableBytes { try allGather(mine, into: $0) }
-            }
-        } catch let error as CommunicationError {
-            throw error
-        } catch {
-            preconditionFailure("allGather throws nothing else")
-        }
-        return (0..<size).map { Array(all[$0 * mine.count..<($0 + 1) * mine.count]) }
-    }
-}

@@ -184,11 +184,10 @@ private func runRank<Prepared, Result>(
         runner.decoder.weightByteCount, run.estimate.keyValueCache, run.estimate.activations,
         HostShare.peakResidentByteCount(),
     ]
-    let memory = try world.gatherAll(mine.map(UInt64.init)).enumerated().map { rank, values in
+    let memory = try world.gatherAll(mine).enumerated().map { rank, values in
         RankMemory(
-            rank: rank, weightBytes: Int(values[0]), keyValueCacheBytes: Int(values[1]),
-            activationBytes: Int(values[2]),
-            peakResidentBytes: Int(values[3]))
+            rank: rank, weightBytes: values[0], keyValueCacheBytes: values[1], activationBytes: values[2],
+            peakResidentBytes: values[3])
     }
     let isInterrupted = try world.gatherAll([InterruptFlag.isRaised ? 1 : 0])[0][0] == 1
     try agreed {

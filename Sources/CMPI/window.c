@@ -5,8 +5,8 @@
 // again in step s + 2, before which a rank has seen every other in step s + 1 or later, hence done with reading. So one
 // exchange of numbers a step is enough.
 //
-// A cache line has one writer. Numbers lie in lines of their own, with what the call asks for and the first bytes of data:
-// up to INLINE_BYTES travel in the very lines that are looked at, each with the step's number.
+// A cache line has one writer. A number lies with what the call asks for and the first bytes of data: up to INLINE_BYTES
+// travel in the line that is looked at, and those after it.
 #define _GNU_SOURCE
 #include "window.h"
 #include <sched.h>
@@ -20,24 +20,11 @@
 #include <x86intrin.h>
 #endif
 
-typedef struct head_line {
-    _Atomic uint64_t step;
-    uint8_t call, type, operation, unused;
-    int32_t root;
-    uint64_t byte_count;
-    char data[40];
-} head_line;
-
-typedef struct tail_line {
-    _Atomic uint64_t step;
-    char data[56];
-} tail_line;
-
 enum {
     LINE = 64,
     PAGE = 4096,
-    TAIL_LINES = 4,
-    INLINE_BYTES = sizeof((head_line *)0)->data + TAIL_LINES * sizeof((tail_line *)0)->data,
+    /// Bytes that travel beside the number: the rest of its line, and four more.
+    INLINE_BYTES = 40 + 4 * LINE,
     /// All-reduces of so many bytes among more than two ranks share out the additions; alone, and with few processors.
     WHOLE_BYTES = 8 << 10,
     WHOLE_BYTES_CROWDED = 64 << 10,
@@ -45,15 +32,18 @@ enum {
     LOOKS = 256,
 };
 
-/// What a rank shows in the steps of one parity.
+/// What a rank shows in the steps of one parity. The number is written last.
 typedef struct board {
-    head_line head;
-    tail_line tail[TAIL_LINES];
+    _Atomic uint64_t step;
+    uint8_t call, type, operation, unused;
+    int32_t root;
+    uint64_t byte_count;
+    char data[INLINE_BYTES];
     // The processor fetches lines in pairs: no line of another writer beside these.
-    char unused[LINE];
+    char padding[LINE];
 } board;
 
-_Static_assert(sizeof(head_line) == LINE && sizeof(tail_line) == LINE, "a line is a cache line");
+_Static_assert(offsetof(board, data) + 40 == LINE, "the number, the wish and the first data share a line");
 _Static_assert(sizeof(board) % (2 * LINE) == 0, "boards are pairs of lines");
 _Static_assert(2 * sizeof(board) <= PAGE, "boards fit into their page");
 
@@ -66,7 +56,6 @@ struct cmpi_window {
     uint64_t timeout;
     bool counts_cycles;
     uint64_t opened_clock, opened_cycles, waited, moved;
-    char *inbox; // short data of every rank, in one piece: [ranks][INLINE_BYTES]
     const void **terms;
     bool *absent;
     cmpi_window_request *requests;
@@ -138,11 +127,10 @@ cmpi_window *cmpi_window_open(void *memory, int rank, int ranks, size_t slot_byt
     cmpi_window *w = calloc(1, sizeof *w);
     if (!w) return NULL;
     *w = (cmpi_window){.memory = memory, .rank = rank, .ranks = ranks, .spins = spins, .slot_bytes = slot_bytes};
-    w->inbox = malloc((size_t)ranks * INLINE_BYTES);
     w->terms = calloc((size_t)ranks, sizeof *w->terms);
     w->absent = calloc((size_t)ranks, sizeof *w->absent);
     w->requests = calloc((size_t)ranks, sizeof *w->requests);
-    if (!w->inbox || !w->terms || !w->absent || !w->requests) {
+    if (!w->terms || !w->absent || !w->requests) {
         cmpi_window_close(w);
         return NULL;
     }
@@ -155,7 +143,6 @@ cmpi_window *cmpi_window_open(void *memory, int rank, int ranks, size_t slot_byt
 
 void cmpi_window_close(cmpi_window *w) {
     if (!w) return;
-    free(w->inbox);
     free(w->terms);
     free(w->absent);
     free(w->requests);
@@ -177,7 +164,7 @@ static void pause_briefly(void) {
 }
 
 static bool has_reached(const cmpi_window *w, int rank, uint64_t step) {
-    return atomic_load_explicit(&board_of(w, rank, step)->head.step, memory_order_acquire) == step;
+    return atomic_load_explicit(&board_of(w, rank, step)->step, memory_order_acquire) == step;
 }
 
 /// Whether a rank is in a step or past it. Ranks are at most one step apart from those that wait for them.
@@ -215,8 +202,8 @@ static cmpi_window_status wait_for_ranks(cmpi_window *w, int first, int end, uin
 }
 
 static cmpi_window_request request_of(const cmpi_window *w, int rank, uint64_t step) {
-    const head_line *head = &board_of(w, rank, step)->head;
-    return (cmpi_window_request){head->call, head->type, head->operation, head->root, head->byte_count};
+    const board *b = board_of(w, rank, step);
+    return (cmpi_window_request){b->call, b->type, b->operation, b->root, b->byte_count};
 }
 
 /// Waits until the ranks [first, end) have come to this step, and compares what they ask for with this rank's wish.
@@ -224,10 +211,9 @@ static cmpi_window_status meet(cmpi_window *w, int first, int end) {
     const uint64_t step = w->step;
     cmpi_window_status status = wait_for_ranks(w, first, end, step);
     if (status != CMPI_WINDOW_DONE) return status;
-    const head_line *mine = &board_of(w, w->rank, step)->head;
+    const board *mine = board_of(w, w->rank, step);
     for (int r = first; r < end; r++) {
-        const head_line *head = &board_of(w, r, step)->head;
-        if (memcmp(&head->call, &mine->call, offsetof(head_line, data) - offsetof(head_line, call)) == 0) continue;
+        if (memcmp(&board_of(w, r, step)->call, &mine->call, offsetof(board, data) - offsetof(board, call)) == 0) continue;
         wait_for_ranks(w, 0, w->ranks, step); // all wishes, for the message
         for (int s = 0; s < w->ranks; s++) w->requests[s] = request_of(w, s, step);
         return CMPI_WINDOW_MISMATCH;
@@ -256,40 +242,20 @@ static cmpi_window_status show(cmpi_window *w, cmpi_window_request request, cons
         char *slot = slot_of(w, w->rank, step);
         if (slot != bytes) memcpy(slot, bytes, byte_count);
     } else if (byte_count > 0) {
-        const size_t in_head = byte_count < sizeof b->head.data ? byte_count : sizeof b->head.data;
-        memcpy(b->head.data, bytes, in_head);
-        size_t at = in_head;
-        for (int line = 0; at < byte_count; line++) {
-            const size_t rest = byte_count - at, some = rest < sizeof b->tail[line].data ? rest : sizeof b->tail[line].data;
-            memcpy(b->tail[line].data, (const char *)bytes + at, some);
-            atomic_store_explicit(&b->tail[line].step, step, memory_order_release);
-            at += some;
-        }
+        memcpy(b->data, bytes, byte_count);
     }
-    b->head.call = (uint8_t)request.call;
-    b->head.type = (uint8_t)request.type;
-    b->head.operation = (uint8_t)request.operation;
-    b->head.root = request.root;
-    b->head.byte_count = request.byte_count;
-    atomic_store_explicit(&b->head.step, step, memory_order_release);
+    b->call = (uint8_t)request.call;
+    b->type = (uint8_t)request.type;
+    b->operation = (uint8_t)request.operation;
+    b->root = request.root;
+    b->byte_count = request.byte_count;
+    atomic_store_explicit(&b->step, step, memory_order_release);
     return CMPI_WINDOW_DONE;
 }
 
-/// What another rank shows in this step, once it has come: in its slot, or brought together from its lines.
-static const void *shown(cmpi_window *w, int rank, size_t byte_count) {
-    if (byte_count > INLINE_BYTES) return slot_of(w, rank, w->step);
-    const board *b = board_of(w, rank, w->step);
-    if (byte_count <= sizeof b->head.data) return b->head.data;
-    char *out = w->inbox + (size_t)rank * INLINE_BYTES;
-    memcpy(out, b->head.data, sizeof b->head.data);
-    size_t at = sizeof b->head.data;
-    for (int line = 0; at < byte_count; line++) {
-        // Shown before the head's step, so that it is there.
-        const size_t rest = byte_count - at, some = rest < sizeof b->tail[line].data ? rest : sizeof b->tail[line].data;
-        memcpy(out + at, b->tail[line].data, some);
-        at += some;
-    }
-    return out;
+/// What another rank shows in this step, once it has come.
+static const void *shown(const cmpi_window *w, int rank, size_t byte_count) {
+    return byte_count > INLINE_BYTES ? slot_of(w, rank, w->step) : board_of(w, rank, w->step)->data;
 }
 
 static cmpi_window_status finish(cmpi_window *w, uint64_t began, cmpi_window_status status) {
@@ -426,9 +392,9 @@ cmpi_window_status cmpi_window_all_gather(cmpi_window *w, const void *mine, void
     return finish(w, ticks(w), all_gather(w, mine, all, byte_count));
 }
 
-static cmpi_window_status gather(cmpi_window *w, const char *mine, const uint64_t *byte_counts, char *all, int root) {
+static cmpi_window_status gather(cmpi_window *w, const char *mine, const size_t *byte_counts, char *all, int root) {
     cmpi_window_request request = {CMPI_WINDOW_GATHER, 0, 0, root, 0};
-    uint64_t longest = 0;
+    size_t longest = 0;
     for (int r = 0; r < w->ranks; r++) {
         request.byte_count += byte_counts[r];
         if (byte_counts[r] > longest) longest = byte_counts[r];
@@ -438,13 +404,13 @@ static cmpi_window_status gather(cmpi_window *w, const char *mine, const uint64_
         for (int r = 0; r < root; r++) place += byte_counts[r];
         if (byte_counts[root]) memmove(place, mine, byte_counts[root]);
     }
-    for (uint64_t done = 0;;) {
-        const uint64_t rest = byte_counts[w->rank] > done ? byte_counts[w->rank] - done : 0;
+    for (size_t done = 0;;) {
+        const size_t rest = byte_counts[w->rank] > done ? byte_counts[w->rank] - done : 0;
         TRY(show(w, request, mine + done, w->rank == root ? 0 : least(rest, w->slot_bytes)));
         if (w->rank == root) TRY(meet_all(w));
         char *place = all;
         for (int r = 0; w->rank == root && r < w->ranks; place += byte_counts[r++]) {
-            const uint64_t more = byte_counts[r] > done ? byte_counts[r] - done : 0, some = least(more, w->slot_bytes);
+            const size_t more = byte_counts[r] > done ? byte_counts[r] - done : 0, some = least(more, w->slot_bytes);
             if (r != root && some) memcpy(place + done, shown(w, r, some), some);
         }
         done += w->slot_bytes;
@@ -452,7 +418,7 @@ static cmpi_window_status gather(cmpi_window *w, const char *mine, const uint64_
     }
 }
 
-cmpi_window_status cmpi_window_gather(cmpi_window *w, const void *mine, const uint64_t *byte_counts, void *all, int root) {
+cmpi_window_status cmpi_window_gather(cmpi_window *w, const void *mine, const size_t *byte_counts, void *all, int root) {
     return finish(w, ticks(w), gather(w, mine, byte_counts, all, root));
 }
 

@@ -2,6 +2,7 @@
 /// where the group would otherwise hang.
 ///
 /// Costs one small all-gather an operation. A message from rank to rank is preceded by a small header instead.
+/// No input lies in a shared place (`place(ofByteCount:)` gives none): the comparison would come between.
 /// A rank that sends while another enters an operation of the whole group is not found out: the two never compare.
 public final class CheckedCommunicator: Communicator {
     private let inner: any Communicator
@@ -175,8 +176,9 @@ private struct Request: Equatable, CustomStringConvertible {
         case .gather: "gather of \(byteCount) bytes (sizes' digest \(String(detail, radix: 16))) to rank \(root)"
         case .message: "a message of \(byteCount) bytes to rank \(root)"
         case .allReduce, .reduceScatter:
-            "\(operation.name) (\(Reduction(rawValue: Int32(detail & 0xFF)).map { "\($0)" } ?? "?")) of \(byteCount) bytes "
-                + "of \(ReducedType(rawValue: Int32(detail >> 8 & 0xFF)).map { "\($0)" } ?? "?")"
+            Reduction.wish(
+                operation.name, reduction: Int32(detail & 0xFF), type: Int32(detail >> 8 & 0xFF),
+                byteCount: Int(byteCount))
         default: "\(operation.name) of \(byteCount) bytes"
         }
     }

@@ -15,7 +15,7 @@ public enum CommunicationError: Error, Equatable, Sendable {
     /// An operation can never complete, because a rank of the group has already ended.
     case rankEnded(operation: String, rank: Int)
     /// Some ranks did not take part in an operation within the time allowed.
-    case timedOut(operation: String, absent: [Int], seconds: Int)
+    case timedOut(operation: String, absent: [Int], after: Duration)
     /// The operating system did not start a rank's thread.
     case threadNotStarted(rank: Int, code: Int32)
     /// The communication library reported an error.
@@ -44,10 +44,10 @@ extension CommunicationError: CustomStringConvertible {
         case .rankEnded(let operation, let rank):
             return "\(operation) cannot complete: rank \(rank) has ended without taking part; "
                 + "every rank must call the same operations in the same order"
-        case .timedOut(let operation, let absent, let seconds):
+        case .timedOut(let operation, let absent, let time):
             let ranks = absent.map(String.init).joined(separator: ", ")
             return
-                "\(operation): after \(seconds) s still waiting for \(absent.count == 1 ? "rank" : "ranks") \(ranks); "
+                "\(operation): after \(time) still waiting for \(absent.count == 1 ? "rank" : "ranks") \(ranks); "
                 + "see what it does, or raise --timeout"
         case .threadNotStarted(let rank, let code):
             return

@@ -81,6 +81,23 @@ extension Communicator {
     }
 }
 
+extension Communicator {
+    /// Every rank's elements, in rank order; all give equally many.
+    public func gatherAll<Element: BitwiseCopyable>(_ mine: [Element]) throws(CommunicationError) -> [[Element]] {
+        var all = (0..<size).flatMap { _ in mine }
+        do {
+            try mine.withUnsafeBytes { mine in
+                try all.withUnsafeMutableBytes { try allGather(mine, into: $0) }
+            }
+        } catch let error as CommunicationError {
+            throw error
+        } catch {
+            preconditionFailure("allGather throws nothing else")
+        }
+        return (0..<size).map { Array(all[$0 * mine.count..<($0 + 1) * mine.count]) }
+    }
+}
+
 /// Keeps messages between the same two ranks apart.
 public struct MessageTag: RawRepresentable, Hashable, Sendable {
     /// The number that travels with the message.

@@ -83,23 +83,11 @@ public final class MPICommunicator: Communicator {
     }
 
     private func ordinal(ofColor color: Int) throws(CommunicationError) -> Int32 {
-        let colors = try everyRanks(color)
-        return Int32(colors.firstIndex(of: color) ?? 0)
+        Int32(try gatherAll([color]).firstIndex(of: [color]) ?? 0)
     }
 
     private func ordinal(ofKey key: Int) throws(CommunicationError) -> Int32 {
-        let keys = try everyRanks(key)
-        return Int32(keys.count { $0 < key })
-    }
-
-    private func everyRanks(_ value: Int) throws(CommunicationError) -> [Int] {
-        let all = UnsafeMutableBufferPointer<Int>.allocate(capacity: size)
-        defer { all.deallocate() }
-        all.initialize(repeating: 0)
-        try withUnsafeBytes(of: value) { mine throws(CommunicationError) in
-            try allGather(mine, into: UnsafeMutableRawBufferPointer(all))
-        }
-        return Array(all)
+        Int32(try gatherAll([key]).count { $0[0] < key })
     }
 
     // MARK: Steps of an operation

@@ -103,9 +103,7 @@ public final class SharedMemoryCommunicator: Communicator {
     ) throws(CommunicationError) {
         try requireGather(mine: mine.count, byteCounts: byteCounts, all: all.count, root: root)
         try require(
-            cmpi_window_gather(
-                window, mine.baseAddress, byteCounts.map(UInt64.init), all.baseAddress, Int32(root)),
-            "gather")
+            cmpi_window_gather(window, mine.baseAddress, byteCounts, all.baseAddress, Int32(root)), "gather")
         clock.count(byteCount: mine.count)
     }
 
@@ -146,18 +144,20 @@ public final class SharedMemoryCommunicator: Communicator {
         default:
             let absent = (0..<size).filter { cmpi_window_is_absent(window, Int32($0)) }
             throw .timedOut(
-                operation: "\(operation)", absent: absent, seconds: Int(options.timeout?.components.seconds ?? 0))
+                operation: "\(operation)", absent: absent, after: options.timeout ?? .zero)
         }
     }
 
     private static func description(_ request: cmpi_window_request) -> String {
         let size = "of \(request.byte_count) bytes"
-        let type = ReducedType(rawValue: request.type).map { "\($0)" } ?? "?"
-        let reduction = Reduction(rawValue: request.operation).map { "\($0)" } ?? "?"
+        func reduction(_ operation: String) -> String {
+            Reduction.wish(
+                operation, reduction: request.operation, type: request.type, byteCount: Int(request.byte_count))
+        }
         switch cmpi_window_call(UInt32(request.call)) {
         case CMPI_WINDOW_BARRIER: return "barrier"
-        case CMPI_WINDOW_ALL_REDUCE: return "allReduce (\(reduction)) \(size) of \(type)"
-        case CMPI_WINDOW_REDUCE_SCATTER: return "reduceScatter (\(reduction)) \(size) of \(type)"
+        case CMPI_WINDOW_ALL_REDUCE: return reduction("allReduce")
+        case CMPI_WINDOW_REDUCE_SCATTER: return reduction("reduceScatter")
         case CMPI_WINDOW_ALL_GATHER: return "allGather \(size)"
         case CMPI_WINDOW_GATHER: return "gather \(size) to rank \(request.root)"
         case CMPI_WINDOW_BROADCAST: return "broadcast \(size) from rank \(request.root)"

@@ -46,6 +46,16 @@ public enum Backend: String, CaseIterable, Sendable {
     case messages
     /// The MPI library's own collectives, for comparison: no order of addition is promised.
     case mpi
+
+    /// What carries a group's operations; nil for a group that is none of these.
+    public init?(of group: any Communicator) {
+        switch group {
+        case is SharedMemoryCommunicator: self = .shm
+        case is MPICommunicator: self = .messages
+        case is LibraryCommunicator: self = .mpi
+        default: return nil
+        }
+    }
 }
 
 /// A scope of its own, so that every communicator is gone before MPI ends.
@@ -68,7 +78,7 @@ package enum MPIRuntime {
     /// Starts MPI if a launcher has started this process, and gives the group of all ranks.
     package static func start(_ backend: Backend = .auto) throws(CommunicationError) -> any Communicator {
         guard isLaunched else { return SoloCommunicator() }
-        let world = try world()
+        let world = try world(sharesMemory: backend != .messages)
         switch backend {
         case .auto: return try world.fastest()
         case .shm: return try SharedMemoryCommunicator(world)
@@ -78,9 +88,13 @@ package enum MPIRuntime {
     }
 
     /// The group of all ranks; starts MPI if it has not been started.
-    package static func world() throws(CommunicationError) -> MPICommunicator {
+    ///
+    /// - Parameter sharesMemory: whether its parts may use shared memory.
+    package static func world(sharesMemory: Bool = true) throws(CommunicationError) -> MPICommunicator {
         if cmpi_was_started() == 0 { try check(cmpi_init(), "MPI_Init_thread") }
-        return try MPICommunicator(handle: cmpi_world(), owned: false)
+        var limits = MPILimits()
+        limits.sharesMemory = sharesMemory
+        return try MPICommunicator(handle: cmpi_world(), owned: false, limits: limits)
     }
 
     /// This rank's number among all; 0 when MPI does not run.

@@ -12,6 +12,7 @@ import Testing
                 let max: Double
             }
             let collective: String
+            let backend: String
             let bytes: Int
             let count: Int
             let dtype: String
@@ -42,6 +43,7 @@ import Testing
             ], ranks: ranks)
         #expect(outcome.status == 0, "\(outcome.errors)")
         let report: Report = try outcome.json()
+        #expect(report.results.allSatisfy { $0.backend == (backend == "auto" ? "shm" : backend) })
         #expect(report.ranks == ranks && report.hosts.count == 1 && report.mpi.contains("MPI"))
         // Two reduce, with four reductions each; three do not.
         #expect(report.results.count == (2 * 4 + 3) * 4 * 3)
@@ -122,7 +124,7 @@ import Testing
         (["-b", "2KiB", "-e", "1KiB"], "-b"), (["-f", "1"], "-f"), (["-c", "2"], "-c"), (["-d", "float64"], "-d"),
         (["-o", "average"], "-o"), (["--collective", "all_to_all"], "--collective"),
         (["--backend", "nccl"], "--backend"),
-        (["--profile_stability"], "--payload_size_in_gib"), (["-n", "0"], "-n"),
+        (["--timeout", "0"], "--timeout"), (["--profile_stability"], "--payload_size_in_gib"), (["-n", "0"], "-n"),
     ]) func wrongUsage(arguments: [String], naming: String) throws {
         try Refusal(64, naming: naming).expect("all_reduce_bench", arguments)
     }

@@ -3,7 +3,7 @@
 // Loop order: panels, blocks of tokens, slices, chunks of columns, tiles. A chunk of weights is copied as tiles take it and
 // stays in the first-level cache while a block of tokens passes over it.
 
-/// A tile takes as long for few tokens as for 16. So many are multiplied by vectors instead.
+/// Up to so many tokens are multiplied by vectors, which share the weights' way from memory better; measured.
 enum { FEW_TOKENS = 24, CHUNK = 128 };
 
 /// What passes over a block of tokens add up: of the slice and the group at hand, with the sum of the group's inputs. And
@@ -194,6 +194,7 @@ INLINE void multiply_chunk(const ck_matmul *a, code_sums *sums, float (*slice)[P
         close_tile(tile, group, false);
     }
 }
+
 /// Adds a block of tokens' finished slice to the tree, P panels at a time.
 INLINE void finish_slices(const ck_matmul *a, token_sums *sums, int64_t panel, int64_t panels, int64_t first, int64_t tokens,
                           int slice, float (*finished)[PANEL_BLOCK * 16]) {

@@ -74,5 +74,5 @@ cmpi_window_status cmpi_window_all_gather(cmpi_window *_Nonnull window, const vo
                                           size_t byte_count);
 /// On the root, all = every rank's bytes, `byte_counts[r]` of rank r.
 cmpi_window_status cmpi_window_gather(cmpi_window *_Nonnull window, const void *_Nullable mine,
-                                      const uint64_t *_Nonnull byte_counts, void *_Nullable all, int root);
+                                      const size_t *_Nonnull byte_counts, void *_Nullable all, int root);
 cmpi_window_status cmpi_window_broadcast(cmpi_window *_Nonnull window, void *_Nullable bytes, size_t byte_count, int root);

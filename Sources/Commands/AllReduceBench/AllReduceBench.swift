@@ -72,6 +72,9 @@ struct AllReduceBench: ParsableCommand {
             valueName: "model"))
     var predict: String?
 
+    @Option(help: "Seconds after which a rank that says nothing is lost.")
+    var timeout = 60
+
     /// What is measured, in order.
     struct Plan {
         var collectives: [Collective]
@@ -84,6 +87,7 @@ struct AllReduceBench: ParsableCommand {
         guard smallest.byteCount <= largest.byteCount else { throw ValidationError("-b must not be more than -e.") }
         guard factor >= 2 || step != nil else { throw ValidationError("-f must be 2 or more.") }
         guard iterations ?? 1 >= 1, warmup >= 0 else { throw ValidationError("-n must be 1 or more, -w 0 or more.") }
+        guard timeout >= 1 else { throw ValidationError("--timeout must be 1 or more.") }
         guard (0...1).contains(check) else { throw ValidationError("-c must be 0 or 1.") }
         guard (0...3).contains(average) else { throw ValidationError("-a must be 0, 1, 2 or 3.") }
         guard payload ?? 1 > 0, payload ?? 1 <= 1024 else {
@@ -132,7 +136,9 @@ struct AllReduceBench: ParsableCommand {
             backend: backend,
             { world -> ExitStatus in
                 InterruptFlag.install()
-                return try Measurement(options: self, plan: plan, world: world).run()
+                return try withHeartbeat(over: world, options: HeartbeatOptions(timeout: .seconds(timeout))) { _ in
+                    try Measurement(options: self, plan: plan, world: world).run()
+                }
             },
             exitStatus: { ExitStatus($0).rawValue },
             report: { complain("all_reduce_bench: \($0)") })

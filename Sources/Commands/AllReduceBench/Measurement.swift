@@ -45,10 +45,14 @@ struct Measurement {
         }
     }
 
+    /// What carries the collectives: of --backend auto, what that came to.
+    private var backend: Backend { Backend(of: world) ?? options.backend }
+
     func run() throws -> ExitStatus {
         let model = try agree(on: world, status: { ExitStatus($0).rawValue }) { try options.model() }
         let host = try HostShare(over: world)
-        var report = Report(options: options, ranks: world.size, hosts: try hostNames())
+        var report = Report(
+            options: options, backend: backend, ranks: world.size, hosts: try hostNames())
         if world.rank == 0 {
             if host.isBoundTightly {
                 complain(
@@ -128,7 +132,7 @@ struct Measurement {
         let median = sorted[sorted.count / 2]
         let bandwidth = Double(bytes) / median / 1000
         let row = Result(
-            collective: collective.name, backend: options.backend.rawValue, bytes: bytes, count: total,
+            collective: collective.name, backend: backend.rawValue, bytes: bytes, count: total,
             dtype: "\(type)",
             redop: collective.reduces ? "\(reduction)" : nil,
             timeMicroseconds: Times(
@@ -149,17 +153,14 @@ struct Measurement {
         let wrong = pattern.countWrong(in: UnsafeRawBufferPointer(exchange.output)) {
             collective.source($0, world.rank, world.size, total)
         }
-        return try gathered(wrong).reduce(0, +)
+        return try world.gatherAll([wrong]).reduce(0) { $0 + $1[0] }
     }
 
     /// Each call's time, of all ranks together.
     private func combined(_ mine: [Double]) throws -> [Double] {
-        var all = [Double](repeating: 0, count: mine.count * world.size)
-        try mine.withUnsafeBytes { mine in
-            try all.withUnsafeMutableBytes { try world.allGather(mine, into: $0) }
-        }
+        let all = try world.gatherAll(mine)
         return mine.indices.map { call in
-            let times = (0..<world.size).map { all[$0 * mine.count + call] }
+            let times = all.map { $0[call] }
             switch options.average {
             case 0: return times[0]
             case 1: return times.reduce(0, +) / Double(times.count)
@@ -170,25 +171,14 @@ struct Measurement {
     }
 
     private func everyone(_ condition: Bool) throws -> Bool {
-        try gathered(condition ? 1 : 0).allSatisfy { $0 == 1 }
-    }
-
-    private func gathered(_ value: Int) throws -> [Int] {
-        var all = [Int](repeating: 0, count: world.size)
-        try withUnsafeBytes(of: value) { mine in
-            try all.withUnsafeMutableBytes { try world.allGather(mine, into: $0) }
-        }
-        return all
+        try world.gatherAll([condition]).allSatisfy { $0[0] }
     }
 
     /// The host of each rank.
     private func hostNames() throws -> [String] {
-        var mine = [UInt8](repeating: 0, count: 64)
-        for (index, byte) in hostName().utf8.prefix(64).enumerated() { mine[index] = byte }
-        var all = [UInt8](repeating: 0, count: 64 * world.size)
-        try mine.withUnsafeBytes { mine in
-            try all.withUnsafeMutableBytes { try world.allGather(mine, into: $0) }
+        let name = Array(hostName().utf8.prefix(64))
+        return try world.gatherAll(name + [UInt8](repeating: 0, count: 64 - name.count)).map {
+            String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
         }
-        return (0..<world.size).map { String(decoding: all[$0 * 64..<($0 + 1) * 64].prefix { $0 != 0 }, as: UTF8.self) }
     }
 }

@@ -16,11 +16,8 @@ struct Prediction: Encodable {
     let layers: Int
 
     /// Of one sequence's token.
-    var millisecondsPerToken: Double {
-        (2 * Double(layers) * allReduceMicroseconds + Double(pipelineDegree - 1) * handOffMicroseconds
-            + logitsMicroseconds
-            + stepMessageMicroseconds) / 1000
-    }
+    let millisecondsPerToken: Double
+    let tokensPerSecondBound: Double
 
     enum CodingKeys: String, CodingKey {
         case tensorDegree = "tensor_parallel_size"
@@ -32,19 +29,6 @@ struct Prediction: Encodable {
         case layers
         case millisecondsPerToken = "communication_ms_per_token"
         case tokensPerSecondBound = "decode_tokens_per_s_bound"
-    }
-
-    func encode(to encoder: any Encoder) throws {
-        var container = encoder.container(keyedBy: CodingKeys.self)
-        try container.encode(tensorDegree, forKey: .tensorDegree)
-        try container.encode(pipelineDegree, forKey: .pipelineDegree)
-        try container.encode(allReduceMicroseconds, forKey: .allReduceMicroseconds)
-        try container.encode(handOffMicroseconds, forKey: .handOffMicroseconds)
-        try container.encode(logitsMicroseconds, forKey: .logitsMicroseconds)
-        try container.encode(stepMessageMicroseconds, forKey: .stepMessageMicroseconds)
-        try container.encode(layers, forKey: .layers)
-        try container.encode(millisecondsPerToken, forKey: .millisecondsPerToken)
-        try container.encode(1000 / millisecondsPerToken, forKey: .tokensPerSecondBound)
     }
 
     /// Every rank must call it.
@@ -111,6 +95,10 @@ struct Prediction: Encodable {
             guard world.size > 1 else { return }
             try message.withUnsafeMutableBytes { try world.broadcast($0, from: 0) }
         }
+        millisecondsPerToken =
+            (2 * Double(layers) * allReduceMicroseconds + Double(pipelineDegree - 1) * handOffMicroseconds
+                + logitsMicroseconds + stepMessageMicroseconds) / 1000
+        tokensPerSecondBound = 1000 / millisecondsPerToken
     }
 
     /// The median time of a call, in microseconds: of the rank that takes longest.
@@ -126,10 +114,6 @@ struct Prediction: Encodable {
             if index >= 20 { times.append(Double(OperationClock.now() - start) / 1000) }
         }
         let mine = times.sorted()[times.count / 2]
-        var all = [Double](repeating: 0, count: world.size)
-        try withUnsafeBytes(of: mine) { mine in
-            try all.withUnsafeMutableBytes { try world.allGather(mine, into: $0) }
-        }
-        return all.max() ?? mine
+        return try world.gatherAll([mine]).map { $0[0] }.max() ?? mine
     }
 }

@@ -5,13 +5,15 @@ import MPICollectives
 /// What rank 0 prints: rows as they come, or one JSON object at the end.
 struct Report {
     let options: AllReduceBench
+    let backend: Backend
     let ranks: Int
     let hosts: [String]
     private(set) var results: [Measurement.Result] = []
     var predictions: [Prediction]?
 
-    init(options: AllReduceBench, ranks: Int, hosts: [String]) {
+    init(options: AllReduceBench, backend: Backend, ranks: Int, hosts: [String]) {
         self.options = options
+        self.backend = backend
         self.ranks = ranks
         self.hosts = hosts
     }
@@ -88,7 +90,7 @@ struct Report {
                 }
             }
             let places = byHost.map { "\($0.host): ranks \($0.ranks.map(String.init).joined(separator: " "))" }
-            try writeOut("\(comment)\(ranks) ranks, \(mpiLibraryVersion()), backend \(options.backend.rawValue)\n")
+            try writeOut("\(comment)\(ranks) ranks, \(mpiLibraryVersion()), backend \(backend.rawValue)\n")
             for place in places { try writeOut("\(comment)\(place)\n") }
             if options.format == .markdown { try writeOut("\n") }
         }
@@ -141,7 +143,7 @@ struct Report {
                     + "\(figure(each.millisecondsPerToken)) ms a token (all-reduce \(figure(each.allReduceMicroseconds)) us "
                     + "x \(2 * each.layers), hand-off \(figure(each.handOffMicroseconds)) us x \(each.pipelineDegree - 1), "
                     + "logits \(figure(each.logitsMicroseconds)) us, step message \(figure(each.stepMessageMicroseconds)) us); "
-                    + "at most \(figure(1000 / each.millisecondsPerToken)) tokens/s\n")
+                    + "at most \(figure(each.tokensPerSecondBound)) tokens/s\n")
         }
     }
 
