@@ -82,11 +82,8 @@ public struct ModelArguments: ParsableArguments, Sendable {
     @Option(help: "A plan from a file, such as Topologies/tp2-pp2.json.")
     var topology: String?
 
-    @Option(help: "Seconds after which a silent rank counts as lost.")
-    var timeout = 60
-
-    @Option(help: "Type of sums over ranks: float32.")
-    var allReduceDtype = "float32"
+    @OptionGroup
+    var collectives: CollectiveArguments
 
     @Flag(help: "Compare every collective operation over the ranks before it starts.")
     var checkCollectives = false
@@ -115,7 +112,6 @@ extension ModelArguments {
         try check("activation-dtype", activationDtype, ["auto", "int8", "float32"])
         try check("rotary-dtype", rotaryDtype, ["auto", "float32", "saved"])
         try check("kv-cache-dtype", kvCacheDtype, ["auto"] + KeyValueType.allCases.map(\.rawValue))
-        try check("all-reduce-dtype", allReduceDtype, ["float32"])
         if quantization == "w8a8" && (activationDtype == "float32" || granularity != "group" || asymmetric) {
             throw ValidationError(
                 "--quantization w8a8 means symmetric 8-bit weights with a scale a channel and 8-bit activations; "
@@ -127,7 +123,7 @@ extension ModelArguments {
                 "--topology and --tensor-parallel-size or --pipeline-parallel-size exclude each other.")
         }
         for (name, value) in [
-            ("group-size", groupSize), ("max-num-seqs", maxNumSeqs), ("timeout", timeout), ("threads", threads ?? 1),
+            ("group-size", groupSize), ("max-num-seqs", maxNumSeqs), ("threads", threads ?? 1),
             ("tensor-parallel-size", tensorParallelSize ?? 1), ("pipeline-parallel-size", pipelineParallelSize ?? 1),
         ] where value < 1 || value > 1 << 20 {
             throw ValidationError("--\(name) must be 1 or more, not \(value).")

@@ -68,10 +68,11 @@ public func withRank<Prepared, Result>(
     report: (Result, RunReport) throws -> Void
 ) -> Never {
     let status = withMPI(
+        arguments.collectives.options(),
         { world -> ExitStatus in
             let world = arguments.checkCollectives ? CheckedCommunicator(world) : world
             InterruptFlag.install()
-            let options = HeartbeatOptions(timeout: .seconds(arguments.timeout))
+            let options = HeartbeatOptions(timeout: arguments.collectives.patience)
             return try withHeartbeat(over: world, options: options) { heartbeat in
                 try runRank(arguments, world, heartbeat, prepare: prepare, body: body, report: report)
             }
@@ -167,6 +168,8 @@ private func runRank<Prepared, Result>(
     runner.onMeasure = LimitProbe(kernels: kernels, pool: pool, formats: run.formats).measure
     runner.onTrace = { trace, step in printTrace(trace, step: step, rank: world.rank) }
 
+    // Only from here on do ranks work in step: until now each reads at its own speed, and later rank 0 may wait for a reader.
+    context.setTimeout(arguments.collectives.patience)
     var result: Result?
     if world.rank == 0, let prepared {
         let engine = Engine(runner: runner, cacheBlockCount: run.cacheBlockCount, blockLength: CacheStorage.blockLength)
@@ -179,6 +182,7 @@ private func runRank<Prepared, Result>(
         try runner.follow()
     }
 
+    context.setTimeout(nil)
     heartbeat.activity.enter(.finishing)
     let mine = [
         runner.decoder.weightByteCount, run.estimate.keyValueCache, run.estimate.activations,

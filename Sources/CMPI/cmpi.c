@@ -1,10 +1,12 @@
-#define _POSIX_C_SOURCE 200809L // strnlen
+#define _POSIX_C_SOURCE 200809L // strnlen, clock_gettime
 #include "CMPI.h"
 
 #define OMPI_SKIP_MPICXX 1
 #include <limits.h>
 #include <mpi.h>
+#include <sched.h>
 #include <string.h>
+#include <time.h>
 
 // A power of two well under INT_MAX, so that pieces of a long message stay aligned to every element type.
 enum { message_limit = 1 << 30 };
@@ -124,7 +126,93 @@ int cmpi_share(cmpi_group group, size_t byte_count, void **out) {
 
 size_t cmpi_message_limit(void) { return message_limit; }
 
-int cmpi_send(const void *bytes, size_t byte_count, int rank, int tag, cmpi_group group) {
+// MARK: Waiting
+
+// Tags of a roll call, above those of Swift's `CollectiveTag`; MPI promises tags up to 32767.
+enum { roll_call_tag = 32000, present_tag = 32001 };
+
+static uint64_t now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/// Answers the ranks that ask who has arrived where this rank waits too.
+static int answer_roll_calls(MPI_Comm comm) {
+    for (;;) {
+        int found = 0;
+        MPI_Status status;
+        int code = MPI_Iprobe(MPI_ANY_SOURCE, roll_call_tag, comm, &found, &status);
+        if (code != MPI_SUCCESS || !found) return code;
+        code = MPI_Recv(NULL, 0, MPI_BYTE, status.MPI_SOURCE, roll_call_tag, comm, MPI_STATUS_IGNORE);
+        if (code == MPI_SUCCESS) code = MPI_Send(NULL, 0, MPI_BYTE, status.MPI_SOURCE, present_tag, comm);
+        if (code != MPI_SUCCESS) return code;
+    }
+}
+
+/// A wait that looks again and again, because MPI's own have no time limit.
+typedef struct patience {
+    MPI_Comm comm;
+    uint64_t timeout, began, asked;
+    int looks;
+} patience;
+
+enum { LOOKS = 512, ROLL_CALL_EVERY = 10000000 };
+
+/// After a look in vain: gives way now and then, and tells when the time is over.
+static int look_again(patience *p) {
+    if (++p->looks % LOOKS) return MPI_SUCCESS;
+    sched_yield();
+    const uint64_t time = now();
+    if (!p->began) {
+        p->began = p->asked = time;
+        return MPI_SUCCESS;
+    }
+    if (p->timeout && time - p->began > p->timeout) return CMPI_TIMED_OUT;
+    if (time - p->asked < ROLL_CALL_EVERY) return MPI_SUCCESS;
+    p->asked = time;
+    return answer_roll_calls(p->comm);
+}
+
+/// Looks until `TEST`, a call that sets `done`, has set it.
+#define WAIT(GROUP, TIMEOUT, TEST)                                                                                         \
+    do {                                                                                                                   \
+        patience p = {.comm = unwrap(GROUP), .timeout = (TIMEOUT)};                                                        \
+        for (int done = 0;;) {                                                                                             \
+            int result = (TEST);                                                                                           \
+            if (result != MPI_SUCCESS) return result;                                                                      \
+            if (done) break;                                                                                               \
+            result = look_again(&p);                                                                                       \
+            if (result != MPI_SUCCESS) return result;                                                                      \
+        }                                                                                                                  \
+    } while (0)
+
+int cmpi_roll_call(cmpi_group group, const int *ranks, int count, uint64_t nanoseconds, bool *present) {
+    MPI_Comm comm = unwrap(group);
+    for (int i = 0; i < count; i++) {
+        present[i] = false;
+        int code = MPI_Send(NULL, 0, MPI_BYTE, ranks[i], roll_call_tag, comm);
+        if (code != MPI_SUCCESS) return code;
+    }
+    const uint64_t began = now();
+    while (now() - began < nanoseconds) {
+        int code = answer_roll_calls(comm);
+        for (int i = 0; i < count && code == MPI_SUCCESS; i++) {
+            int found = 0;
+            if (!present[i]) code = MPI_Iprobe(ranks[i], present_tag, comm, &found, MPI_STATUS_IGNORE);
+            if (!found) continue;
+            present[i] = true;
+            code = MPI_Recv(NULL, 0, MPI_BYTE, ranks[i], present_tag, comm, MPI_STATUS_IGNORE);
+        }
+        if (code != MPI_SUCCESS) return code;
+        sched_yield();
+    }
+    return MPI_SUCCESS;
+}
+
+// MARK: Messages
+
+int cmpi_send_short(const void *bytes, size_t byte_count, int rank, int tag, cmpi_group group) {
     if (byte_count > INT_MAX) return MPI_ERR_COUNT;
     return MPI_Send(bytes, (int)byte_count, MPI_BYTE, rank, tag, unwrap(group));
 }
@@ -137,48 +225,51 @@ int cmpi_isend(const void *bytes, size_t byte_count, int rank, int tag, cmpi_gro
     return code;
 }
 
-int cmpi_wait(cmpi_request *requests, int count) {
-    int first = MPI_SUCCESS;
-    for (int i = 0; i < count; i++) {
-        MPI_Request request;
-        memcpy(&request, &requests[i].word, sizeof request);
-        int code = MPI_Wait(&request, MPI_STATUS_IGNORE);
-        if (first == MPI_SUCCESS) first = code;
-    }
-    return first;
+int cmpi_wait(cmpi_request *sent, cmpi_group group, uint64_t timeout) {
+    MPI_Request request;
+    memcpy(&request, &sent->word, sizeof request);
+    WAIT(group, timeout, MPI_Test(&request, &done, MPI_STATUS_IGNORE));
+    return MPI_SUCCESS;
 }
 
-int cmpi_mprobe(int rank, int tag, cmpi_group group, cmpi_message *out) {
+int cmpi_mprobe(int rank, int tag, cmpi_group group, uint64_t timeout, cmpi_message *out) {
     MPI_Message message;
     MPI_Status status;
-    int code = MPI_Mprobe(rank, tag, unwrap(group), &message, &status);
-    if (code != MPI_SUCCESS) return code;
+    WAIT(group, timeout, MPI_Improbe(rank, tag, unwrap(group), &done, &message, &status));
     int count = 0;
-    code = MPI_Get_count(&status, MPI_BYTE, &count);
+    int code = MPI_Get_count(&status, MPI_BYTE, &count);
     memcpy(&out->word, &message, sizeof message);
     out->byte_count = (size_t)count;
     return code;
 }
 
-int cmpi_recv(void *bytes, size_t byte_count, int rank, int tag, cmpi_group group, size_t *found) {
+int cmpi_recv(void *bytes, size_t byte_count, int rank, int tag, cmpi_group group, uint64_t timeout, size_t *found) {
     if (byte_count > INT_MAX) return MPI_ERR_COUNT;
+    MPI_Request request;
     MPI_Status status;
-    int code = MPI_Recv(bytes, (int)byte_count, MPI_BYTE, rank, tag, unwrap(group), &status);
+    int code = MPI_Irecv(bytes, (int)byte_count, MPI_BYTE, rank, tag, unwrap(group), &request);
     if (code != MPI_SUCCESS) return code;
+    WAIT(group, timeout, MPI_Test(&request, &done, &status));
     int count = 0;
     code = MPI_Get_count(&status, MPI_BYTE, &count);
     *found = (size_t)count;
     return code;
 }
 
-int cmpi_mrecv(void *bytes, size_t byte_count, cmpi_message *claimed) {
+int cmpi_mrecv(void *bytes, size_t byte_count, cmpi_message *claimed, cmpi_group group, uint64_t timeout) {
     if (byte_count > INT_MAX) return MPI_ERR_COUNT;
     MPI_Message message;
+    MPI_Request request;
     memcpy(&message, &claimed->word, sizeof message);
-    return MPI_Mrecv(bytes, (int)byte_count, MPI_BYTE, &message, MPI_STATUS_IGNORE);
+    int code = MPI_Imrecv(bytes, (int)byte_count, MPI_BYTE, &message, &request);
+    if (code != MPI_SUCCESS) return code;
+    WAIT(group, timeout, MPI_Test(&request, &done, MPI_STATUS_IGNORE));
+    return MPI_SUCCESS;
 }
 
-int cmpi_barrier(cmpi_group group) { return MPI_Barrier(unwrap(group)); }
+// MARK: The library's own
+
+int cmpi_library_barrier(cmpi_group group) { return MPI_Barrier(unwrap(group)); }
 
 static MPI_Op library_operation(cmpi_operation operation) {
     switch (operation) {

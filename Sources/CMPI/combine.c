@@ -1,18 +1,13 @@
 // Reductions of several ranks' terms, element by element, in the order of the tree.
 #include "combine.h"
+#include "compress.h"
+#include "parts.h"
 #include <string.h>
 
 #pragma STDC FP_CONTRACT OFF
 
-// One body, compiled for several processors; the loader chooses.
-#if defined(__x86_64__) && defined(__ELF__)
-#define CLONES __attribute__((target_clones("avx512bw", "arch=haswell", "default")))
-#else
-#define CLONES
-#endif
-
 /// Elements at a time: partial results of a tree stay in the first-level cache.
-enum { BLOCK = 512, MOST_DEPTH = 16 };
+enum { BLOCK = 512 };
 
 size_t cmpi_type_bytes(cmpi_type type) {
     switch (type) {
@@ -66,23 +61,6 @@ CLONES static void combine_int8(cmpi_operation operation, const int8_t *a, const
     }
 }
 
-CLONES static void widen_bfloat16(const uint16_t *in, float *out, size_t count) {
-    for (size_t i = 0; i < count; i++) {
-        uint32_t bits = (uint32_t)in[i] << 16;
-        memcpy(out + i, &bits, 4);
-    }
-}
-
-/// To nearest, ties to even; what is no number stays none.
-CLONES static void narrow_bfloat16(const float *in, uint16_t *out, size_t count) {
-    for (size_t i = 0; i < count; i++) {
-        uint32_t bits;
-        memcpy(&bits, in + i, 4);
-        uint32_t rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16, quiet = bits >> 16 | 0x40;
-        out[i] = (uint16_t)((bits & 0x7FFFFFFF) > 0x7F800000 ? quiet : rounded);
-    }
-}
-
 CLONES static void widen_float16(const uint16_t *in, float *out, size_t count) {
     for (size_t i = 0; i < count; i++) {
         _Float16 value;
@@ -98,12 +76,9 @@ CLONES static void narrow_float16(const float *in, uint16_t *out, size_t count) 
     }
 }
 
-/// How many of `count` neighbouring terms belong to the first half: `ReductionTree` in Swift is the rule.
-static int first_half(int count) { return count - count / 2; }
-
 static void widen(cmpi_type type, const void *in, float *out, size_t count) {
     if (type == CMPI_FLOAT32) memcpy(out, in, count * 4);
-    else if (type == CMPI_BFLOAT16) widen_bfloat16(in, out, count);
+    else if (type == CMPI_BFLOAT16) cmpi_widen_bfloat16(in, out, count);
     else widen_float16(in, out, count);
 }
 
@@ -155,7 +130,7 @@ void cmpi_combine(cmpi_type type, cmpi_operation operation, const void *const *t
         float block[BLOCK];
         tree_of_floats(type, operation, terms, n, at, block, some);
         if (type == CMPI_FLOAT32) memcpy((float *)out + at, block, some * 4);
-        else if (type == CMPI_BFLOAT16) narrow_bfloat16(block, (uint16_t *)out + at, some);
+        else if (type == CMPI_BFLOAT16) cmpi_narrow_bfloat16(block, (uint16_t *)out + at, some);
         else narrow_float16(block, (uint16_t *)out + at, some);
     }
 }

@@ -25,9 +25,6 @@ enum {
     PAGE = 4096,
     /// Bytes that travel beside the number: the rest of its line, and four more.
     INLINE_BYTES = 40 + 4 * LINE,
-    /// All-reduces of so many bytes among more than two ranks share out the additions; alone, and with few processors.
-    WHOLE_BYTES = 8 << 10,
-    WHOLE_BYTES_CROWDED = 64 << 10,
     /// How often to look between readings of the clock.
     LOOKS = 256,
 };
@@ -50,7 +47,7 @@ _Static_assert(2 * sizeof(board) <= PAGE, "boards fit into their page");
 struct cmpi_window {
     char *memory;
     int rank, ranks, spins;
-    size_t slot_bytes;
+    size_t slot_bytes, whole_bytes;
     uint64_t step;     // of the last call
     uint64_t complete; // the last step in which every rank was seen
     uint64_t timeout;
@@ -135,6 +132,7 @@ cmpi_window *cmpi_window_open(void *memory, int rank, int ranks, size_t slot_byt
         return NULL;
     }
     if (spins < 0) w->spins = ranks > processor_count() ? 0 : 4000;
+    w->whole_bytes = slot_bytes;
     w->counts_cycles = has_constant_cycles();
     w->opened_clock = clock_now();
     w->opened_cycles = ticks(w);
@@ -150,6 +148,7 @@ void cmpi_window_close(cmpi_window *w) {
 }
 
 void cmpi_window_set_timeout(cmpi_window *w, uint64_t nanoseconds) { w->timeout = nanoseconds; }
+void cmpi_window_set_whole_bytes(cmpi_window *w, size_t byte_count) { w->whole_bytes = byte_count; }
 bool cmpi_window_is_absent(const cmpi_window *w, int rank) { return w->absent[rank]; }
 cmpi_window_request cmpi_window_requested(const cmpi_window *w, int rank) { return w->requests[rank]; }
 
@@ -322,11 +321,11 @@ static cmpi_window_status reduce_by_segments(cmpi_window *w, cmpi_window_request
 
 static cmpi_window_status all_reduce(cmpi_window *w, cmpi_type type, cmpi_operation operation, const char *in, char *out,
                                      size_t count) {
-    const size_t bytes = cmpi_type_bytes(type), whole = w->spins ? WHOLE_BYTES : WHOLE_BYTES_CROWDED;
+    const size_t bytes = cmpi_type_bytes(type);
     const cmpi_window_request request = {CMPI_WINDOW_ALL_REDUCE, (int32_t)type, (int32_t)operation, 0, count * bytes};
     for (size_t done = 0;;) {
         const size_t some = least(count - done, w->slot_bytes / bytes);
-        if (w->ranks > 2 && some * bytes > whole) {
+        if (w->ranks > 2 && some * bytes > w->whole_bytes && some * bytes > INLINE_BYTES) {
             TRY(reduce_by_segments(w, request, in + done * bytes, out + done * bytes, some));
         } else {
             TRY(show(w, request, in + done * bytes, some * bytes));
@@ -344,32 +343,44 @@ cmpi_window_status cmpi_window_all_reduce(cmpi_window *w, cmpi_type type, cmpi_o
     return finish(w, ticks(w), all_reduce(w, type, operation, in, out, count));
 }
 
-static cmpi_window_status reduce_scatter(cmpi_window *w, cmpi_type type, cmpi_operation operation, const char *in, char *out,
-                                         size_t count) {
-    const size_t bytes = cmpi_type_bytes(type), n = (size_t)w->ranks;
-    const size_t most = w->slot_bytes / n / LINE * LINE;
-    const cmpi_window_request request = {CMPI_WINDOW_REDUCE_SCATTER, (int32_t)type, (int32_t)operation, 0, n * count * bytes};
+/// Every rank shows a piece of `byte_count` bytes to each other, in turns, and reduces or keeps what is shown to it.
+static cmpi_window_status exchange_pieces(cmpi_window *w, cmpi_window_request request, const char *in, char *out,
+                                          size_t byte_count) {
+    const size_t n = (size_t)w->ranks, most = w->slot_bytes / n / LINE * LINE;
     for (size_t done = 0;;) {
         // A piece for each rank, side by side in the slot.
-        const size_t some = least(count - done, most / bytes);
+        const size_t some = least(byte_count - done, most);
         TRY(make_free(w));
         char *slot = slot_of(w, w->rank, w->step + 1);
         for (size_t r = 0; r < n; r++)
-            if ((int)r != w->rank) memcpy(slot + r * most, in + (r * count + done) * bytes, some * bytes);
+            if ((int)r != w->rank) memcpy(slot + r * most, in + r * byte_count + done, some);
         TRY(show(w, request, NULL, 0));
         TRY(meet_all(w));
         for (int r = 0; r < w->ranks; r++)
-            w->terms[r] = r == w->rank ? in + ((size_t)r * count + done) * bytes
+            w->terms[r] = r == w->rank ? in + (size_t)r * byte_count + done
                                        : slot_of(w, r, w->step) + (size_t)w->rank * most;
-        if (some) cmpi_combine(type, operation, w->terms, w->ranks, out + done * bytes, some);
+        if (request.call == CMPI_WINDOW_ALL_TO_ALL) {
+            for (size_t r = 0; some && r < n; r++) memcpy(out + r * byte_count + done, w->terms[r], some);
+        } else if (some) {
+            const cmpi_type type = (cmpi_type)request.type;
+            cmpi_combine(type, (cmpi_operation)request.operation, w->terms, w->ranks, out + done, some / cmpi_type_bytes(type));
+        }
         done += some;
-        if (done == count) return CMPI_WINDOW_DONE;
+        if (done == byte_count) return CMPI_WINDOW_DONE;
     }
 }
 
 cmpi_window_status cmpi_window_reduce_scatter(cmpi_window *w, cmpi_type type, cmpi_operation operation, const void *in,
                                               void *out, size_t count) {
-    return finish(w, ticks(w), reduce_scatter(w, type, operation, in, out, count));
+    const size_t bytes = count * cmpi_type_bytes(type);
+    const cmpi_window_request request = {CMPI_WINDOW_REDUCE_SCATTER, (int32_t)type, (int32_t)operation, 0,
+                                         (size_t)w->ranks * bytes};
+    return finish(w, ticks(w), exchange_pieces(w, request, in, out, bytes));
+}
+
+cmpi_window_status cmpi_window_all_to_all(cmpi_window *w, const void *in, void *out, size_t byte_count) {
+    const cmpi_window_request request = {CMPI_WINDOW_ALL_TO_ALL, 0, 0, 0, (size_t)w->ranks * byte_count};
+    return finish(w, ticks(w), exchange_pieces(w, request, in, out, byte_count));
 }
 
 static cmpi_window_status all_gather(cmpi_window *w, const char *mine, char *all, size_t byte_count) {

@@ -1,11 +1,11 @@
 /// Compares what every rank asks for before each operation, and throws an error that names the ranks and their wishes
 /// where the group would otherwise hang.
 ///
-/// Costs one small all-gather an operation. A message from rank to rank is preceded by a small header instead.
+/// Costs one small all-gather an operation, which is part of the inner communicator's times. A message from rank to rank is preceded by a small header instead.
 /// No input lies in a shared place (`place(ofByteCount:)` gives none): the comparison would come between.
 /// A rank that sends while another enters an operation of the whole group is not found out: the two never compare.
-public final class CheckedCommunicator: Communicator {
-    private let inner: any Communicator
+public final class CheckedCommunicator: WrappedCommunicator {
+    public let inner: any Communicator
     private var sequence = 0
     private let mine = UnsafeMutablePointer<Request>.allocate(capacity: 1)
     private let all: UnsafeMutablePointer<Request>
@@ -23,13 +23,6 @@ public final class CheckedCommunicator: Communicator {
         mine.deallocate()
         all.deallocate()
     }
-
-    public var rank: Int { inner.rank }
-
-    public var size: Int { inner.size }
-
-    /// The inner communicator's times: the checks are part of them.
-    public var times: CommunicationTimes { inner.times }
 
     public func allReduce(
         _ input: UnsafeRawBufferPointer, into output: UnsafeMutableRawBufferPointer, _ type: ReducedType,
@@ -52,6 +45,13 @@ public final class CheckedCommunicator: Communicator {
     ) throws(CommunicationError) {
         try compare(.allGather, byteCount: mine.count)
         try inner.allGather(mine, into: all)
+    }
+
+    public func allToAll(
+        _ input: UnsafeRawBufferPointer, into output: UnsafeMutableRawBufferPointer
+    ) throws(CommunicationError) {
+        try compare(.allToAll, byteCount: input.count)
+        try inner.allToAll(input, into: output)
     }
 
     public func gather(
@@ -145,6 +145,7 @@ private struct Operation: Equatable {
     static let split = Operation(code: 6)
     static let message = Operation(code: 7)
     static let reduceScatter = Operation(code: 8)
+    static let allToAll = Operation(code: 9)
 
     var name: String {
         switch self {
@@ -156,6 +157,7 @@ private struct Operation: Equatable {
         case .split: "split"
         case .message: "a message"
         case .reduceScatter: "reduceScatter"
+        case .allToAll: "allToAll"
         default: "operation \(code)"
         }
     }

@@ -41,6 +41,15 @@ public protocol Communicator: AnyObject {
         _ mine: UnsafeRawBufferPointer, into all: UnsafeMutableRawBufferPointer
     ) throws(CommunicationError)
 
+    /// Gives each rank its share of every rank's bytes: of `size` equal ones, in rank order both ways.
+    ///
+    /// - Parameters:
+    ///   - input: a share for each rank.
+    ///   - output: as many bytes, apart from `input`: a share from each rank.
+    func allToAll(
+        _ input: UnsafeRawBufferPointer, into output: UnsafeMutableRawBufferPointer
+    ) throws(CommunicationError)
+
     /// Gives `root` the bytes of all ranks, in rank order; rank `r` gives `byteCounts[r]`.
     ///
     /// Every rank passes the same `byteCounts`. `all` is not looked at off the root and may be empty there.
@@ -67,6 +76,11 @@ public protocol Communicator: AnyObject {
     /// Every rank of this group must call it.
     func split(color: Int, key: Int) throws(CommunicationError) -> any Communicator
 
+    /// How long an operation waits for other ranks before it throws `CommunicationError.timedOut`; nil: for ever.
+    ///
+    /// Groups that are split from this one begin with its timeout. After it has been thrown the job can only be ended.
+    var timeout: Duration? { get set }
+
     /// Time and bytes of the operations of this rank on this communicator so far.
     var times: CommunicationTimes { get }
 }
@@ -82,6 +96,14 @@ extension Communicator {
 }
 
 extension Communicator {
+    /// Runs `body` without a timeout, because what it waits for may take any time.
+    public func patiently(_ body: () throws(CommunicationError) -> Void) throws(CommunicationError) {
+        let limit = timeout
+        timeout = nil
+        defer { timeout = limit }
+        try body()
+    }
+
     /// Every rank's elements, in rank order; all give equally many.
     public func gatherAll<Element: BitwiseCopyable>(_ mine: [Element]) throws(CommunicationError) -> [[Element]] {
         var all = (0..<size).flatMap { _ in mine }
@@ -178,6 +200,12 @@ extension Communicator {
     ) throws(CommunicationError) {
         try requireBytes(input, output * shares, operation)
         try requireBytes(output, output / type.byteCount * type.byteCount, operation)
+    }
+
+    /// Checks the sizes of an exchange of everyone with everyone on this rank.
+    package func requireShares(input: Int, output: Int) throws(CommunicationError) {
+        try requireBytes(output, input, "allToAll")
+        try requireBytes(input, input / size * size, "allToAll")
     }
 
     /// Checks a gather's sizes on this rank.

@@ -62,3 +62,12 @@ package struct OperationClock {
             operationCount: operationCount)
     }
 }
+
+extension Duration {
+    /// Whole nanoseconds, at most what fits.
+    package var nanoseconds: Int64 {
+        let (seconds, attoseconds) = components
+        let (product, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
+        return overflow ? (seconds < 0 ? .min : .max) / 2 : product + attoseconds / 1_000_000_000
+    }
+}

@@ -18,4 +18,12 @@ public enum ReductionTree {
         let end = min(count, lines * (part + 1) / parts * 16)
         return start..<end
     }
+
+    /// Whether neighbouring groups of these sizes are subtrees, so that adding up inside each and then over the groups, in
+    /// the order of a tree of as many terms, is the order of the whole: of hosts with 2 and 2 ranks, not with 1 and 2.
+    public static func nests(_ sizes: some RandomAccessCollection<Int>) -> Bool {
+        guard sizes.count > 1 else { return true }
+        let left = sizes.prefix(firstHalf(of: sizes.count)), right = sizes.dropFirst(left.count)
+        return left.reduce(0, +) == firstHalf(of: sizes.reduce(0, +)) && nests(left) && nests(right)
+    }
 }

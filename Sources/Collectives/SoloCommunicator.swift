@@ -3,6 +3,9 @@ public final class SoloCommunicator: Communicator {
     /// Counts operations; a group of one spends no time on them.
     public private(set) var times = CommunicationTimes()
 
+    /// Never used: there is no one to wait for.
+    public var timeout: Duration?
+
     /// Makes a group of one.
     public init() {}
 
@@ -36,6 +39,14 @@ public final class SoloCommunicator: Communicator {
         try requireBytes(all.count, mine.count, "allGather")
         all.copyMemory(from: mine)
         record(mine.count)
+    }
+
+    public func allToAll(
+        _ input: UnsafeRawBufferPointer, into output: UnsafeMutableRawBufferPointer
+    ) throws(CommunicationError) {
+        try requireShares(input: input.count, output: output.count)
+        output.copyMemory(from: input)
+        record(input.count)
     }
 
     public func gather(

@@ -6,10 +6,13 @@ public final class ThreadCommunicator: Communicator {
     public let rank: Int
     private let group: ThreadGroup
     private var clock = OperationClock()
+    /// How long an operation waits for other ranks; nil: for ever.
+    public var timeout: Duration?
 
-    init(group: ThreadGroup, rank: Int) {
+    init(group: ThreadGroup, rank: Int, timeout: Duration? = nil) {
         self.group = group
         self.rank = rank
+        self.timeout = timeout
     }
 
     /// How many ranks the group has.
@@ -64,6 +67,20 @@ public final class ThreadCommunicator: Communicator {
         }
     }
 
+    public func allToAll(
+        _ input: UnsafeRawBufferPointer, into output: UnsafeMutableRawBufferPointer
+    ) throws(CommunicationError) {
+        try requireShares(input: input.count, output: output.count)
+        let share = input.count / size
+        try together("allToAll", UnsafeMutableRawBufferPointer(mutating: input)) { () throws(CommunicationError) in
+            guard let target = output.baseAddress else { return }
+            for other in 0..<size {
+                guard let source = group.deposits[other].base else { continue }
+                (target + other * share).copyMemory(from: source + rank * share, byteCount: share)
+            }
+        }
+    }
+
     public func gather(
         _ mine: UnsafeRawBufferPointer, byteCounts: [Int], into all: UnsafeMutableRawBufferPointer, to root: Int
     ) throws(CommunicationError) {
@@ -110,8 +127,8 @@ public final class ThreadCommunicator: Communicator {
         clock.start()
         let box = mailbox(from: rank, to: self.rank, tag)
         let message = try group.world.locked { () throws(CommunicationError) in
-            try group.world.wait(for: "receive") {
-                [group.members[rank]]
+            try group.world.wait(for: "receive", members: group.members, timeout: timeout) {
+                [rank]
             } until: {
                 group.world.hasMessage(in: box)
             }
@@ -128,20 +145,20 @@ public final class ThreadCommunicator: Communicator {
 
     public func barrier() throws(CommunicationError) {
         clock.start()
-        try group.meet(rank: rank, for: "barrier")
+        try group.meet(rank: rank, for: "barrier", timeout: timeout)
         clock.addWait()
         clock.finish(byteCount: 0)
     }
 
     public func split(color: Int, key: Int) throws(CommunicationError) -> any Communicator {
         let wish = ThreadGroup.Deposit(base: nil, byteCount: 0, color: color, key: key)
-        try group.meet(rank: rank, for: "split", wish)
+        try group.meet(rank: rank, for: "split", timeout: timeout, wish)
         let ranks = (0..<size)
             .filter { group.deposits[$0].color == color }
             .sorted { (group.deposits[$0].key, $0) < (group.deposits[$1].key, $1) }
         let subgroup = try group.subgroup(color: color, ranks: ranks)
         try group.meet(rank: rank, for: "split", mustComplete: true)
-        return ThreadCommunicator(group: subgroup, rank: ranks.firstIndex(of: rank) ?? 0)
+        return ThreadCommunicator(group: subgroup, rank: ranks.firstIndex(of: rank) ?? 0, timeout: timeout)
     }
 
     /// Runs `body` while every rank's buffer is laid out for the others.
@@ -151,7 +168,7 @@ public final class ThreadCommunicator: Communicator {
     ) throws(CommunicationError) {
         clock.start()
         let deposit = ThreadGroup.Deposit(base: bytes.baseAddress, byteCount: bytes.count)
-        try group.meet(rank: rank, for: operation, deposit)
+        try group.meet(rank: rank, for: operation, timeout: timeout, deposit)
         clock.addWait()
         var failure: CommunicationError?
         if sameLength, let odd = group.deposits.firstIndex(where: { $0.byteCount != group.deposits[0].byteCount }) {

@@ -43,18 +43,40 @@ final class ThreadWorld: @unchecked Sendable {
 
     /// Waits, with the lock held, until `isDone`.
     ///
-    /// Unless `mustComplete`, gives up when a rank has failed or when one of `awaited()` has ended.
+    /// Unless `mustComplete`, gives up when a rank has failed, when one of `awaited()` has ended, or when the time is over.
+    ///
+    /// - Parameters:
+    ///   - members: the number here of each rank of the group.
+    ///   - awaited: ranks of the group that are waited for.
     func wait(
-        for operation: StaticString, mustComplete: Bool = false, awaited: () -> [Int], until isDone: () -> Bool
+        for operation: StaticString, members: [Int], timeout: Duration?, mustComplete: Bool = false,
+        awaited: () -> [Int], until isDone: () -> Bool
     ) throws(CommunicationError) {
+        let began = OperationClock.now()
         while !isDone() {
-            if !mustComplete {
-                if let failure { throw .rankFailed(rank: failure.rank, message: "\(failure.error)") }
-                if let ended = awaited().first(where: { hasEnded[$0] }) {
-                    throw .rankEnded(operation: "\(operation)", rank: ended)
-                }
+            guard !mustComplete else {
+                pthread_cond_wait(changed, mutex)
+                continue
             }
-            pthread_cond_wait(changed, mutex)
+            if let failure { throw .rankFailed(rank: failure.rank, message: "\(failure.error)") }
+            if let ended = awaited().first(where: { hasEnded[members[$0]] }) {
+                throw .rankEnded(operation: "\(operation)", rank: ended)
+            }
+            guard let timeout else {
+                pthread_cond_wait(changed, mutex)
+                continue
+            }
+            if OperationClock.now() - began > timeout.nanoseconds {
+                throw .timedOut(operation: "\(operation)", absent: awaited(), after: timeout)
+            }
+            // To look at the clock again; the condition's own is another one.
+            var soon = timespec()
+            clock_gettime(CLOCK_REALTIME, &soon)
+            soon.tv_nsec += 10_000_000
+            if soon.tv_nsec >= 1_000_000_000 {
+                soon = timespec(tv_sec: soon.tv_sec + 1, tv_nsec: soon.tv_nsec - 1_000_000_000)
+            }
+            pthread_cond_timedwait(changed, mutex, &soon)
         }
     }
 
@@ -129,15 +151,16 @@ final class ThreadGroup: @unchecked Sendable {
     /// The meeting that ends an operation passes `mustComplete`: all ranks are inside and will arrive, and none may
     /// leave early while another still reads its buffer.
     func meet(
-        rank: Int, for operation: StaticString, mustComplete: Bool = false, _ deposit: Deposit? = nil
+        rank: Int, for operation: StaticString, timeout: Duration? = nil, mustComplete: Bool = false,
+        _ deposit: Deposit? = nil
     ) throws(CommunicationError) {
         try world.locked { () throws(CommunicationError) in
             if let deposit { deposits[rank] = deposit }
             arrivals[rank] += 1
             let mine = arrivals[rank]
             world.announce()
-            try world.wait(for: operation, mustComplete: mustComplete) {
-                members.indices.filter { arrivals[$0] < mine }.map { members[$0] }
+            try world.wait(for: operation, members: members, timeout: timeout, mustComplete: mustComplete) {
+                members.indices.filter { arrivals[$0] < mine }
             } until: {
                 arrivals.allSatisfy { $0 >= mine }
             }

@@ -108,11 +108,13 @@ public final class StepMessage {
         }
     }
 
-    /// Makes every rank's message equal to rank 0's.
+    /// Makes every rank's message equal to rank 0's, which may come at any time.
     public func broadcast(over world: any Communicator) throws(CommunicationError) {
         words[4] = Int32(used)
         let first = min(capacity, Self.firstWords)
-        try world.broadcast(UnsafeMutableRawBufferPointer(start: words, count: first * 4), from: 0)
+        try world.patiently { () throws(CommunicationError) in
+            try world.broadcast(UnsafeMutableRawBufferPointer(start: words, count: first * 4), from: 0)
+        }
         used = Int(words[4])
         guard words[0] == Self.version, (Self.headerWords...capacity).contains(used) else {
             throw .byteCountMismatch(operation: "step message", rank: world.rank, expected: capacity, found: used)

@@ -292,12 +292,3 @@ final class HeartbeatWatch: @unchecked Sendable {
         for peer in peers { peer.socket.send(frame) }
     }
 }
-
-extension Duration {
-    /// Whole nanoseconds, at most what fits.
-    var nanoseconds: Int64 {
-        let (seconds, attoseconds) = components
-        let (product, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
-        return overflow ? (seconds < 0 ? .min : .max) / 2 : product + attoseconds / 1_000_000_000
-    }
-}

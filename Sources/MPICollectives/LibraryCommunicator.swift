@@ -3,19 +3,16 @@ import Collectives
 
 /// The MPI library's own collectives, to measure ours against.
 ///
-/// They promise no order of addition, so that nothing but a
-/// benchmark may use them; messages and what MPI has no name for are ours.
-public final class LibraryCommunicator: Communicator {
+/// They promise no order of addition and know no timeout, so that nothing but a benchmark may use them; messages and what
+/// MPI has no name for are ours.
+public final class LibraryCommunicator: WrappedCommunicator {
     private let messages: MPICommunicator
+    public var inner: any Communicator { messages }
     private var clock = OperationClock()
 
     init(_ messages: MPICommunicator) {
         self.messages = messages
     }
-
-    public var rank: Int { messages.rank }
-
-    public var size: Int { messages.size }
 
     public var times: CommunicationTimes { clock.times + messages.times }
 
@@ -55,12 +52,6 @@ public final class LibraryCommunicator: Communicator {
         }
     }
 
-    public func gather(
-        _ mine: UnsafeRawBufferPointer, byteCounts: [Int], into all: UnsafeMutableRawBufferPointer, to root: Int
-    ) throws(CommunicationError) {
-        try messages.gather(mine, byteCounts: byteCounts, into: all, to: root)
-    }
-
     /// `MPI_Bcast`.
     public func broadcast(_ bytes: UnsafeMutableRawBufferPointer, from root: Int) throws(CommunicationError) {
         try requireMember(root, "MPI_Bcast")
@@ -69,18 +60,9 @@ public final class LibraryCommunicator: Communicator {
         }
     }
 
-    public func send(_ bytes: UnsafeRawBufferPointer, to rank: Int, tag: MessageTag) throws(CommunicationError) {
-        try messages.send(bytes, to: rank, tag: tag)
-    }
-
-    public func receive(
-        into bytes: UnsafeMutableRawBufferPointer, from rank: Int, tag: MessageTag
-    ) throws(CommunicationError) {
-        try messages.receive(into: bytes, from: rank, tag: tag)
-    }
-
+    /// `MPI_Barrier`.
     public func barrier() throws(CommunicationError) {
-        try messages.barrier()
+        try timed(0) { cmpi_library_barrier(messages.handle) }
     }
 
     public func split(color: Int, key: Int) throws(CommunicationError) -> any Communicator {

@@ -6,7 +6,7 @@ extension MPICommunicator {
         _ mine: UnsafeRawBufferPointer, into all: UnsafeMutableRawBufferPointer
     ) throws(CommunicationError) {
         try requireBytes(all.count, mine.count * size, "allGather")
-        clock.start()
+        begin("allGather")
         try forEachPiece(of: mine.count) { piece throws(CommunicationError) in
             for step in 1..<max(size, 1) {
                 try post(
@@ -17,7 +17,7 @@ extension MPICommunicator {
                 let other = (rank + size - step) % size
                 try fetch(
                     into: part(of: all, from: other * mine.count, piece), from: other,
-                    tag: CollectiveTag.allGather, "allGather")
+                    tag: CollectiveTag.allGather)
             }
             try finishSends()
         }
@@ -25,11 +25,37 @@ extension MPICommunicator {
         clock.finish(byteCount: mine.count)
     }
 
+    public func allToAll(
+        _ input: UnsafeRawBufferPointer, into output: UnsafeMutableRawBufferPointer
+    ) throws(CommunicationError) {
+        try requireShares(input: input.count, output: output.count)
+        begin("allToAll")
+        let share = input.count / size
+        try forEachPiece(of: share) { piece throws(CommunicationError) in
+            for step in 1..<max(size, 1) {
+                let other = (rank + step) % size
+                let start = other * share
+                try post(
+                    UnsafeRawBufferPointer(
+                        rebasing: input[start + piece.lowerBound..<start + piece.upperBound]), to: other,
+                    tag: CollectiveTag.allToAll)
+            }
+            for step in 1..<max(size, 1) {
+                let other = (rank + size - step) % size
+                try fetch(into: part(of: output, from: other * share, piece), from: other, tag: CollectiveTag.allToAll)
+            }
+            try finishSends()
+        }
+        part(of: output, from: rank * share, 0..<share).copyMemory(
+            from: UnsafeRawBufferPointer(rebasing: input[rank * share..<(rank + 1) * share]))
+        clock.finish(byteCount: input.count)
+    }
+
     public func gather(
         _ mine: UnsafeRawBufferPointer, byteCounts: [Int], into all: UnsafeMutableRawBufferPointer, to root: Int
     ) throws(CommunicationError) {
         try requireGather(mine: mine.count, byteCounts: byteCounts, all: all.count, root: root)
-        clock.start()
+        begin("gather")
         if rank == root {
             var offset = 0
             for other in 0..<size {
@@ -38,8 +64,7 @@ extension MPICommunicator {
                 } else {
                     try forEachPiece(of: byteCounts[other]) { piece throws(CommunicationError) in
                         try fetch(
-                            into: part(of: all, from: offset, piece), from: other, tag: CollectiveTag.gather,
-                            "gather")
+                            into: part(of: all, from: offset, piece), from: other, tag: CollectiveTag.gather)
                     }
                 }
                 offset += byteCounts[other]
@@ -53,7 +78,7 @@ extension MPICommunicator {
     /// A binomial tree of messages: each rank receives once, then serves half as many ranks as its parent did before.
     public func broadcast(_ bytes: UnsafeMutableRawBufferPointer, from root: Int) throws(CommunicationError) {
         try requireMember(root, "broadcast")
-        clock.start()
+        begin("broadcast")
         try forEachPiece(of: bytes.count) { piece throws(CommunicationError) in
             let piece = UnsafeMutableRawBufferPointer(rebasing: bytes[piece])
             let place = (rank + size - root) % size
@@ -61,7 +86,7 @@ extension MPICommunicator {
             while reach < size, place & reach == 0 { reach *= 2 }
             if place != 0 {
                 let parent = (place - reach + root) % size
-                try fetch(into: piece, from: parent, tag: CollectiveTag.broadcast, "broadcast")
+                try fetch(into: piece, from: parent, tag: CollectiveTag.broadcast)
             }
             reach /= 2
             while reach > 0 {
@@ -84,7 +109,7 @@ extension MPICommunicator {
     public func send(_ bytes: UnsafeRawBufferPointer, to rank: Int, tag: MessageTag) throws(CommunicationError) {
         try requirePartner(rank, "send")
         try requireAllowed(tag)
-        clock.start()
+        begin("send")
         try sendPieces(bytes, to: rank, tag: tag.rawValue)
         clock.finish(byteCount: bytes.count)
     }
@@ -94,12 +119,26 @@ extension MPICommunicator {
     ) throws(CommunicationError) {
         try requirePartner(rank, "receive")
         try requireAllowed(tag)
-        clock.start()
+        begin("receive")
         try forEachPiece(of: bytes.count) { piece throws(CommunicationError) in
             try fetch(
-                into: UnsafeMutableRawBufferPointer(rebasing: bytes[piece]), from: rank, tag: tag.rawValue, "receive")
+                into: UnsafeMutableRawBufferPointer(rebasing: bytes[piece]), from: rank, tag: tag.rawValue)
         }
         clock.finish(byteCount: bytes.count)
+    }
+
+    /// Dissemination: after the step of distance d, every rank knows that 2d ranks have come.
+    public func barrier() throws(CommunicationError) {
+        begin("barrier")
+        let nothing = UnsafeMutableRawBufferPointer(start: nil, count: 0)
+        var distance = 1
+        while distance < size {
+            try sendNow(
+                UnsafeRawBufferPointer(nothing), to: (rank + distance) % size, tag: CollectiveTag.barrier)
+            try fetch(into: nothing, from: (rank + size - distance) % size, tag: CollectiveTag.barrier)
+            distance *= 2
+        }
+        clock.finish(byteCount: 0)
     }
 
     private func sendPieces(

@@ -2,13 +2,13 @@ import CMPI
 import Collectives
 
 extension MPICommunicator {
-    /// Reduces over the group in the order of `ReductionTree`, by one of three ways that all give the same bits.
+    /// Reduces over the group in the order of `ReductionTree`, by one of four ways that all give the same bits.
     public func allReduce(
         _ input: UnsafeRawBufferPointer, into output: UnsafeMutableRawBufferPointer, _ type: ReducedType,
         _ reduction: Reduction
     ) throws(CommunicationError) {
         try requireReduction(input: input.count, output: output.count, type, "allReduce")
-        clock.start()
+        begin("allReduce")
         if input.baseAddress != UnsafeRawPointer(output.baseAddress) { output.copyMemory(from: input) }
         if size > 1, let base = output.baseAddress {
             let limit = max(1, limits.reduceByteCount / type.byteCount)
@@ -28,7 +28,7 @@ extension MPICommunicator {
         _ reduction: Reduction
     ) throws(CommunicationError) {
         try requireReduction(input: input.count, output: share.count, shares: size, type, "reduceScatter")
-        clock.start()
+        begin("reduceScatter")
         if let input = input.baseAddress, let output = share.baseAddress {
             let limit = max(1, limits.reduceByteCount / size / type.byteCount) * type.byteCount
             for start in stride(from: 0, to: share.count, by: limit) {
@@ -42,7 +42,7 @@ extension MPICommunicator {
                 for step in 1..<max(1, size) {
                     let other = (rank + size - step) % size
                     let place = UnsafeMutableRawBufferPointer(start: terms + other * byteCount, count: byteCount)
-                    try fetch(into: place, from: other, tag: CollectiveTag.reduceScatter, "reduceScatter")
+                    try fetch(into: place, from: other, tag: CollectiveTag.reduceScatter)
                 }
                 combine(type, reduction, into: output + start, count: byteCount / type.byteCount) {
                     $0 == rank ? input + rank * share.count + start : UnsafeRawPointer(terms + $0 * byteCount)
@@ -54,12 +54,12 @@ extension MPICommunicator {
     }
 
     private func reduce(_ values: Elements, _ reduction: Reduction) throws(CommunicationError) {
-        if values.byteCount > limits.wholeByteCount {
-            try reduceBySegments(values, reduction)
-        } else if size & (size - 1) == 0, !values.type.isRounded {
-            try reduceByDoubling(values, reduction)
-        } else {
-            try reduceByGathering(values, reduction)
+        let isWhole = values.byteCount <= limits.tuning.wholeByteCount
+        switch (size & (size - 1) == 0 && !values.type.isRounded, isWhole) {
+        case (true, true): try reduceByDoubling(values, reduction)
+        case (true, false): try reduceByHalving(values, reduction)
+        case (false, true): try reduceByGathering(values, reduction)
+        case (false, false): try reduceBySegments(values, reduction)
         }
     }
 
@@ -75,13 +75,53 @@ extension MPICommunicator {
             try post(values.bytes, to: partner, tag: CollectiveTag.allReduce)
             try fetch(
                 into: UnsafeMutableRawBufferPointer(start: theirs, count: values.byteCount), from: partner,
-                tag: CollectiveTag.allReduce, "allReduce")
+                tag: CollectiveTag.allReduce)
             try finishSends()
             let isLower = partner > rank
             terms[0] = isLower ? UnsafeRawPointer(values.base) : UnsafeRawPointer(theirs)
             terms[1] = isLower ? UnsafeRawPointer(theirs) : UnsafeRawPointer(values.base)
             combineTerms(2, values.type, reduction, into: values.base, count: values.count)
             distance *= 2
+        }
+    }
+
+    /// Recursive halving, neighbours first, and doubling back: each rank ends up with the whole tree of one part in `size`, and
+    /// then the parts are handed back the same way.
+    ///
+    /// For a power of two, and no more bytes than any way must move. The first and largest exchanges are between neighbours,
+    /// which may share a host. Not for types whose partial results would be rounded on the way.
+    private func reduceByHalving(_ values: Elements, _ reduction: Reduction) throws(CommunicationError) {
+        guard let theirs = room(for: (values.count + 1) / 2 * values.type.byteCount + 64) else { return }
+        var mine = 0..<values.count
+        var parts: [(partner: Int, theirs: Range<Int>)] = []
+        var distance = 1
+        while distance < size {
+            let partner = rank ^ distance
+            let isLower = partner > rank
+            let middle = mine.lowerBound + (mine.count / 2 + 15) / 16 * 16
+            let halves = (
+                mine.lowerBound..<min(middle, mine.upperBound), min(middle, mine.upperBound)..<mine.upperBound
+            )
+            let (kept, given) = isLower ? halves : (halves.1, halves.0)
+            try post(values[given], to: partner, tag: CollectiveTag.allReduce)
+            let received = UnsafeMutableRawBufferPointer(start: theirs, count: values[kept].count)
+            try fetch(into: received, from: partner, tag: CollectiveTag.allReduce)
+            let place = values.base + kept.lowerBound * values.type.byteCount
+            terms[0] = UnsafeRawPointer(isLower ? place : theirs)
+            terms[1] = UnsafeRawPointer(isLower ? theirs : place)
+            combineTerms(2, values.type, reduction, into: place, count: kept.count)
+            try finishSends()
+            parts.append((partner, given))
+            mine = kept
+            distance *= 2
+        }
+        for (partner, given) in parts.reversed() {
+            try post(values[mine], to: partner, tag: CollectiveTag.allReduce)
+            try fetch(
+                into: UnsafeMutableRawBufferPointer(mutating: values[given]), from: partner,
+                tag: CollectiveTag.allReduce)
+            try finishSends()
+            mine = min(mine.lowerBound, given.lowerBound)..<max(mine.upperBound, given.upperBound)
         }
     }
 
@@ -96,7 +136,7 @@ extension MPICommunicator {
             let other = (rank + size - step) % size
             try fetch(
                 into: UnsafeMutableRawBufferPointer(start: terms + other * byteCount, count: byteCount), from: other,
-                tag: CollectiveTag.allReduce, "allReduce")
+                tag: CollectiveTag.allReduce)
         }
         try finishSends()
         combine(values.type, reduction, into: values.base, count: values.count) {
@@ -116,7 +156,7 @@ extension MPICommunicator {
             let other = (rank + size - step) % size
             try fetch(
                 into: UnsafeMutableRawBufferPointer(start: terms + other * mine.count, count: mine.count), from: other,
-                tag: CollectiveTag.allReduce, "allReduce")
+                tag: CollectiveTag.allReduce)
         }
         // Results go out of scratch, while `values` may still be read by the first round's sends.
         let results = UnsafeRawBufferPointer(start: terms + size * mine.count, count: mine.count)
@@ -134,7 +174,7 @@ extension MPICommunicator {
             let other = (rank + size - step) % size
             try fetch(
                 into: UnsafeMutableRawBufferPointer(mutating: values.segment(other, of: size)), from: other,
-                tag: CollectiveTag.allReduce, "allReduce")
+                tag: CollectiveTag.allReduce)
         }
         try finishSends()
     }
@@ -150,11 +190,14 @@ private struct Elements {
 
     var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: base, count: byteCount) }
 
+    subscript(elements: Range<Int>) -> UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(
+            start: base + elements.lowerBound * type.byteCount, count: elements.count * type.byteCount)
+    }
+
     /// The elements that one of the ranks reduces.
     func segment(_ part: Int, of parts: Int) -> UnsafeRawBufferPointer {
-        let elements = ReductionTree.segment(ofCount: count, part: part, parts: parts)
-        return UnsafeRawBufferPointer(
-            start: base + elements.lowerBound * type.byteCount, count: elements.count * type.byteCount)
+        self[ReductionTree.segment(ofCount: count, part: part, parts: parts)]
     }
 }
 

@@ -3,19 +3,22 @@ import Collectives
 
 /// A group of MPI ranks.
 ///
-/// Everything but the barrier is made of messages from rank to rank, because only those tell the wait for a partner
-/// from the movement of its bytes: a send is started, then `MPI_Mprobe` returns when the partner's message is there.
+/// Everything is made of messages from rank to rank, because only those tell the wait for a partner from the movement of
+/// its bytes (a send is started, then the partner's message is probed for), and who is waited for when time is over.
 /// A sender cannot know when its receiver arrives, so a `send` that must wait for it counts as transfer.
 public final class MPICommunicator: Communicator {
     /// This rank's number in the group, from 0.
     public let rank: Int
     /// How many ranks the group has.
     public let size: Int
-    let limits: MPILimits
+    public var timeout: Duration?
+    var limits: MPILimits
     let handle: cmpi_group
     private let ownsHandle: Bool
     private let requests: UnsafeMutablePointer<cmpi_request>
-    private var requestCount: Int32 = 0
+    private let receivers: UnsafeMutablePointer<Int>
+    private var requestCount = 0
+    private var operation: StaticString = "an operation"
     private var scratch = UnsafeMutableRawBufferPointer(start: nil, count: 0)
     let terms: UnsafeMutablePointer<UnsafeRawPointer>
     var clock = OperationClock()
@@ -31,11 +34,13 @@ public final class MPICommunicator: Communicator {
         self.size = Int(size)
         ownsHandle = owned
         requests = .allocate(capacity: max(1, Int(size)))
+        receivers = .allocate(capacity: max(1, Int(size)))
         terms = .allocate(capacity: max(2, Int(size)))
     }
 
     deinit {
         requests.deallocate()
+        receivers.deallocate()
         terms.deallocate()
         scratch.deallocate()
         // After MPI has ended its handles are gone; and nothing here may wait for ranks that may never come.
@@ -44,11 +49,10 @@ public final class MPICommunicator: Communicator {
 
     public var times: CommunicationTimes { clock.times }
 
-    public func barrier() throws(CommunicationError) {
+    /// Begins an operation of this name.
+    func begin(_ operation: StaticString) {
+        self.operation = operation
         clock.start()
-        try check(cmpi_barrier(handle), "MPI_Barrier")
-        clock.addWait()
-        clock.finish(byteCount: 0)
     }
 
     public func split(color: Int, key: Int) throws(CommunicationError) -> any Communicator {
@@ -62,7 +66,9 @@ public final class MPICommunicator: Communicator {
         let place = try ordinal(ofKey: key)
         var group = cmpi_group()
         try check(cmpi_split(handle, number, place, &group), "MPI_Comm_split")
-        return try MPICommunicator(handle: group, owned: true, limits: limits)
+        let part = try MPICommunicator(handle: group, owned: true, limits: limits)
+        part.timeout = timeout
+        return part
     }
 
     /// Makes a group of the ranks that share this rank's host and its memory, in rank order.
@@ -74,12 +80,48 @@ public final class MPICommunicator: Communicator {
         return try MPICommunicator(handle: group, owned: true, limits: limits)
     }
 
-    /// This group through shared memory where its ranks run on one host, else as it is.
+    /// How many ranks each host has, in rank order; nil where ranks of a host are no neighbours.
+    func hostSizes(_ host: MPICommunicator) throws(CommunicationError) -> [Int]? {
+        // A host is known by its first rank.
+        let first = try host.gatherAll([rank])[0][0]
+        let hosts = try gatherAll([first]).map { $0[0] }
+        var sizes: [Int] = []
+        for (rank, host) in hosts.enumerated() {
+            if host == rank {
+                sizes.append(1)
+            } else if hosts[rank - 1] == host {
+                sizes[sizes.count - 1] += 1
+            } else {
+                return nil
+            }
+        }
+        return sizes
+    }
+
+    /// This group by the fastest way: shared memory inside a host, and messages between hosts.
     ///
-    /// Every rank must call it.
-    package func fastest() throws(CommunicationError) -> any Communicator {
-        guard size > 1, limits.sharesMemory, try splitByHost().size == size else { return self }
-        return try SharedMemoryCommunicator(self)
+    /// Every rank must call it. Where hosts hold no subtrees of ranks everything goes by messages.
+    ///
+    /// - Parameter wireType: as what sums of float32 travel: over the network, if there are hosts of several ranks, and
+    ///   else between all.
+    func fastest(wireType: WireType? = nil) throws(CommunicationError) -> any Communicator {
+        guard size > 1 else { return self }
+        if let wireType { limits.wireType = wireType }
+        guard limits.sharesMemory else { return limits.compressed(self) }
+        let host = try splitByHost()
+        guard let sizes = try hostSizes(host), ReductionTree.nests(sizes), sizes.count < size else {
+            return limits.compressed(self)
+        }
+        guard sizes.count > 1 else { return limits.compressed(try SharedMemoryCommunicator(self)) }
+        return try HierarchicalCommunicator(self, host: host, sizes: sizes)
+    }
+
+    /// All ranks in an order in which each host holds neighbours; rank 0 stays.
+    func orderedByHost() throws(CommunicationError) -> MPICommunicator {
+        let host = try splitByHost()
+        guard try hostSizes(host) == nil else { return self }
+        let first = try host.gatherAll([rank])[0][0]
+        return try splitMessages(color: 0, key: first)
     }
 
     private func ordinal(ofColor color: Int) throws(CommunicationError) -> Int32 {
@@ -124,50 +166,74 @@ public final class MPICommunicator: Communicator {
         // Only an operation that threw leaves sends behind; without this the next one could overrun the list.
         if requestCount >= size { try finishSends() }
         try check(
-            cmpi_isend(bytes.baseAddress, bytes.count, Int32(rank), tag, handle, requests + Int(requestCount)),
-            "MPI_Isend")
+            cmpi_isend(bytes.baseAddress, bytes.count, Int32(rank), tag, handle, requests + requestCount), "MPI_Isend")
+        receivers[requestCount] = rank
         requestCount += 1
     }
 
     /// Waits for the next message of a rank (counted as waiting) and receives it (counted as transfer).
     ///
     /// A short one is received at once: it moves in less time than it takes to tell, and counts as waiting.
-    func fetch(
-        into bytes: UnsafeMutableRawBufferPointer, from rank: Int, tag: Int32, _ operation: StaticString
-    ) throws(CommunicationError) {
+    func fetch(into bytes: UnsafeMutableRawBufferPointer, from rank: Int, tag: Int32) throws(CommunicationError) {
+        let limit = UInt64(timeout?.nanoseconds ?? 0)
         if bytes.count <= limits.shortByteCount {
             var found = 0
-            try check(
-                cmpi_recv(bytes.baseAddress, bytes.count, Int32(rank), tag, handle, &found), "MPI_Recv")
+            try arrived(
+                cmpi_recv(bytes.baseAddress, bytes.count, Int32(rank), tag, handle, limit, &found), rank, "MPI_Irecv")
             clock.addWait()
-            guard found == bytes.count else {
-                throw .byteCountMismatch(
-                    operation: "\(operation)", rank: rank, expected: bytes.count, found: found)
-            }
-            return
+            return try requireLength(found, bytes.count, from: rank)
         }
         clock.addTransfer()
         var message = cmpi_message()
-        try check(cmpi_mprobe(Int32(rank), tag, handle, &message), "MPI_Mprobe")
+        try arrived(cmpi_mprobe(Int32(rank), tag, handle, limit, &message), rank, "MPI_Improbe")
         clock.addWait()
-        guard message.byte_count == bytes.count else {
-            throw .byteCountMismatch(
-                operation: "\(operation)", rank: rank, expected: bytes.count, found: message.byte_count)
-        }
-        try check(cmpi_mrecv(bytes.baseAddress, bytes.count, &message), "MPI_Mrecv")
+        try requireLength(message.byte_count, bytes.count, from: rank)
+        try arrived(cmpi_mrecv(bytes.baseAddress, bytes.count, &message, handle, limit), rank, "MPI_Imrecv")
     }
 
-    /// Sends, and returns when `bytes` may be written again; faster than a post for the last or only message.
+    private func requireLength(_ found: Int, _ expected: Int, from rank: Int) throws(CommunicationError) {
+        guard found == expected else {
+            throw .byteCountMismatch(operation: "\(operation)", rank: rank, expected: expected, found: found)
+        }
+    }
+
+    /// Sends, and returns when `bytes` may be written again; faster than a post for a short message.
     func sendNow(_ bytes: UnsafeRawBufferPointer, to rank: Int, tag: Int32) throws(CommunicationError) {
-        try check(cmpi_send(bytes.baseAddress, bytes.count, Int32(rank), tag, handle), "MPI_Send")
+        guard bytes.count > limits.shortByteCount else {
+            return try check(
+                cmpi_send_short(bytes.baseAddress, bytes.count, Int32(rank), tag, handle), "MPI_Send")
+        }
+        try post(bytes, to: rank, tag: tag)
+        try finishSends()
     }
 
     /// Waits until everything that was posted may be written again.
     func finishSends() throws(CommunicationError) {
-        guard requestCount > 0 else { return }
-        let count = requestCount
-        requestCount = 0
-        try check(cmpi_wait(requests, count), "MPI_Wait")
+        while requestCount > 0 {
+            requestCount -= 1
+            try arrived(
+                cmpi_wait(requests + requestCount, handle, UInt64(timeout?.nanoseconds ?? 0)), receivers[requestCount],
+                "MPI_Isend")
+        }
+    }
+
+    /// Turns a result of CMPI into an error; when time is over, one that names who has not come.
+    private func arrived(
+        _ code: Int32, _ partner: Int, _ function: @autoclosure () -> String
+    ) throws(CommunicationError) {
+        guard code == CMPI_TIMED_OUT else { return try check(code, function()) }
+        let others = (0..<size).filter { $0 != rank }
+        let present = UnsafeMutablePointer<Bool>.allocate(capacity: others.count)
+        defer { present.deallocate() }
+        try check(
+            cmpi_roll_call(handle, others.map(Int32.init), Int32(others.count), 500_000_000, present), "MPI_Iprobe")
+        let absent = others.indices.filter { !present[$0] }.map { others[$0] }
+        // Of operations that not all ranks wait in, those that have done their part do not answer either.
+        let isOfAll = !["gather", "broadcast", "send", "receive"].contains("\(operation)")
+        throw .timedOut(
+            operation: "\(operation)",
+            absent: absent.isEmpty || absent.contains(partner) && !isOfAll ? [partner] : absent,
+            after: timeout ?? .zero)
     }
 
     /// Visits the pieces that one message may have; an empty buffer is one empty piece.
@@ -183,20 +249,27 @@ public final class MPICommunicator: Communicator {
     }
 }
 
-/// The sizes at which an `MPICommunicator` changes its ways.
+/// What an `MPICommunicator` and its parts go by.
 ///
-/// Tests choose small ones, to reach every path.
+/// Tests choose small sizes, to reach every path.
 struct MPILimits {
     /// The longest message; MPI counts in 32-bit integers.
     var messageByteCount = Int(cmpi_message_limit())
-    /// All-reduces up to this size send whole buffers; longer ones share out the additions (measured: see DocC).
-    var wholeByteCount = 8 << 10
     /// Longer all-reduces are cut into parts of this size, so that scratch memory stays bounded and in cache.
     var reduceByteCount = 1 << 20
-    /// Whether parts of the group may use shared memory.
-    var sharesMemory = true
     /// Messages up to this size are not probed for; half a microsecond of the one that they take.
     var shortByteCount = 1 << 10
+    /// At which sizes ways of reducing change.
+    var tuning = AllReduceTuning()
+    /// Whether parts of the group may use shared memory.
+    var sharesMemory = true
+    /// As what sums of float32 travel.
+    var wireType = WireType.float32
+
+    /// A group whose sums travel as these limits say.
+    func compressed(_ group: any Communicator) -> any Communicator {
+        wireType == .float32 ? group : CompressedCommunicator(group, type: wireType)
+    }
 }
 
 /// Tags of the collectives, above those that callers may use.
@@ -209,4 +282,6 @@ enum CollectiveTag {
     static let gather: Int32 = 16386
     static let broadcast: Int32 = 16387
     static let reduceScatter: Int32 = 16388
+    static let barrier: Int32 = 16389
+    static let allToAll: Int32 = 16390
 }

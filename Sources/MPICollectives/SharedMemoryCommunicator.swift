@@ -5,21 +5,20 @@ import Glibc
 /// A group of MPI ranks on one host, whose collectives go through memory that all of them see.
 ///
 /// Messages from rank to rank still travel through MPI. See `window.c` for how the ranks keep out of each other's way.
-public final class SharedMemoryCommunicator: Communicator {
+public final class SharedMemoryCommunicator: WrappedCommunicator {
     /// How a group's memory is used.
     public struct Options: Sendable {
         /// Bytes of a rank that the others can read at a time, a multiple of 4096; longer buffers go in turns.
         public var slotByteCount = 128 << 10
         /// How often to look for the others before giving way to other threads; nil: by the number of processors.
         public var spins: Int?
-        /// How long to wait for a rank; nil: for ever.
-        public var timeout: Duration?
 
         /// The defaults.
         public init() {}
     }
 
     private let messages: MPICommunicator
+    public var inner: any Communicator { messages }
     private let window: OpaquePointer
     private let options: Options
     private var clock = OperationClock()
@@ -39,17 +38,28 @@ public final class SharedMemoryCommunicator: Communicator {
         else {
             throw .library(operation: "opening shared memory", code: Int(ENOMEM), text: "no memory")
         }
-        if let timeout = options.timeout { cmpi_window_set_timeout(window, UInt64(timeout.nanoseconds)) }
         self.window = window
+        wholeByteCount = messages.limits.tuning.sharedWholeByteCount
+        cmpi_window_set_whole_bytes(window, wholeByteCount)
+        cmpi_window_set_timeout(window, UInt64(messages.timeout?.nanoseconds ?? 0))
     }
 
     deinit {
         cmpi_window_close(window)
     }
 
-    public var rank: Int { messages.rank }
+    public var timeout: Duration? {
+        get { messages.timeout }
+        set {
+            messages.timeout = newValue
+            cmpi_window_set_timeout(window, UInt64(newValue?.nanoseconds ?? 0))
+        }
+    }
 
-    public var size: Int { messages.size }
+    /// All-reduces up to this size are added up whole by every rank; the same on every rank.
+    var wholeByteCount: Int = 0 {
+        didSet { cmpi_window_set_whole_bytes(window, wholeByteCount) }
+    }
 
     public var times: CommunicationTimes {
         let moved = cmpi_window_take_times(window)
@@ -98,6 +108,15 @@ public final class SharedMemoryCommunicator: Communicator {
         clock.count(byteCount: mine.count)
     }
 
+    public func allToAll(
+        _ input: UnsafeRawBufferPointer, into output: UnsafeMutableRawBufferPointer
+    ) throws(CommunicationError) {
+        try requireShares(input: input.count, output: output.count)
+        try require(
+            cmpi_window_all_to_all(window, input.baseAddress, output.baseAddress, input.count / size), "allToAll")
+        clock.count(byteCount: input.count)
+    }
+
     public func gather(
         _ mine: UnsafeRawBufferPointer, byteCounts: [Int], into all: UnsafeMutableRawBufferPointer, to root: Int
     ) throws(CommunicationError) {
@@ -113,16 +132,6 @@ public final class SharedMemoryCommunicator: Communicator {
         clock.count(byteCount: bytes.count)
     }
 
-    public func send(_ bytes: UnsafeRawBufferPointer, to rank: Int, tag: MessageTag) throws(CommunicationError) {
-        try messages.send(bytes, to: rank, tag: tag)
-    }
-
-    public func receive(
-        into bytes: UnsafeMutableRawBufferPointer, from rank: Int, tag: MessageTag
-    ) throws(CommunicationError) {
-        try messages.receive(into: bytes, from: rank, tag: tag)
-    }
-
     public func barrier() throws(CommunicationError) {
         try require(cmpi_window_barrier(window), "barrier")
         clock.count(byteCount: 0)
@@ -130,7 +139,8 @@ public final class SharedMemoryCommunicator: Communicator {
 
     public func split(color: Int, key: Int) throws(CommunicationError) -> any Communicator {
         let part = try messages.splitMessages(color: color, key: key)
-        return part.size > 1 ? try SharedMemoryCommunicator(part, options: options) : part
+        guard part.size > 1 else { return part }
+        return messages.limits.compressed(try SharedMemoryCommunicator(part, options: options))
     }
 
     /// Turns what a call of the window ended with into an error.
@@ -144,7 +154,7 @@ public final class SharedMemoryCommunicator: Communicator {
         default:
             let absent = (0..<size).filter { cmpi_window_is_absent(window, Int32($0)) }
             throw .timedOut(
-                operation: "\(operation)", absent: absent, after: options.timeout ?? .zero)
+                operation: "\(operation)", absent: absent, after: timeout ?? .zero)
         }
     }
 
@@ -159,6 +169,7 @@ public final class SharedMemoryCommunicator: Communicator {
         case CMPI_WINDOW_ALL_REDUCE: return reduction("allReduce")
         case CMPI_WINDOW_REDUCE_SCATTER: return reduction("reduceScatter")
         case CMPI_WINDOW_ALL_GATHER: return "allGather \(size)"
+        case CMPI_WINDOW_ALL_TO_ALL: return "allToAll \(size)"
         case CMPI_WINDOW_GATHER: return "gather \(size) to rank \(request.root)"
         case CMPI_WINDOW_BROADCAST: return "broadcast \(size) from rank \(request.root)"
         default: return "an unknown operation \(size)"

@@ -12,16 +12,18 @@ import Glibc
 /// job: the others may be waiting for it. It never tries to end MPI while an error is in flight; that hangs.
 ///
 /// - Parameters:
+///   - options: how collectives work.
 ///   - body: the program; it receives the group of all ranks.
 ///   - exitStatus: the exit status that an error calls for.
 ///   - report: called once with an error that ends the job, to print it.
 /// - Returns: what `body` returned.
 public func withMPI<Result>(
-    backend: Backend = .auto, _ body: (any Communicator) throws -> Result, exitStatus: (any Error) -> Int32,
+    _ options: CollectiveOptions = CollectiveOptions(), _ body: (any Communicator) throws -> Result,
+    exitStatus: (any Error) -> Int32,
     report: (any Error) -> Void
 ) -> Result {
     do {
-        let result = try run(backend, body)
+        let result = try run(options, body)
         if cmpi_is_running() == 1 { try check(cmpi_finalize(), "MPI_Finalize") }
         return result
     } catch let agreed as AgreedError {
@@ -38,10 +40,12 @@ public func withMPI<Result>(
 
 /// What carries the operations of all ranks.
 public enum Backend: String, CaseIterable, Sendable {
-    /// Shared memory where all ranks run on one host, else messages.
+    /// The fastest: shared memory inside a host, messages between hosts.
     case auto
-    /// Shared memory.
+    /// Shared memory; all ranks must run on one host.
     case shm
+    /// Shared memory inside each host, messages between hosts.
+    case hierarchical
     /// Our collectives over MPI's messages.
     case messages
     /// The MPI library's own collectives, for comparison: no order of addition is promised.
@@ -51,6 +55,8 @@ public enum Backend: String, CaseIterable, Sendable {
     public init?(of group: any Communicator) {
         switch group {
         case is SharedMemoryCommunicator: self = .shm
+        case is HierarchicalCommunicator: self = .hierarchical
+        case let group as any WrappedCommunicator where !(group is LibraryCommunicator): self.init(of: group.inner)
         case is MPICommunicator: self = .messages
         case is LibraryCommunicator: self = .mpi
         default: return nil
@@ -59,8 +65,10 @@ public enum Backend: String, CaseIterable, Sendable {
 }
 
 /// A scope of its own, so that every communicator is gone before MPI ends.
-private func run<Result>(_ backend: Backend, _ body: (any Communicator) throws -> Result) throws -> Result {
-    try body(try MPIRuntime.start(backend))
+private func run<Result>(
+    _ options: CollectiveOptions, _ body: (any Communicator) throws -> Result
+) throws -> Result {
+    try body(try MPIRuntime.start(options))
 }
 
 /// The MPI library of this process.
@@ -76,25 +84,38 @@ package enum MPIRuntime {
     }
 
     /// Starts MPI if a launcher has started this process, and gives the group of all ranks.
-    package static func start(_ backend: Backend = .auto) throws(CommunicationError) -> any Communicator {
+    package static func start(_ options: CollectiveOptions) throws -> any Communicator {
         guard isLaunched else { return SoloCommunicator() }
-        let world = try world(sharesMemory: backend != .messages)
-        switch backend {
-        case .auto: return try world.fastest()
-        case .shm: return try SharedMemoryCommunicator(world)
-        case .messages: return world
-        case .mpi: return LibraryCommunicator(world)
+        let world = try world().orderedByHost()
+        guard options.backend != .mpi else { return LibraryCommunicator(world) }
+        world.limits.sharesMemory = options.backend != .messages
+        if world.size > 1 { world.limits.tuning = try tuning(options, of: world) }
+        let group = try world.fastest(wireType: options.wireType)
+        if [.shm, .hierarchical].contains(options.backend), let found = Backend(of: group), found != options.backend {
+            throw CommunicationError.library(
+                operation: "--backend \(options.backend.rawValue)", code: 0,
+                text: "these ranks and hosts can use \(found.rawValue)")
         }
+        return group
+    }
+
+    private static func tuning(_ options: CollectiveOptions, of world: MPICommunicator) throws -> AllReduceTuning {
+        let saved = try agree(on: world, status: { _ in 65 }) {
+            world.rank == 0 ? try options.savedTuning?() : nil
+        }
+        let isSaved = try world.gatherAll([saved != nil])[0][0]
+        guard !isSaved else { return try world.agreed(on: saved ?? AllReduceTuning()) }
+        let measured = try world.measuredTuning()
+        try agree(on: world, status: { _ in 65 }) {
+            if world.rank == 0 { try options.saveTuning?(measured) }
+        }
+        return measured
     }
 
     /// The group of all ranks; starts MPI if it has not been started.
-    ///
-    /// - Parameter sharesMemory: whether its parts may use shared memory.
-    package static func world(sharesMemory: Bool = true) throws(CommunicationError) -> MPICommunicator {
+    package static func world() throws(CommunicationError) -> MPICommunicator {
         if cmpi_was_started() == 0 { try check(cmpi_init(), "MPI_Init_thread") }
-        var limits = MPILimits()
-        limits.sharesMemory = sharesMemory
-        return try MPICommunicator(handle: cmpi_world(), owned: false, limits: limits)
+        return try MPICommunicator(handle: cmpi_world(), owned: false)
     }
 
     /// This rank's number among all; 0 when MPI does not run.

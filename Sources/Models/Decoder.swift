@@ -26,6 +26,11 @@ public struct ParallelContext {
         pipeline = try world.split(color: placement.shard, key: placement.stage)
     }
 
+    /// How long operations of all groups wait for other ranks; nil: for ever.
+    public func setTimeout(_ timeout: Duration?) {
+        for group in [world, tensor, pipeline] { group.timeout = timeout }
+    }
+
     /// Time spent in all groups so far.
     public var times: CommunicationTimes {
         world.times + tensor.times + pipeline.times

@@ -20,6 +20,7 @@ struct Law {
         try scatters()
         try places()
         try gathers()
+        try exchanges()
         try broadcasts()
         try sendsAround()
         try splits()
@@ -111,16 +112,20 @@ struct Law {
         }
     }
 
-    /// An input that was written where it need not be copied from, if there is such a place.
+    /// An input that was written where it need not be copied from, on ranks that have such a place.
     func places() throws {
         for length in [16, 2048, 20_000] {
             let terms = (0..<group.size).map { Self.randomElements(.float32, count: length, seed: UInt64($0)) }
-            let mine = terms[group.rank]
-            guard let place = try group.place(ofByteCount: mine.count) else { continue }
-            place.copyMemory(from: mine, byteCount: mine.count)
+            var mine = terms[group.rank]
             var found = [UInt8](repeating: 0, count: mine.count)
-            try found.withUnsafeMutableBytes {
-                try group.allReduce(UnsafeRawBufferPointer(start: place, count: mine.count), into: $0, .float32, .sum)
+            let place = try group.place(ofByteCount: mine.count)
+            place?.copyMemory(from: mine, byteCount: mine.count)
+            try mine.withUnsafeMutableBytes { mine in
+                try found.withUnsafeMutableBytes {
+                    try group.allReduce(
+                        UnsafeRawBufferPointer(start: place ?? mine.baseAddress, count: mine.count), into: $0, .float32,
+                        .sum)
+                }
             }
             try expect(
                 found == Self.reference(terms, .float32, .sum), "a sum of \(length) elements from the shared place")
@@ -181,6 +186,19 @@ struct Law {
             }
             guard group.rank == root else { continue }
             try expect(all == (0..<group.size).flatMap { bytes(of: $0, counts[$0]) }, "gather to \(root)")
+        }
+    }
+
+    func exchanges() throws {
+        for length in [0, 1, 7, 1000, 20_000] {
+            // A share of each rank for each: named after both.
+            let mine = (0..<group.size).flatMap { bytes(of: 10 * group.rank + $0, length) }
+            var found = [UInt8](repeating: 0xEE, count: mine.count)
+            try mine.withUnsafeBytes { mine in
+                try found.withUnsafeMutableBytes { try group.allToAll(mine, into: $0) }
+            }
+            let expected = (0..<group.size).flatMap { bytes(of: 10 * $0 + group.rank, length) }
+            try expect(found == expected, "allToAll of \(length) bytes for each rank")
         }
     }
 

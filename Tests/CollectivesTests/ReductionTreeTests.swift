@@ -28,4 +28,12 @@ import Testing
             }
         }
     }
+
+    @Test(arguments: [
+        ([1], true), ([7], true), ([2, 2], true), ([3, 3], true), ([2, 1], true), ([1, 2], false), ([2, 2, 2], false),
+        ([2, 2, 2, 2], true), ([1, 1, 1], true), ([4, 2, 2], false), ([3, 3, 3, 3], true),
+    ])
+    func hostsThatAreSubtreesNest(sizes: [Int], nests: Bool) {
+        #expect(ReductionTree.nests(sizes) == nests)
+    }
 }

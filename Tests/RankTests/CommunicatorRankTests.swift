@@ -29,8 +29,8 @@ struct RankTests {
     /// Every path, by limits that are small and do not divide anything.
     @Test func everyPathKeepsTheLaw() throws {
         for (whole, reduce, message) in [(0, 4096, 1000), (1 << 30, 1 << 30, 1 << 30), (256, 1000, 7777)] {
-            let limits = MPILimits(
-                messageByteCount: max(message, reduce), wholeByteCount: whole, reduceByteCount: reduce)
+            var limits = MPILimits(messageByteCount: max(message, reduce), reduceByteCount: reduce)
+            limits.tuning.wholeByteCount = whole
             let group = try MPICommunicator(handle: world().handle, owned: false, limits: limits)
             try Law(group: group).check()
         }
@@ -40,11 +40,15 @@ struct RankTests {
     @Test func sharedMemoryKeepsTheLaw() throws {
         let world = try world()
         guard world.size > 1, try world.splitByHost().size == world.size else { return }
-        for (slot, spins) in [(4096, nil), (12_288, 0), (SharedMemoryCommunicator.Options().slotByteCount, nil)] {
+        for (slot, spins, whole) in [
+            (4096, nil, .max), (12_288, 0, 1000), (SharedMemoryCommunicator.Options().slotByteCount, nil, 0),
+        ] {
             var options = SharedMemoryCommunicator.Options()
             options.slotByteCount = slot
             options.spins = spins
-            try Law(group: SharedMemoryCommunicator(world, options: options)).check()
+            let group = try SharedMemoryCommunicator(world, options: options)
+            group.wholeByteCount = whole
+            try Law(group: group).check()
         }
         try Law(group: CheckedCommunicator(SharedMemoryCommunicator(world))).check()
     }
@@ -70,21 +74,73 @@ struct RankTests {
         }
     }
 
-    @Test func sharedMemoryNamesWhoDoesNotCome() throws {
+    /// Ranks that stand for hosts of one, two or more ranks each, where those nest.
+    @Test func hostsKeepTheLaw() throws {
+        let world = try world()
+        let isShared = try world.size > 1 && world.splitByHost().size == world.size
+        for perHost in [1, 2, 4] where isShared && perHost < world.size {
+            let sizes = stride(from: 0, to: world.size, by: perHost).map { min(perHost, world.size - $0) }
+            guard ReductionTree.nests(sizes) else { continue }
+            for leaderByteCount in [0, 2000, .max] {
+                let copy = try world.splitMessages(color: 0, key: world.rank)
+                copy.limits.tuning.leaderByteCount = leaderByteCount
+                let host = try copy.splitMessages(color: world.rank / perHost, key: 0)
+                try Law(group: HierarchicalCommunicator(copy, host: host, sizes: sizes)).check()
+            }
+        }
+    }
+
+    @Test func everyWayNamesWhoDoesNotCome() throws {
         let world = try world()
         guard world.size > 1, try world.splitByHost().size == world.size else { return }
-        var options = SharedMemoryCommunicator.Options()
-        options.timeout = .milliseconds(300)
-        let group = try SharedMemoryCommunicator(world, options: options)
-        do {
-            if world.rank != 1 {
-                try group.barrier()
-                Issue.record("no error")
-            }
-        } catch {
-            guard case .timedOut("barrier", [1], _) = error else { throw error }
+        var groups: [any Communicator] = [
+            try SharedMemoryCommunicator(world.splitMessages(color: 0, key: 0)),
+            try world.splitMessages(color: 0, key: 0),
+            CheckedCommunicator(try world.splitMessages(color: 0, key: 0)),
+        ]
+        if world.size == 4 {
+            let copy = try world.splitMessages(color: 0, key: 0)
+            let host = try copy.splitMessages(color: world.rank / 2, key: 0)
+            groups.append(try HierarchicalCommunicator(copy, host: host, sizes: [2, 2]))
         }
-        try world.barrier()
+        for group in groups {
+            group.timeout = .milliseconds(300)
+            do {
+                if world.rank != 1 {
+                    var values = [Float](repeating: 1, count: 10)
+                    try values.withUnsafeMutableBufferPointer { try group.allReduce($0) }
+                    Issue.record("no error")
+                }
+            } catch let error as CommunicationError {
+                guard case .timedOut(_, let absent, _) = error else { throw error }
+                // Of several hosts, those that share the absent one's know it; they are the first to say so.
+                if !(group is HierarchicalCommunicator) || world.rank == 0 {
+                    #expect(absent == [1], "\(type(of: group)) on rank \(world.rank): \(error)")
+                }
+            }
+            // All are there again, in a group that knows nothing of this.
+            try world.barrier()
+        }
+    }
+
+    @Test func hostsAreKnownByNeighbours() throws {
+        let world = try world()
+        let host = try world.splitByHost()
+        guard host.size == world.size else { return }
+        let sizes = try world.hostSizes(host)
+        #expect(sizes == [world.size])
+        let odd = try world.splitMessages(color: world.rank % 2, key: 0)
+        let mixed = try world.hostSizes(odd)
+        #expect(mixed == (world.size < 3 ? [Int](repeating: 1, count: world.size) : nil))
+    }
+
+    @Test func tuningIsTheSameOnEveryRank() throws {
+        let world = try world()
+        guard world.size > 1 else { return }
+        let tuning = try world.splitMessages(color: 0, key: 0).measuredTuning()
+        let sizes = [tuning.sharedWholeByteCount, tuning.wholeByteCount, tuning.leaderByteCount]
+        let all = try world.gatherAll(sizes)
+        #expect(tuning.isValid && Set(all).count == 1)
     }
 
     @Test func partsKeepTheLaw() throws {

@@ -5,10 +5,12 @@
 //
 // Every function that can fail returns MPI's error code, 0 for success; cmpi_error_text says what it means.
 #pragma once
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "combine.h"
+#include "compress.h"
 #include "window.h"
 
 /// A communicator's handle.
@@ -60,18 +62,27 @@ int cmpi_share(cmpi_group group, size_t byte_count, void *_Nullable *_Nonnull ou
 
 /// The most bytes that one message may have. Callers cut longer ones, so that a test can choose a smaller limit.
 size_t cmpi_message_limit(void);
-int cmpi_send(const void *_Nullable bytes, size_t byte_count, int rank, int tag, cmpi_group group);
+
+/// What a function with a `timeout` (nanoseconds; 0: none) gives when it is over. What it waited for is still under way: the
+/// job can only be ended. No code of MPI's is negative.
+enum { CMPI_TIMED_OUT = -1 };
+
+/// Asks which of these ranks wait for a message of this group too: all that do answer while they wait. Takes that long.
+int cmpi_roll_call(cmpi_group group, const int *_Nonnull ranks, int count, uint64_t nanoseconds, bool *_Nonnull present);
+
+/// Sends a message so short that the library keeps it until the receiver comes.
+int cmpi_send_short(const void *_Nullable bytes, size_t byte_count, int rank, int tag, cmpi_group group);
 int cmpi_isend(const void *_Nullable bytes, size_t byte_count, int rank, int tag, cmpi_group group,
                cmpi_request *_Nonnull out);
-/// Waits for all these sends; their buffers may be written again.
-int cmpi_wait(cmpi_request *_Nonnull requests, int count);
+/// Waits for a send; its buffer may be written again.
+int cmpi_wait(cmpi_request *_Nonnull request, cmpi_group group, uint64_t timeout);
 /// Waits until the next message of that rank and tag has arrived (or its first part has), and claims it.
-int cmpi_mprobe(int rank, int tag, cmpi_group group, cmpi_message *_Nonnull out);
+int cmpi_mprobe(int rank, int tag, cmpi_group group, uint64_t timeout, cmpi_message *_Nonnull out);
 /// Waits for and receives the next message of that rank and tag; `found` is its length.
-int cmpi_recv(void *_Nullable bytes, size_t byte_count, int rank, int tag, cmpi_group group, size_t *_Nonnull found);
+int cmpi_recv(void *_Nullable bytes, size_t byte_count, int rank, int tag, cmpi_group group, uint64_t timeout,
+              size_t *_Nonnull found);
 /// Receives a claimed message.
-int cmpi_mrecv(void *_Nullable bytes, size_t byte_count, cmpi_message *_Nonnull message);
-int cmpi_barrier(cmpi_group group);
+int cmpi_mrecv(void *_Nullable bytes, size_t byte_count, cmpi_message *_Nonnull message, cmpi_group group, uint64_t timeout);
 
 /// The library's own operations, to measure ours against. They promise no order of addition; 16-bit floats have no name in
 /// MPI 3 and give an error. `in` may be `out`.
@@ -83,3 +94,4 @@ int cmpi_library_reduce_scatter(const void *_Nullable in, void *_Nullable out, s
 /// `byte_count` bytes of each rank.
 int cmpi_library_all_gather(const void *_Nullable mine, void *_Nullable all, size_t byte_count, cmpi_group group);
 int cmpi_library_broadcast(void *_Nullable bytes, size_t byte_count, int root, cmpi_group group);
+int cmpi_library_barrier(cmpi_group group);

@@ -25,6 +25,7 @@ typedef enum cmpi_window_call {
     CMPI_WINDOW_ALL_GATHER = 4,
     CMPI_WINDOW_GATHER = 5,
     CMPI_WINDOW_BROADCAST = 6,
+    CMPI_WINDOW_ALL_TO_ALL = 7,
 } cmpi_window_call;
 
 /// What a rank asks for: equal on all ranks of a group.
@@ -51,6 +52,9 @@ void cmpi_window_close(cmpi_window *_Nullable window);
 
 /// How long a rank waits for others, in nanoseconds; 0: for ever. Counted from its own arrival.
 void cmpi_window_set_timeout(cmpi_window *_Nonnull window, uint64_t nanoseconds);
+/// The most bytes of an all-reduce that every rank adds up whole; of longer ones, among more than two ranks, each adds up a
+/// part. The same on every rank.
+void cmpi_window_set_whole_bytes(cmpi_window *_Nonnull window, size_t byte_count);
 /// After CMPI_WINDOW_TIMED_OUT: whether that rank was waited for in vain.
 bool cmpi_window_is_absent(const cmpi_window *_Nonnull window, int rank);
 /// After CMPI_WINDOW_MISMATCH: what that rank asked for.
@@ -71,6 +75,9 @@ cmpi_window_status cmpi_window_reduce_scatter(cmpi_window *_Nonnull window, cmpi
                                               const void *_Nullable in, void *_Nullable out, size_t count);
 /// all = every rank's `mine`, in rank order.
 cmpi_window_status cmpi_window_all_gather(cmpi_window *_Nonnull window, const void *_Nullable mine, void *_Nullable all,
+                                          size_t byte_count);
+/// out = the bytes [rank * byte_count, (rank + 1) * byte_count) of every rank's `in`, in rank order.
+cmpi_window_status cmpi_window_all_to_all(cmpi_window *_Nonnull window, const void *_Nullable in, void *_Nullable out,
                                           size_t byte_count);
 /// On the root, all = every rank's bytes, `byte_counts[r]` of rank r.
 cmpi_window_status cmpi_window_gather(cmpi_window *_Nonnull window, const void *_Nullable mine,

@@ -57,7 +57,10 @@ struct AllReduceBench: ParsableCommand {
     @Option(help: "all_reduce, all_gather, reduce_scatter, broadcast, send_recv or all.")
     var collective = "all_reduce"
     @Option(
-        help: "auto; shm: shared memory; messages: ours over MPI's messages; mpi: the MPI library's own collectives.")
+        help: """
+            auto; shm: shared memory; messages: ours over MPI's messages; hierarchical: both, over hosts; mpi: the MPI \
+            library's own collectives.
+            """)
     var backend: Backend = .auto
     @Option(help: "How results are printed.")
     var format: Format = .table
@@ -72,8 +75,8 @@ struct AllReduceBench: ParsableCommand {
             valueName: "model"))
     var predict: String?
 
-    @Option(help: "Seconds after which a rank that says nothing is lost.")
-    var timeout = 60
+    @OptionGroup
+    var collectives: CollectiveArguments
 
     /// What is measured, in order.
     struct Plan {
@@ -87,7 +90,6 @@ struct AllReduceBench: ParsableCommand {
         guard smallest.byteCount <= largest.byteCount else { throw ValidationError("-b must not be more than -e.") }
         guard factor >= 2 || step != nil else { throw ValidationError("-f must be 2 or more.") }
         guard iterations ?? 1 >= 1, warmup >= 0 else { throw ValidationError("-n must be 1 or more, -w 0 or more.") }
-        guard timeout >= 1 else { throw ValidationError("--timeout must be 1 or more.") }
         guard (0...1).contains(check) else { throw ValidationError("-c must be 0 or 1.") }
         guard (0...3).contains(average) else { throw ValidationError("-a must be 0, 1, 2 or 3.") }
         guard payload ?? 1 > 0, payload ?? 1 <= 1024 else {
@@ -133,10 +135,10 @@ struct AllReduceBench: ParsableCommand {
     func run() throws {
         let plan = try plan()
         let status = withMPI(
-            backend: backend,
+            collectives.options(backend),
             { world -> ExitStatus in
                 InterruptFlag.install()
-                return try withHeartbeat(over: world, options: HeartbeatOptions(timeout: .seconds(timeout))) { _ in
+                return try withHeartbeat(over: world, options: HeartbeatOptions(timeout: collectives.patience)) { _ in
                     try Measurement(options: self, plan: plan, world: world).run()
                 }
             },

@@ -63,6 +63,8 @@ struct Measurement {
             }
             try report.begin()
         }
+        world.timeout = options.collectives.patience
+        defer { world.timeout = nil }
         var isInterrupted = false
         measuring: for collective in plan.collectives {
             for type in plan.types {

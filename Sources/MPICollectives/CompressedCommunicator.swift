@@ -1,0 +1,131 @@
+import CMPI
+import Collectives
+
+/// As what a sum of float32 travels between ranks.
+public enum WireType: String, CaseIterable, Sendable {
+    case float32
+    /// Half the bytes, rounded before and after the sum.
+    case bfloat16
+    /// 34 bytes for 32 elements: codes with a scale. `compress.h` describes them.
+    case int8
+}
+
+/// Sums of float32 in fewer bytes, for slow links; everything else as it is.
+///
+/// With int8 each term is off by 1/252 of the largest of its 32 neighbours at most, and among more than two ranks so is the
+/// sum. Every rank gets the same bits, but they depend on the number of ranks: the one answer of every plan is given up.
+public final class CompressedCommunicator: WrappedCommunicator {
+    public let inner: any Communicator
+    private let type: WireType
+    private var scratch = UnsafeMutableRawBufferPointer(start: nil, count: 0)
+
+    /// Carries sums over `inner` as `type`.
+    public init(_ inner: any Communicator, type: WireType) {
+        self.inner = inner
+        self.type = type
+    }
+
+    deinit {
+        scratch.deallocate()
+    }
+
+    public func allReduce(
+        _ input: UnsafeRawBufferPointer, into output: UnsafeMutableRawBufferPointer, _ type: ReducedType,
+        _ reduction: Reduction
+    ) throws(CommunicationError) {
+        guard type == .float32, reduction == .sum, size > 1, input.count > 0 else {
+            return try inner.allReduce(input, into: output, type, reduction)
+        }
+        try requireReduction(input: input.count, output: output.count, type, "allReduce")
+        let values = input.bindMemory(to: Float.self)
+        let sums = output.bindMemory(to: Float.self)
+        switch self.type {
+        case .float32: try inner.allReduce(input, into: output, type, reduction)
+        case .bfloat16: try reduceRounded(values, into: sums)
+        case .int8 where size == 2: try reduceWhole(values, into: sums)
+        case .int8: try reduceByShares(values, into: sums)
+        }
+    }
+
+    private func reduceRounded(
+        _ values: UnsafeBufferPointer<Float>, into sums: UnsafeMutableBufferPointer<Float>
+    ) throws(CommunicationError) {
+        let rounded = room(for: 2 * values.count)
+        guard let from = values.baseAddress, let to = sums.baseAddress, let place = rounded.baseAddress else { return }
+        let words = place.assumingMemoryBound(to: UInt16.self)
+        cmpi_narrow_bfloat16(from, words, values.count)
+        try inner.allReduce(UnsafeRawBufferPointer(rounded), into: rounded, .bfloat16, .sum)
+        cmpi_widen_bfloat16(words, to, values.count)
+    }
+
+    /// Of two ranks each sends all of its codes: as many bytes as two exchanges of halves, in one.
+    private func reduceWhole(
+        _ values: UnsafeBufferPointer<Float>, into sums: UnsafeMutableBufferPointer<Float>
+    ) throws(CommunicationError) {
+        let byteCount = cmpi_code_bytes(values.count)
+        let all = room(for: 3 * byteCount)
+        guard let from = values.baseAddress, let to = sums.baseAddress, let base = all.baseAddress else { return }
+        cmpi_encode(from, values.count, base + 2 * byteCount)
+        try inner.allGather(
+            UnsafeRawBufferPointer(start: base + 2 * byteCount, count: byteCount),
+            into: UnsafeMutableRawBufferPointer(start: base, count: 2 * byteCount))
+        sum(2, at: base, stride: byteCount, into: to, count: values.count)
+    }
+
+    /// Each rank adds up the codes of its share, and hands codes of the sums to all.
+    private func reduceByShares(
+        _ values: UnsafeBufferPointer<Float>, into sums: UnsafeMutableBufferPointer<Float>
+    ) throws(CommunicationError) {
+        // Shares of whole groups; the last ones may be shorter, or empty, and travel at full length.
+        let group = Int(CMPI_GROUP)
+        let share = ((values.count + group - 1) / group + size - 1) / size * group
+        let byteCount = cmpi_code_bytes(share)
+        func elements(_ rank: Int) -> Range<Int> {
+            min(values.count, rank * share)..<min(values.count, (rank + 1) * share)
+        }
+        let all = room(for: (2 * size + 1) * byteCount)
+        guard let from = values.baseAddress, let to = sums.baseAddress, let base = all.baseAddress else { return }
+        let received = base + size * byteCount
+        all.initializeMemory(as: UInt8.self, repeating: 0)
+        for rank in 0..<size where !elements(rank).isEmpty {
+            cmpi_encode(from + elements(rank).lowerBound, elements(rank).count, base + rank * byteCount)
+        }
+        try inner.allToAll(
+            UnsafeRawBufferPointer(start: base, count: size * byteCount),
+            into: UnsafeMutableRawBufferPointer(start: received, count: size * byteCount))
+        let mine = elements(rank)
+        let codes = received + size * byteCount
+        if !mine.isEmpty {
+            sum(size, at: received, stride: byteCount, into: to + mine.lowerBound, count: mine.count)
+            cmpi_encode(to + mine.lowerBound, mine.count, codes)
+        }
+        try inner.allGather(
+            UnsafeRawBufferPointer(start: codes, count: byteCount),
+            into: UnsafeMutableRawBufferPointer(start: base, count: size * byteCount))
+        for rank in 0..<size where !elements(rank).isEmpty {
+            sum(
+                1, at: base + rank * byteCount, stride: byteCount, into: to + elements(rank).lowerBound,
+                count: elements(rank).count)
+        }
+    }
+
+    /// Adds up what `termCount` ranks' codes stand for, `stride` bytes apart.
+    private func sum(
+        _ termCount: Int, at base: UnsafeMutableRawPointer, stride: Int, into sums: UnsafeMutablePointer<Float>,
+        count: Int
+    ) {
+        withUnsafeTemporaryAllocation(of: UnsafeRawPointer.self, capacity: termCount) { terms in
+            for term in 0..<termCount { terms.initializeElement(at: term, to: UnsafeRawPointer(base + term * stride)) }
+            guard let terms = terms.baseAddress else { return }
+            cmpi_sum_codes(terms, Int32(termCount), sums, count)
+        }
+    }
+
+    private func room(for byteCount: Int) -> UnsafeMutableRawBufferPointer {
+        if scratch.count < byteCount {
+            scratch.deallocate()
+            scratch = .allocate(byteCount: byteCount, alignment: 64)
+        }
+        return UnsafeMutableRawBufferPointer(rebasing: scratch[..<byteCount])
+    }
+}
