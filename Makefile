@@ -3,7 +3,7 @@ PACKAGES = libopenmpi-dev openmpi-bin libpcre2-dev pkg-config
 SWIFT_FLAGS = -Xcc -O2 --explicit-target-dependency-import-check error
 SUDO := $(shell [ "$$(id -u)" -eq 0 ] || echo sudo)
 
-.PHONY: all release demo test test-quick test-ranks test-arm golden bench format check setup clean
+.PHONY: all release demo test test-quick test-ranks test-hosts soak test-arm golden bench format check setup clean
 
 all: setup
 	swift build $(SWIFT_FLAGS)
@@ -30,6 +30,16 @@ test-quick: setup
 test-ranks: setup
 	swift build --build-tests $(SWIFT_FLAGS)
 	Launch/test-ranks.sh
+
+# Several hosts, as network namespaces of this machine: needs root.
+test-hosts: PACKAGES += iproute2
+test-hosts: setup
+	swift build --build-tests $(SWIFT_FLAGS)
+	Launch/test-hosts.sh
+
+# A million random calls, and a hundred ranks stopped or killed at random moments: half an hour.
+soak: release
+	Launch/soak.sh
 
 golden: setup
 	swift build --build-tests $(SWIFT_FLAGS)

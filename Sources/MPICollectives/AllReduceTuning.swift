@@ -1,6 +1,8 @@
 import Collectives
 
-/// At which sizes an all-reduce changes its way; measured at the start, or kept from an earlier run. No way changes a bit.
+/// At which sizes an all-reduce changes its way; measured at the start, or kept from an earlier run.
+///
+/// No way changes a bit of the result.
 public struct AllReduceTuning: Codable, Equatable, Sendable {
     /// Inside a host: buffers up to this size are added up whole by every rank, longer ones in parts.
     public var sharedWholeByteCount = 16 << 10

@@ -50,7 +50,7 @@ public final class ProgramRun {
     ///
     /// - Parameters:
     ///   - program: a product, such as `generate`.
-    ///   - ranks: started by `Launch/local.sh` if not nil.
+    ///   - ranks: started by `Launch/local.sh`, or by what `TRIREME_TEST_LAUNCHER` says, if not nil.
     ///   - input: standard input; nothing if nil.
     ///   - path: where standard output goes instead of being kept.
     ///   - seconds: after so many the watchdog ends it.
@@ -86,8 +86,11 @@ public final class ProgramRun {
             try Data((name == "stdin" ? input ?? "" : "").utf8).write(to: directory.appending(path: name))
         }
         if let ranks {
-            process.executableURL = URL(filePath: "\(Self.repositoryPath)/Launch/local.sh")
-            process.arguments = ["\(ranks)", self.program] + arguments
+            let launcher =
+                ProcessInfo.processInfo.environment["TRIREME_TEST_LAUNCHER"] ?? "\(Self.repositoryPath)/Launch/local.sh"
+            let words = launcher.split(separator: " ").map(String.init)
+            process.executableURL = URL(filePath: words[0])
+            process.arguments = words.dropFirst() + ["\(ranks)", self.program] + arguments
         } else {
             process.executableURL = URL(filePath: self.program)
             process.arguments = arguments

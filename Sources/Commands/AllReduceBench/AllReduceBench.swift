@@ -54,7 +54,9 @@ struct AllReduceBench: ParsableCommand {
         name: [.customShort("a"), .customLong("average")],
         help: "The time of a call: 0 rank 0's, 1 the ranks' average, 2 their minimum, 3 their maximum.")
     var average = 1
-    @Option(help: "all_reduce, all_gather, reduce_scatter, broadcast, send_recv or all.")
+    @Option(
+        help: ArgumentHelp(
+            "\(Collective.all.map(\.name).joined(separator: ", ")) or all.", valueName: "name"))
     var collective = "all_reduce"
     @Option(
         help: """
@@ -64,6 +66,17 @@ struct AllReduceBench: ParsableCommand {
     var backend: Backend = .auto
     @Option(help: "How results are printed.")
     var format: Format = .table
+    @Option(help: ArgumentHelp("Draw bandwidth and time over size, as SVG.", valueName: "file.svg"))
+    var plot: String?
+    @Option(
+        help: ArgumentHelp(
+            """
+            Measure nothing, but make so many calls with random collectives, types, reductions and sizes, and check every \
+            element.
+            """, valueName: "calls"))
+    var stress: Int?
+    @Option(help: "The beginning of --stress's random numbers.")
+    var seed: UInt64 = 0
     @Option(name: .customLong("payload_size_in_gib"), help: "Only this size.")
     var payload: Double?
     @Flag(name: .customLong("profile_stability"), help: "With --payload_size_in_gib: a row for each call.")
@@ -90,6 +103,7 @@ struct AllReduceBench: ParsableCommand {
         guard smallest.byteCount <= largest.byteCount else { throw ValidationError("-b must not be more than -e.") }
         guard factor >= 2 || step != nil else { throw ValidationError("-f must be 2 or more.") }
         guard iterations ?? 1 >= 1, warmup >= 0 else { throw ValidationError("-n must be 1 or more, -w 0 or more.") }
+        guard stress ?? 1 >= 1 else { throw ValidationError("--stress must be 1 or more.") }
         guard (0...1).contains(check) else { throw ValidationError("-c must be 0 or 1.") }
         guard (0...3).contains(average) else { throw ValidationError("-a must be 0, 1, 2 or 3.") }
         guard payload ?? 1 > 0, payload ?? 1 <= 1024 else {
@@ -139,7 +153,10 @@ struct AllReduceBench: ParsableCommand {
             { world -> ExitStatus in
                 InterruptFlag.install()
                 return try withHeartbeat(over: world, options: HeartbeatOptions(timeout: collectives.patience)) { _ in
-                    try Measurement(options: self, plan: plan, world: world).run()
+                    world.timeout = collectives.patience
+                    defer { world.timeout = nil }
+                    guard let stress else { return try Measurement(options: self, plan: plan, world: world).run() }
+                    return try RandomCalls(count: stress, seed: seed, wireType: collectives.wireType, world: world).run()
                 }
             },
             exitStatus: { ExitStatus($0).rawValue },

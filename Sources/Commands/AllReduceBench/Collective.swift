@@ -1,4 +1,6 @@
 import Collectives
+import Glibc
+import MPICollectives
 
 /// What the benchmark knows of a collective: sizes, data, bandwidth, and the call; as nccl-tests describes one.
 struct Collective: Sendable {
@@ -8,10 +10,10 @@ struct Collective: Sendable {
     /// What the algorithmic bandwidth is multiplied with, so that figures compare with a link's whatever the number of
     /// ranks (nccl-tests, doc/PERFORMANCE.md).
     let busFactor: @Sendable (_ ranks: Int) -> Double
-    /// Elements that each rank gives and receives, for a total of so many.
-    let counts: @Sendable (_ total: Int, _ ranks: Int) -> (input: Int, output: Int)
-    /// The element of a rank's output: of which rank's input (nil: of all, reduced), and which of its elements.
-    let source: @Sendable (_ index: Int, _ rank: Int, _ ranks: Int, _ total: Int) -> (rank: Int?, index: Int)
+    /// Elements that a rank gives and receives, for a total of so many.
+    let counts: @Sendable (_ total: Int, _ rank: Int, _ ranks: Int) -> (input: Int, output: Int)
+    /// What a rank's output consists of, in order.
+    let pieces: @Sendable (_ rank: Int, _ ranks: Int, _ total: Int) -> [Piece]
     let call: @Sendable (Exchange, any Communicator) throws -> Void
 
     /// One call's buffers.
@@ -20,44 +22,84 @@ struct Collective: Sendable {
         let output: UnsafeMutableRawBufferPointer
         let type: ReducedType
         let reduction: Reduction
+        let total: Int
+    }
+
+    /// Some elements of a rank's input, or of the reduction of all.
+    struct Piece {
+        /// Nil: of all ranks, reduced.
+        let rank: Int?
+        let elements: Range<Int>
     }
 
     @Sendable private static func share(_ total: Int, _ ranks: Int) -> Int { max(1, total / ranks) }
 
+    @Sendable private static func unevenShare(_ total: Int, _ rank: Int, _ ranks: Int) -> Range<Int> {
+        total * rank / ranks..<total * (rank + 1) / ranks
+    }
+
     static let all = [
         Collective(
             name: "all_reduce", reduces: true, busFactor: { 2 * Double($0 - 1) / Double($0) },
-            counts: { total, _ in (total, total) }, source: { index, _, _, _ in (nil, index) },
+            counts: { total, _, _ in (total, total) }, pieces: { _, _, total in [Piece(rank: nil, elements: 0..<total)] },
             call: { exchange, group in
                 try group.allReduce(
                     UnsafeRawBufferPointer(exchange.input), into: exchange.output, exchange.type, exchange.reduction)
             }),
         Collective(
             name: "all_gather", reduces: false, busFactor: { Double($0 - 1) / Double($0) },
-            counts: { (share($0, $1), share($0, $1) * $1) },
-            source: { index, _, ranks, total in
-                (index / share(total, ranks), index % share(total, ranks))
+            counts: { (share($0, $2), share($0, $2) * $2) },
+            pieces: { _, ranks, total in
+                (0..<ranks).map { Piece(rank: $0, elements: 0..<share(total, ranks)) }
             },
             call: { exchange, group in
                 try group.allGather(UnsafeRawBufferPointer(exchange.input), into: exchange.output)
             }),
         Collective(
             name: "reduce_scatter", reduces: true, busFactor: { Double($0 - 1) / Double($0) },
-            counts: { (share($0, $1) * $1, share($0, $1)) },
-            source: { index, rank, ranks, total in (nil, rank * share(total, ranks) + index) },
+            counts: { (share($0, $2) * $2, share($0, $2)) },
+            pieces: { rank, ranks, total in
+                let share = share(total, ranks)
+                return [Piece(rank: nil, elements: rank * share..<(rank + 1) * share)]
+            },
             call: { exchange, group in
                 try group.reduceScatter(
                     UnsafeRawBufferPointer(exchange.input), into: exchange.output, exchange.type, exchange.reduction)
             }),
         Collective(
             name: "broadcast", reduces: false, busFactor: { _ in 1 },
-            counts: { total, _ in (0, total) }, source: { index, _, _, _ in (0, index) },
+            counts: { total, _, _ in (0, total) }, pieces: { _, _, total in [Piece(rank: 0, elements: 0..<total)] },
             call: { exchange, group in try group.broadcast(exchange.output, from: 0) }),
+        Collective(
+            name: "all_to_all", reduces: false, busFactor: { Double($0 - 1) / Double($0) },
+            counts: { (share($0, $2) * $2, share($0, $2) * $2) },
+            pieces: { rank, ranks, total in
+                let share = share(total, ranks)
+                return (0..<ranks).map { Piece(rank: $0, elements: rank * share..<(rank + 1) * share) }
+            },
+            call: { exchange, group in
+                try group.allToAll(UnsafeRawBufferPointer(exchange.input), into: exchange.output)
+            }),
+        // To rank 0, which receives the total; shares differ where it does not divide.
+        Collective(
+            name: "gather", reduces: false, busFactor: { Double($0 - 1) / Double($0) },
+            counts: { (unevenShare($0, $1, $2).count, $1 == 0 ? $0 : 0) },
+            pieces: { rank, ranks, total in
+                guard rank == 0 else { return [] }
+                return (0..<ranks).map { Piece(rank: $0, elements: 0..<unevenShare(total, $0, ranks).count) }
+            },
+            call: { exchange, group in
+                try group.gather(
+                    UnsafeRawBufferPointer(exchange.input),
+                    byteCounts: (0..<group.size).map {
+                        unevenShare(exchange.total, $0, group.size).count * exchange.type.byteCount
+                    }, into: exchange.output, to: 0)
+            }),
         // Once around: every rank receives from the one before it.
         Collective(
             name: "send_recv", reduces: false, busFactor: { _ in 1 },
-            counts: { total, _ in (total, total) },
-            source: { index, rank, ranks, _ in ((rank + ranks - 1) % ranks, index) },
+            counts: { total, _, _ in (total, total) },
+            pieces: { rank, ranks, total in [Piece(rank: (rank + ranks - 1) % ranks, elements: 0..<total)] },
             call: { exchange, group in
                 let tag = MessageTag(rawValue: 1)
                 let next = (group.rank + 1) % group.size
@@ -120,33 +162,70 @@ struct Pattern {
         }
     }
 
-    func fill(_ buffer: UnsafeMutableRawBufferPointer, rank: Int) {
+    /// Periods in one piece, so that long buffers are written and compared by many bytes at a time.
+    private func block(rank: Int?) -> [UInt8] {
         let bytes = bytes(rank: rank)
-        for start in stride(from: 0, to: buffer.count, by: bytes.count) {
-            let end = min(buffer.count, start + bytes.count)
-            UnsafeMutableRawBufferPointer(rebasing: buffer[start..<end]).copyBytes(from: bytes[..<(end - start)])
+        return (0..<max(1, 4096 / bytes.count)).flatMap { _ in bytes }
+    }
+
+    func fill(_ buffer: UnsafeMutableRawBufferPointer, rank: Int) {
+        let block = block(rank: rank)
+        block.withUnsafeBytes { block in
+            for start in stride(from: 0, to: buffer.count, by: block.count) {
+                let count = min(block.count, buffer.count - start)
+                UnsafeMutableRawBufferPointer(rebasing: buffer[start..<start + count]).copyMemory(
+                    from: UnsafeRawBufferPointer(rebasing: block[..<count]))
+            }
         }
     }
 
     /// How many elements differ from what they must be.
-    func countWrong(
-        in output: UnsafeRawBufferPointer, source: (Int) -> (rank: Int?, index: Int)
-    ) -> Int {
-        var expected = bytes(rank: nil)
-        var expectedRank: Int?
+    ///
+    /// - Parameter tolerance: how far sums of float32 may be off, where they travel in fewer bytes.
+    func countWrong(in output: UnsafeRawBufferPointer, pieces: [Collective.Piece], tolerance: Float = 0) -> Int {
         var wrong = 0
-        for element in 0..<output.count / type.byteCount {
-            let (rank, index) = source(element)
-            if rank != expectedRank {
-                expected = bytes(rank: rank)
-                expectedRank = rank
-            }
-            let start = index % period * type.byteCount
-            for byte in 0..<type.byteCount where output[element * type.byteCount + byte] != expected[start + byte] {
-                wrong += 1
-                break
+        var at = 0
+        for piece in pieces {
+            let expected = block(rank: piece.rank)
+            // From the block on in which the piece begins.
+            let offset = piece.elements.lowerBound % (expected.count / type.byteCount) * type.byteCount
+            expected.withUnsafeBytes { expected in
+                var from = offset
+                let end = at + piece.elements.count * type.byteCount
+                while at < end {
+                    let count = min(expected.count - from, end - at)
+                    let found = UnsafeRawBufferPointer(rebasing: output[at..<at + count])
+                    let wanted = UnsafeRawBufferPointer(rebasing: expected[from..<from + count])
+                    if let a = found.baseAddress, let b = wanted.baseAddress, memcmp(a, b, count) != 0 {
+                        wrong += differences(found, wanted, tolerance)
+                    }
+                    (at, from) = (at + count, 0)
+                }
             }
         }
         return wrong
+    }
+
+    private func differences(_ found: UnsafeRawBufferPointer, _ wanted: UnsafeRawBufferPointer, _ tolerance: Float) -> Int {
+        stride(from: 0, to: found.count, by: type.byteCount).count { start in
+            guard tolerance == 0 || type != .float32 else {
+                let (a, b) = (
+                    found.loadUnaligned(fromByteOffset: start, as: Float.self),
+                    wanted.loadUnaligned(fromByteOffset: start, as: Float.self)
+                )
+                return !(abs(a - b) <= tolerance)
+            }
+            return !found[start..<start + type.byteCount].elementsEqual(wanted[start..<start + type.byteCount])
+        }
+    }
+
+    /// How far a sum may be off that travels as `wire` (`CompressedCommunicator` says why).
+    func tolerance(_ wire: WireType) -> Float {
+        let largest = Float(rankCount * (period - 1))
+        switch wire {
+        case .float32: return 0
+        case .bfloat16: return largest / 128
+        case .int8: return largest / 126
+        }
     }
 }

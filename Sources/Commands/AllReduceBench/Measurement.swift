@@ -63,15 +63,13 @@ struct Measurement {
             }
             try report.begin()
         }
-        world.timeout = options.collectives.patience
-        defer { world.timeout = nil }
         var isInterrupted = false
         measuring: for collective in plan.collectives {
             for type in plan.types {
                 for reduction in collective.reduces ? plan.reductions : [.sum] {
                     for size in plan.sizes {
                         let total = max(1, size / type.byteCount)
-                        let counts = collective.counts(total, world.size)
+                        let counts = collective.counts(total, world.rank, world.size)
                         let needed = (counts.input + counts.output) * type.byteCount
                         guard try everyone(needed <= host.memory) else {
                             if world.rank == 0 {
@@ -94,7 +92,10 @@ struct Measurement {
         if let model, !isInterrupted {
             report.predictions = try Prediction.all(for: model, over: world)
         }
-        if world.rank == 0 { try report.finish() }
+        if world.rank == 0 {
+            try report.finish()
+            try report.plot()
+        }
         if isInterrupted { return .interrupted }
         return report.results.allSatisfy { $0.wrong ?? 0 == 0 } ? .done : .defect
     }
@@ -114,7 +115,7 @@ struct Measurement {
         let exchange = Collective.Exchange(
             input: UnsafeMutableRawBufferPointer(rebasing: input[..<(counts.input * type.byteCount)]),
             output: UnsafeMutableRawBufferPointer(rebasing: output[..<(counts.output * type.byteCount)]), type: type,
-            reduction: reduction)
+            reduction: reduction, total: total)
         let pattern = Pattern(type: type, reduction: reduction, rankCount: world.size)
         pattern.fill(exchange.input, rank: world.rank)
         if counts.input == 0, world.rank == 0 { pattern.fill(exchange.output, rank: 0) }  // a broadcast's root
@@ -128,6 +129,8 @@ struct Measurement {
             let start = OperationClock.now()
             try collective.call(exchange, world)
             mine.append(Double(OperationClock.now() - start) / 1000)
+            // Of calls that take long, Ctrl-C leaves those that have been made.
+            if bytes >= 32 << 20, try !everyone(!InterruptFlag.isRaised) { break }
         }
         let each = try combined(mine)
         let sorted = each.sorted()
@@ -152,9 +155,11 @@ struct Measurement {
             exchange.output.initializeMemory(as: UInt8.self, repeating: 0xA5)
         }
         try collective.call(exchange, world)
-        let wrong = pattern.countWrong(in: UnsafeRawBufferPointer(exchange.output)) {
-            collective.source($0, world.rank, world.size, total)
-        }
+        let wrong = pattern.countWrong(
+            in: UnsafeRawBufferPointer(exchange.output),
+            pieces: collective.pieces(world.rank, world.size, total),
+            tolerance: exchange.reduction == .sum && collective.name == "all_reduce"
+                ? pattern.tolerance(options.collectives.wireType) : 0)
         return try world.gatherAll([wrong]).reduce(0) { $0 + $1[0] }
     }
 

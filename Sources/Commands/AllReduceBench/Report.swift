@@ -28,6 +28,10 @@ struct Report {
             case betaNanosecondsPerByte = "beta_ns_per_byte"
         }
 
+        init?(_ results: [Measurement.Result]) {
+            self.init(results.map { (Double($0.bytes), $0.timeMicroseconds.median) })
+        }
+
         /// Least squares of relative errors, so that microseconds count as much as milliseconds do; nil for one size.
         init?(_ points: [(bytes: Double, microseconds: Double)]) {
             let points = points.filter { $0.microseconds > 0 }
@@ -52,7 +56,9 @@ struct Report {
         let hosts: [String]
         let mpi: String
         let results: [Measurement.Result]
+        /// Of the first line.
         let fit: Fit?
+        let fits: [String: Fit]
         let averageBusBandwidth: Double
         let predictions: [Prediction]?
 
@@ -62,6 +68,7 @@ struct Report {
             case mpi
             case results
             case fit
+            case fits
             case averageBusBandwidth = "average_busbw_gb_per_s"
             case predictions
         }
@@ -121,19 +128,21 @@ struct Report {
     }
 
     func finish() throws {
-        let fit = Fit(results.map { (Double($0.bytes), $0.timeMicroseconds.median) })
+        let fits = lines.map { (name: $0.name, fit: Fit($0.results)) }
         if options.format == .json {
             try printJSON(
                 Object(
-                    ranks: ranks, hosts: Set(hosts).sorted(), mpi: mpiLibraryVersion(), results: results, fit: fit,
+                    ranks: ranks, hosts: Set(hosts).sorted(), mpi: mpiLibraryVersion(), results: results,
+                    fit: fits.first?.fit, fits: fits.reduce(into: [:]) { $0[$1.name] = $1.fit },
                     averageBusBandwidth: averageBusBandwidth, predictions: predictions))
             return
         }
         guard options.format != .csv else { return }
         let comment = options.format == .markdown ? "\n" : "# "
-        if let fit {
+        for (name, fit) in fits {
+            guard let fit else { continue }
             try writeOut(
-                "\(comment)alpha \(figure(fit.alphaMicroseconds)) us, beta \(figure(fit.betaNanosecondsPerByte)) ns/byte "
+                "\(comment)\(name): alpha \(figure(fit.alphaMicroseconds)) us, beta \(figure(fit.betaNanosecondsPerByte)) ns/byte "
                     + "(\(figure(1 / fit.betaNanosecondsPerByte)) GB/s)\n")
         }
         try writeOut("\(comment)average bus bandwidth \(figure(averageBusBandwidth)) GB/s; 1 GB = 10^9 bytes\n")
@@ -145,6 +154,36 @@ struct Report {
                     + "logits \(figure(each.logitsMicroseconds)) us, step message \(figure(each.stepMessageMicroseconds)) us); "
                     + "at most \(figure(each.tokensPerSecondBound)) tokens/s\n")
         }
+    }
+
+    /// Draws what was measured, if that is wanted.
+    func plot() throws {
+        guard let path = options.plot else { return }
+        let series = lines.map { line in
+            Plot.Series(
+                name: line.name,
+                points: line.results.map { (Double($0.bytes), $0.timeMicroseconds.median, $0.busBandwidth) })
+        }
+        let plot = Plot(title: "\(ranks) ranks on \(Set(hosts).count) host(s), \(backend.rawValue)", series: series)
+        do {
+            try Data(plot.svg.utf8).write(to: URL(fileURLWithPath: path), options: .atomic)
+        } catch {
+            throw RunError(.badInput, "--plot \(path) cannot be written")
+        }
+    }
+
+    /// Results of one collective, type and reduction together, in the order in which they came.
+    private var lines: [(name: String, results: [Measurement.Result])] {
+        var lines: [(name: String, results: [Measurement.Result])] = []
+        for result in results {
+            let name = [result.collective, result.dtype, result.redop].compactMap(\.self).joined(separator: ", ")
+            if let index = lines.firstIndex(where: { $0.name == name }) {
+                lines[index].results.append(result)
+            } else {
+                lines.append((name, [result]))
+            }
+        }
+        return lines
     }
 
     private func line(_ cells: [String]) -> String {

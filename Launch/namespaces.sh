@@ -1,0 +1,80 @@
+#!/bin/sh
+# Several hosts on one machine: network namespaces joined by a bridge, each with a host name of its own. Needs root and iproute2.
+#
+#   namespaces.sh up HOSTS [RATE]              makes them; RATE limits what each sends, such as 1gbit
+#   namespaces.sh run RANKS PROGRAM [ARG...]   starts a program over them by hosts.sh, from the first; ranks in blocks
+#   namespaces.sh down                         removes them
+#
+# `rsh HOST COMMAND...` is how mpirun reaches a host, in place of ssh. Nothing is made in the machine's own namespace.
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+prefix=trireme
+net=10.77.0
+
+count() { ip netns list 2>/dev/null | grep -c "^${prefix}[0-9]" || true; }
+
+down() {
+    for name in $(ip netns list 2>/dev/null | awk '{print $1}' | grep -E "^${prefix}([0-9]+|-bridge)$"); do
+        ip netns del "$name"
+    done
+}
+
+up() {
+    hosts=$1 rate=${2:-}
+    down
+    ip netns add "$prefix-bridge"
+    ip -n "$prefix-bridge" link set lo up
+    ip -n "$prefix-bridge" link add br0 type bridge
+    ip -n "$prefix-bridge" link set br0 up
+    i=0
+    while [ "$i" -lt "$hosts" ]; do
+        ip netns add "$prefix$i"
+        ip -n "$prefix$i" link set lo up
+        ip link add eth0 netns "$prefix$i" type veth peer name "p$i" netns "$prefix-bridge"
+        ip -n "$prefix-bridge" link set "p$i" master br0 up
+        ip -n "$prefix$i" addr add "$net.$((i + 1))/24" dev eth0
+        ip -n "$prefix$i" link set eth0 up
+        # A small burst: with a large one, short messages would pass at once whatever the rate.
+        [ -z "$rate" ] || ip netns exec "$prefix$i" tc qdisc replace dev eth0 root tbf rate "$rate" burst 16kb latency 100ms
+        i=$((i + 1))
+    done
+}
+
+run() {
+    ranks=$1
+    shift
+    hosts=$(count)
+    [ "$hosts" -gt 0 ] || { echo "$0: no hosts; namespaces.sh up makes them" >&2; exit 64; }
+    list=$(mktemp)
+    trap 'rm -f "$list"' EXIT
+    # Blocks of neighbouring ranks, the longer first: so each host holds a subtree where that can be.
+    left=$ranks i=0
+    while [ "$i" -lt "$hosts" ]; do
+        some=$(((left + hosts - i - 1) / (hosts - i)))
+        [ "$some" -eq 0 ] || echo "$net.$((i + 1)) slots=$some" >>"$list"
+        left=$((left - some)) i=$((i + 1))
+    done
+    export TRIREME_INTERFACE="$net.0/24" TRIREME_LAUNCH_AGENT="$here/namespaces.sh rsh"
+    export OMPI_MCA_plm=rsh OMPI_MCA_pml=ob1 OMPI_MCA_btl=tcp,vader,self OMPI_MCA_mpi_yield_when_idle=1
+    status=0
+    ip netns exec "${prefix}0" unshare --uts sh -c 'hostname "$0"; exec "$@"' "${prefix}0" \
+        "$here/hosts.sh" "$list" "$@" || status=$?
+    exit "$status"
+}
+
+rsh() {
+    while [ $# -gt 0 ]; do
+        case "$1" in -*) shift ;; *) break ;; esac
+    done
+    name=$prefix$((${1##*.} - 1))
+    shift
+    exec ip netns exec "$name" unshare --uts sh -c "hostname $name; $*"
+}
+
+command=${1:-}
+[ $# -eq 0 ] || shift
+case "$command" in
+up | run | rsh) [ $# -ge 1 ] || { echo "usage: see the head of $0" >&2; exit 64; } && "$command" "$@" ;;
+down) down ;;
+*) echo "usage: $0 up HOSTS [RATE] | run RANKS PROGRAM [ARGUMENT...] | down" >&2; exit 64 ;;
+esac

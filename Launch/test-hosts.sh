@@ -1,0 +1,35 @@
+#!/bin/sh
+# test-hosts.sh: what one host cannot show. Two and then four hosts, as network namespaces of this machine, run the ranks' own
+# tests, the golden checkpoints, random collectives, and the bench over a link of 1 Gbit/s. Build first: `make test-hosts` does.
+# Removes its hosts whatever happens. Where namespaces are not allowed it says so and ends with 0.
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+root=$here/..
+products=$root/.build/debug
+
+skip() { echo "test-hosts.sh: skipped: $*"; exit 0; }
+[ "$(id -u)" -eq 0 ] || skip "network namespaces need root"
+command -v ip >/dev/null && command -v tc >/dev/null || skip "ip and tc are missing: apt-get install iproute2"
+unshare -n true 2>/dev/null || skip "this machine allows no network namespaces"
+
+trap '"$here/namespaces.sh" down' EXIT
+trap 'exit 130' INT TERM
+hosts() { "$here/namespaces.sh" up "$@"; echo "== $1 hosts${2:+, $2}"; }
+ranks() { timeout -s KILL 300 "$here/namespaces.sh" run "$@"; }
+
+hosts 2
+for count in 2 3 4; do
+    ranks "$count" "$products/TriremePackageTests.xctest" --testing-library swift-testing --filter RankTests </dev/null
+done
+ranks 4 "$products/all_reduce_bench" --stress 1000
+(cd "$root" && TRIREME_TEST_LAUNCHER="$here/namespaces.sh run" \
+    swift test --skip-build -Xcc -O2 --explicit-target-dependency-import-check error --filter GoldenTests.CheckpointTests)
+
+hosts 4
+ranks 4 "$products/TriremePackageTests.xctest" --testing-library swift-testing --filter RankTests </dev/null
+ranks 4 "$products/all_reduce_bench" --stress 500
+ranks 8 "$products/all_reduce_bench" --stress 500
+
+hosts 2 1gbit
+ranks 2 "$products/all_reduce_bench" -b 4KiB -e 1MiB -f 4 -n 50 --predict tinyllama-1.1b
+ranks 2 "$products/all_reduce_bench" -b 4KiB -e 1MiB -f 4 -n 50 --all-reduce-dtype int8
