@@ -25,6 +25,13 @@ ranks 4 "$products/all_reduce_bench" --stress 1000
 (cd "$root" && TRIREME_TEST_LAUNCHER="$here/namespaces.sh run" \
     swift test --skip-build -Xcc -O2 --explicit-target-dependency-import-check error --filter GoldenTests.CheckpointTests)
 
+# One host and two give the same bits: four shards a host, a stage each.
+story() { "$@" --model "$root/Models/tale-23m" --prompt "Once upon" --max-tokens 20 --temperature 0 --logits-digest --format json; }
+digest() { grep -o '"logits_digests":\[[^]]*\]'; }
+alone=$(story "$products/generate" 2>/dev/null | digest)
+both=$(story ranks 8 "$products/generate" --topology "$root/Topologies/two-hosts.json" 2>/dev/null | digest)
+[ -n "$alone" ] && [ "$alone" = "$both" ] || { echo "two hosts give other logits: $both, not $alone" >&2; exit 1; }
+
 hosts 4
 ranks 4 "$products/TriremePackageTests.xctest" --testing-library swift-testing --filter RankTests </dev/null
 ranks 4 "$products/all_reduce_bench" --stress 500

@@ -2,6 +2,7 @@
 #include "combine.h"
 #include "compress.h"
 #include "parts.h"
+#include <stdatomic.h>
 #include <string.h>
 
 #pragma STDC FP_CONTRACT OFF
@@ -49,6 +50,20 @@ CLONES static void combine_floats(cmpi_operation operation, const float *a, cons
     case CMPI_MINIMUM: COMBINE(MINIMUM, floats, float); break;
     case CMPI_MAXIMUM: COMBINE(MAXIMUM, floats, float); break;
     }
+}
+
+// A line that goes to memory past the caches: it is not read into them first, and drives nothing out.
+typedef float line_of_floats __attribute__((ext_vector_type(16), aligned(64)));
+
+CLONES void cmpi_add_to_memory(const float *a, const float *b, float *out, size_t count, const float *next) {
+    const size_t lines = (uintptr_t)out % sizeof(line_of_floats) == 0 ? count / 16 : 0;
+    for (size_t i = 0; i < lines; i++) {
+        if (next) __builtin_prefetch(next + i * 16);
+        __builtin_nontemporal_store((line_of_floats)(((const floats *)a)[i] + ((const floats *)b)[i]),
+                                    (line_of_floats *)out + i);
+    }
+    for (size_t i = lines * 16; i < count; i++) out[i] = a[i] + b[i];
+    atomic_thread_fence(memory_order_seq_cst); // such stores do not wait for their turn otherwise
 }
 
 /// Sums and products wrap around, so that signs do not matter to them.

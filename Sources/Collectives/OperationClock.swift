@@ -38,6 +38,15 @@ package struct OperationClock {
         mark = now
     }
 
+    /// Counts the time since the last reading as waiting until `arrival`, and from then on as moving bytes.
+    package mutating func addWait(until arrival: Int64) {
+        let now = Self.now()
+        let waiting = max(0, min(arrival, now) &- mark)
+        waited &+= waiting
+        moved &+= now &- mark &- waiting
+        mark = now
+    }
+
     /// Ends an operation: what is left was moving bytes.
     package mutating func finish(byteCount: Int) {
         addTransfer()

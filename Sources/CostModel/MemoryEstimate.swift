@@ -77,7 +77,7 @@ public struct MemoryEstimate: Equatable, Sendable {
         }
         if rank == 0 {
             activations += shape.logitRows * decoder.vocabularySize * 4
-            logitsArena += shares.reduce(0) { $0 + Arena.roundedUp(shape.logitRows * $1.count * 4) }
+            logitsArena += Arena.roundedUp(shape.logitRows * decoder.vocabularySize * 4)
         }
         arena = arena - widest + max(widest, logitsArena)
         activations += arena

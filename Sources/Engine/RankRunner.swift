@@ -36,8 +36,8 @@ public final class RankRunner {
     /// Rank 0: the logits of some rows, `[rows][vocabulary]`.
     private let logits: UnsafeMutablePointer<Float>?
     private let logitsCount: Int
-
-    private static let logitsTag = MessageTag(rawValue: 2)
+    /// How much of one row of logits each rank computes.
+    private let logitBytes: [Int]
 
     /// - Parameter cacheBlockCount: blocks of the key-value cache, as the decoder was loaded with.
     public init(
@@ -54,6 +54,10 @@ public final class RankRunner {
         slots = .allocate(capacity: limits.tokenCount)
         items = .allocate(capacity: limits.tokenCount / StepLimits.attentionTile + limits.sequenceCount + 1)
         outputRows.reserveCapacity(limits.tokenCount)
+        let stages = decoder.context.placement.stageCount
+        logitBytes =
+            [Int](repeating: 0, count: (stages - 1) * decoder.vocabularyShares.count)
+            + decoder.vocabularyShares.map { $0.count * MemoryLayout<Float>.stride }
         logitsCount = StepLimits.logitRows * decoder.configuration.vocabularySize
         logits = decoder.context.world.rank == 0 ? .allocate(capacity: logitsCount) : nil
     }
@@ -159,38 +163,47 @@ public final class RankRunner {
     private func deliver(
         _ hidden: Activations?, _ step: Step, _ consume: (Int, UnsafeMutableBufferPointer<Float>) -> Void
     ) throws(CommunicationError) {
-        let context = decoder.context
-        let firstSource = (context.placement.stageCount - 1) * context.placement.group.count
         let vocabulary = decoder.configuration.vocabularySize
         for start in stride(from: 0, to: outputRows.count, by: StepLimits.logitRows) {
             let mark = backend.arena.mark
             defer { backend.arena.rewind(to: mark) }
             let rows = outputRows[start..<min(start + StepLimits.logitRows, outputRows.count)]
             let mine = hidden.flatMap { decoder.logits(of: $0, rows: rows, step) }
-            guard context.world.rank == 0, let logits else {
-                if let mine {
-                    try context.world.send(UnsafeRawBufferPointer(mine.contiguous), to: 0, tag: Self.logitsTag)
-                }
+            guard let logits else {
+                try gather(mine, rowCount: rows.count, into: nil)
                 continue
             }
-            for (shard, share) in decoder.vocabularyShares.enumerated() {
-                let part: Activations
-                if firstSource + shard == 0, let mine {
-                    part = mine
-                } else {
-                    part = backend.makeActivations(tokenCount: rows.count, width: share.count)
-                    try context.world.receive(
-                        into: UnsafeMutableRawBufferPointer(part.contiguous), from: firstSource + shard,
-                        tag: Self.logitsTag)
-                }
-                for row in 0..<rows.count {
-                    (logits + row * vocabulary + share.lowerBound).update(
-                        from: part.elements + row * part.stride, count: share.count)
+            // Of one row the ranks' shares are the row; of several they come rank by rank.
+            let isRow = rows.count == 1
+            let parts = isRow ? nil : backend.makeActivations(tokenCount: rows.count, width: vocabulary)
+            try gather(mine, rowCount: rows.count, into: parts?.elements ?? logits)
+            if let parts {
+                for share in decoder.vocabularyShares {
+                    let part = parts.elements + share.lowerBound * rows.count
+                    for row in 0..<rows.count {
+                        (logits + row * vocabulary + share.lowerBound).update(
+                            from: part + row * share.count, count: share.count)
+                    }
                 }
             }
             for row in 0..<rows.count {
                 consume(start + row, UnsafeMutableBufferPointer(start: logits + row * vocabulary, count: vocabulary))
             }
         }
+    }
+
+    /// Brings the ranks' shares of some rows together on rank 0, rank by rank.
+    private func gather(
+        _ mine: Activations?, rowCount: Int, into all: UnsafeMutablePointer<Float>?
+    ) throws(CommunicationError) {
+        let world = decoder.context.world
+        try world.gather(
+            mine.map { UnsafeRawBufferPointer($0.contiguous) } ?? UnsafeRawBufferPointer(start: nil, count: 0),
+            byteCounts: rowCount == 1 ? logitBytes : logitBytes.map { $0 * rowCount },
+            into: UnsafeMutableRawBufferPointer(
+                start: all,
+                count: all == nil
+                    ? 0 : rowCount * decoder.configuration.vocabularySize * MemoryLayout<Float>.stride),
+            to: 0)
     }
 }

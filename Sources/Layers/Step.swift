@@ -76,20 +76,16 @@ public final class StepTrace {
     }
 
     public private(set) var entries: [Entry] = []
-    private var started = ContinuousClock.now
 
     public init() {}
 
-    /// Starts the clock of the next operation.
-    public func begin() {
-        started = .now
-    }
-
-    /// Notes what happened since `begin`.
-    public func end(_ operation: String, layer: Int?, shape: String, byteCount: Int) {
-        let duration = ContinuousClock.now - started
+    /// Notes an operation that took the time from `start` until now; operations inside it have been noted before.
+    public func add(
+        _ operation: String, since start: ContinuousClock.Instant, layer: Int?, shape: String, byteCount: Int
+    ) {
         entries.append(
-            Entry(operation: operation, layer: layer, shape: shape, byteCount: byteCount, duration: duration))
+            Entry(
+                operation: operation, layer: layer, shape: shape, byteCount: byteCount, duration: ContinuousClock.now - start))
     }
 }
 
@@ -100,9 +96,9 @@ extension Step {
         _ body: () throws(Failure) -> Result
     ) throws(Failure) -> Result {
         guard let trace else { return try body() }
-        trace.begin()
+        let start = ContinuousClock.now
         let result = try body()
-        trace.end("\(operation)", layer: layer, shape: "\(rows) x \(columns)", byteCount: bytes)
+        trace.add("\(operation)", since: start, layer: layer, shape: "\(rows) x \(columns)", byteCount: bytes)
         return result
     }
 }

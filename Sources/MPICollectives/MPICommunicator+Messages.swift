@@ -61,7 +61,7 @@ extension MPICommunicator {
             for other in 0..<size {
                 if other == rank {
                     part(of: all, from: offset, 0..<mine.count).copyMemory(from: mine)
-                } else {
+                } else if byteCounts[other] > 0 {
                     try forEachPiece(of: byteCounts[other]) { piece throws(CommunicationError) in
                         try fetch(
                             into: part(of: all, from: offset, piece), from: other, tag: CollectiveTag.gather)
@@ -69,7 +69,7 @@ extension MPICommunicator {
                 }
                 offset += byteCounts[other]
             }
-        } else {
+        } else if !mine.isEmpty {
             try sendPieces(mine, to: root, tag: CollectiveTag.gather)
         }
         clock.finish(byteCount: mine.count)

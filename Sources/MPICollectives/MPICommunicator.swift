@@ -4,7 +4,8 @@ import Collectives
 /// A group of MPI ranks.
 ///
 /// Everything is made of messages from rank to rank, because only those tell the wait for a partner from the movement of
-/// its bytes (a send is started, then the partner's message is probed for), and who is waited for when time is over.
+/// its bytes, and who is waited for when time is over. Inside a host a partner has come when its message is there, which is
+/// probed for; from another host a message says when it was sent (`HostClock`).
 /// A sender cannot know when its receiver arrives, so a `send` that must wait for it counts as transfer.
 public final class MPICommunicator: Communicator {
     /// This rank's number in the group, from 0.
@@ -19,6 +20,10 @@ public final class MPICommunicator: Communicator {
     private let receivers: UnsafeMutablePointer<Int>
     private var requestCount = 0
     private var operation: StaticString = "an operation"
+    /// For each rank on another host, how far its clock is ahead of this rank's, in nanoseconds.
+    var clocks: [Int64?]
+    /// Room for a stamped message for each request, and one that is received.
+    private var envelopes = UnsafeMutableRawBufferPointer(start: nil, count: 0)
     private var scratch = UnsafeMutableRawBufferPointer(start: nil, count: 0)
     let terms: UnsafeMutablePointer<UnsafeRawPointer>
     var clock = OperationClock()
@@ -33,6 +38,7 @@ public final class MPICommunicator: Communicator {
         self.rank = Int(rank)
         self.size = Int(size)
         ownsHandle = owned
+        clocks = Array(repeating: nil, count: Int(size))
         requests = .allocate(capacity: max(1, Int(size)))
         receivers = .allocate(capacity: max(1, Int(size)))
         terms = .allocate(capacity: max(2, Int(size)))
@@ -43,6 +49,7 @@ public final class MPICommunicator: Communicator {
         receivers.deallocate()
         terms.deallocate()
         scratch.deallocate()
+        envelopes.deallocate()
         // After MPI has ended its handles are gone; and nothing here may wait for ranks that may never come.
         if ownsHandle, cmpi_is_running() == 1 { _ = cmpi_free(handle) }
     }
@@ -68,6 +75,7 @@ public final class MPICommunicator: Communicator {
         try check(cmpi_split(handle, number, place, &group), "MPI_Comm_split")
         let part = try MPICommunicator(handle: group, owned: true, limits: limits)
         part.timeout = timeout
+        try part.learnClocks()
         return part
     }
 
@@ -165,10 +173,38 @@ public final class MPICommunicator: Communicator {
     func post(_ bytes: UnsafeRawBufferPointer, to rank: Int, tag: Int32) throws(CommunicationError) {
         // Only an operation that threw leaves sends behind; without this the next one could overrun the list.
         if requestCount >= size { try finishSends() }
+        let message = try stamped(bytes, to: rank, tag: tag, slot: requestCount)
         try check(
-            cmpi_isend(bytes.baseAddress, bytes.count, Int32(rank), tag, handle, requests + requestCount), "MPI_Isend")
+            cmpi_isend(message.baseAddress, message.count, Int32(rank), tag, handle, requests + requestCount), "MPI_Isend")
         receivers[requestCount] = rank
         requestCount += 1
+    }
+
+    /// The message that carries `bytes`: to another host with the time, in front or, of long ones, sent ahead.
+    private func stamped(
+        _ bytes: UnsafeRawBufferPointer, to rank: Int, tag: Int32, slot: Int
+    ) throws(CommunicationError) -> UnsafeRawBufferPointer {
+        guard clocks[rank] != nil else { return bytes }
+        var now = OperationClock.now()
+        guard let envelope = envelope(slot, for: bytes.count) else {
+            try check(
+                withUnsafeBytes(of: &now) { cmpi_send_short($0.baseAddress, $0.count, Int32(rank), tag, handle) },
+                "MPI_Send")
+            return bytes
+        }
+        envelope.storeBytes(of: now, as: Int64.self)
+        UnsafeMutableRawBufferPointer(rebasing: envelope[MPILimits.stampByteCount...]).copyMemory(from: bytes)
+        return UnsafeRawBufferPointer(envelope)
+    }
+
+    /// Room for a stamp and so many bytes; nil if they are too many to be copied.
+    private func envelope(_ slot: Int, for byteCount: Int) -> UnsafeMutableRawBufferPointer? {
+        guard byteCount <= limits.envelopeByteCount else { return nil }
+        let room = (MPILimits.stampByteCount + limits.envelopeByteCount + 63) / 64 * 64
+        if envelopes.isEmpty { envelopes = .allocate(byteCount: room * (size + 1), alignment: 64) }
+        let start = slot * room
+        return UnsafeMutableRawBufferPointer(
+            rebasing: envelopes[start..<start + MPILimits.stampByteCount + byteCount])
     }
 
     /// Waits for the next message of a rank (counted as waiting) and receives it (counted as transfer).
@@ -176,6 +212,7 @@ public final class MPICommunicator: Communicator {
     /// A short one is received at once: it moves in less time than it takes to tell, and counts as waiting.
     func fetch(into bytes: UnsafeMutableRawBufferPointer, from rank: Int, tag: Int32) throws(CommunicationError) {
         let limit = UInt64(timeout?.nanoseconds ?? 0)
+        if let ahead = clocks[rank] { return try fetchStamped(into: bytes, from: rank, tag: tag, ahead: ahead, limit) }
         if bytes.count <= limits.shortByteCount {
             var found = 0
             try arrived(
@@ -191,6 +228,30 @@ public final class MPICommunicator: Communicator {
         try arrived(cmpi_mrecv(bytes.baseAddress, bytes.count, &message, handle, limit), rank, "MPI_Imrecv")
     }
 
+    /// A message from another host: until it was sent this rank waited, from then on bytes moved.
+    private func fetchStamped(
+        into bytes: UnsafeMutableRawBufferPointer, from rank: Int, tag: Int32, ahead: Int64, _ limit: UInt64
+    ) throws(CommunicationError) {
+        var found = 0
+        guard let envelope = envelope(size, for: bytes.count) else {
+            var sent: Int64 = 0
+            let code = withUnsafeMutableBytes(of: &sent) {
+                cmpi_recv($0.baseAddress, $0.count, Int32(rank), tag, handle, limit, &found)
+            }
+            try arrived(code, rank, "MPI_Irecv")
+            clock.addWait(until: sent &- ahead)
+            try arrived(
+                cmpi_recv(bytes.baseAddress, bytes.count, Int32(rank), tag, handle, limit, &found), rank, "MPI_Irecv")
+            clock.addTransfer()
+            return try requireLength(found, bytes.count, from: rank)
+        }
+        try arrived(
+            cmpi_recv(envelope.baseAddress, envelope.count, Int32(rank), tag, handle, limit, &found), rank, "MPI_Irecv")
+        try requireLength(found - MPILimits.stampByteCount, bytes.count, from: rank)
+        clock.addWait(until: envelope.load(as: Int64.self) &- ahead)
+        bytes.copyMemory(from: UnsafeRawBufferPointer(rebasing: envelope[MPILimits.stampByteCount...]))
+    }
+
     private func requireLength(_ found: Int, _ expected: Int, from rank: Int) throws(CommunicationError) {
         guard found == expected else {
             throw .byteCountMismatch(operation: "\(operation)", rank: rank, expected: expected, found: found)
@@ -200,8 +261,9 @@ public final class MPICommunicator: Communicator {
     /// Sends, and returns when `bytes` may be written again; faster than a post for a short message.
     func sendNow(_ bytes: UnsafeRawBufferPointer, to rank: Int, tag: Int32) throws(CommunicationError) {
         guard bytes.count > limits.shortByteCount else {
+            let message = try stamped(bytes, to: rank, tag: tag, slot: requestCount)
             return try check(
-                cmpi_send_short(bytes.baseAddress, bytes.count, Int32(rank), tag, handle), "MPI_Send")
+                cmpi_send_short(message.baseAddress, message.count, Int32(rank), tag, handle), "MPI_Send")
         }
         try post(bytes, to: rank, tag: tag)
         try finishSends()
@@ -259,6 +321,12 @@ struct MPILimits {
     var reduceByteCount = 1 << 20
     /// Messages up to this size are not probed for; half a microsecond of the one that they take.
     var shortByteCount = 1 << 10
+    /// Messages to another host up to this size are copied behind their stamp.
+    var envelopeByteCount = 64 << 10
+    /// Bytes of a stamp: the time of sending.
+    static let stampByteCount = 8
+    /// Where this rank's clock and host stand among those of all ranks; nil while all are on one host.
+    var host: HostClock?
     /// At which sizes ways of reducing change.
     var tuning = AllReduceTuning()
     /// Whether parts of the group may use shared memory.

@@ -31,7 +31,8 @@ public final class SharedMemoryCommunicator: WrappedCommunicator {
         let byteCount = cmpi_window_bytes(options.slotByteCount)
         try check(
             cmpi_share(messages.handle, byteCount, &memory),
-            "MPI_Win_allocate_shared of \(byteCount * messages.size >> 10) KiB, which /dev/shm must have room for,")
+            "MPI_Win_allocate_shared of \((byteCount * messages.size) >> 10) KiB, for which the host's /dev/shm must have "
+                + "room (in a container: --shm-size),")
         guard let memory,
             let window = cmpi_window_open(
                 memory, Int32(messages.rank), Int32(messages.size), options.slotByteCount, Int32(options.spins ?? -1))

@@ -89,6 +89,7 @@ package enum MPIRuntime {
         let world = try world().orderedByHost()
         guard options.backend != .mpi else { return LibraryCommunicator(world) }
         world.limits.sharesMemory = options.backend != .messages
+        try world.synchronizeClocks()
         if world.size > 1 { world.limits.tuning = try tuning(options, of: world) }
         let group = try world.fastest(wireType: options.wireType)
         if [.shm, .hierarchical].contains(options.backend), let found = Backend(of: group), found != options.backend {

@@ -1,3 +1,5 @@
+import Foundation
+import FoundationXML
 import TestSupport
 import Testing
 
@@ -30,6 +32,7 @@ import Testing
         let mpi: String
         let results: [Row]
         let fit: Fit?
+        let fits: [String: Fit]
     }
 
     /// Every collective, type and reduction: no element is wrong, and figures belong together.
@@ -45,8 +48,9 @@ import Testing
         let report: Report = try outcome.json()
         #expect(report.results.allSatisfy { $0.backend == (backend == "auto" ? "shm" : backend) })
         #expect(report.ranks == ranks && report.hosts.count == 1 && report.mpi.contains("MPI"))
-        // Two reduce, with four reductions each; three do not.
-        #expect(report.results.count == (2 * 4 + 3) * 4 * 3)
+        #expect(report.fits.count == (2 * 4 + 5) * 4)
+        // Two reduce, with four reductions each; five do not.
+        #expect(report.results.count == (2 * 4 + 5) * 4 * 3)
         for row in report.results {
             #expect(row.wrong == 0, "\(row.collective) of \(row.bytes) bytes of \(row.dtype)")
             let times = row.time_us
@@ -70,9 +74,60 @@ import Testing
         ]
         let outcome = try ProgramRun.run("all_reduce_bench", arguments, ranks: 2)
         let report: Report = try outcome.json()
-        #expect(outcome.status == 0 && report.results.count == 5 * 9 && report.results.allSatisfy { $0.wrong == 0 })
+        #expect(outcome.status == 0 && report.results.count == 7 * 9 && report.results.allSatisfy { $0.wrong == 0 })
         let refused = try ProgramRun.run("all_reduce_bench", arguments + ["-d", "float16"], ranks: 2)
         #expect(refused.status != 0 && refused.errors.contains("MPI"))
+    }
+
+    @Test(arguments: [(1, "float32"), (3, "float32"), (2, "int8"), (3, "int8"), (2, "bfloat16")])
+    func randomCallsAreRight(ranks: Int, type: String) throws {
+        let arguments = ["--stress", "300", "--seed", "\(ranks)", "--all-reduce-dtype", type]
+        let outcome = try ProgramRun.run("all_reduce_bench", arguments, ranks: ranks)
+        #expect(outcome.status == 0 && outcome.output.hasSuffix(": 0 wrong\n"), "\(outcome.errors)")
+        #expect(outcome.output.hasPrefix("# seed \(ranks)\n300 random calls over \(ranks) ranks, "))
+    }
+
+    /// A line for each collective and type, with a point for each size, in a document that an XML parser takes.
+    @Test func aPlot() throws {
+        let folder = try TemporaryFolder()
+        let path = try folder.write("", to: "plot.svg")
+        let arguments = ["--collective", "all", "-b", "16", "-e", "16KiB", "-f", "4", "-n", "2", "--plot", path]
+        let outcome = try ProgramRun.run("all_reduce_bench", arguments, ranks: 2)
+        #expect(outcome.status == 0, "\(outcome.errors)")
+        final class Counter: NSObject, XMLParserDelegate {
+            var elements: [String: Int] = [:]
+            func parser(
+                _ parser: XMLParser, didStartElement name: String, namespaceURI: String?, qualifiedName: String?,
+                attributes: [String: String]
+            ) {
+                elements[name, default: 0] += 1
+            }
+        }
+        let counter = Counter()
+        let parser = try XMLParser(data: Data(contentsOf: URL(filePath: path)))
+        parser.delegate = counter
+        #expect(parser.parse() && counter.elements["svg"] == 1)
+        // Two panels, seven collectives, six sizes.
+        #expect(counter.elements["polyline"] == 2 * 7 && counter.elements["circle"] == 2 * 7 * 6)
+        let bad = try ProgramRun.run("all_reduce_bench", ["-e", "64", "-n", "1", "--plot", "/nowhere/plot.svg"], ranks: 2)
+        #expect(bad.status == 65 && bad.errors.contains("--plot /nowhere/plot.svg"), "\(bad.errors)")
+    }
+
+    @Test func tuningIsKeptInAFile() throws {
+        let folder = try TemporaryFolder()
+        let path = try folder.write("", to: "other") + ".json"
+        let arguments = ["-b", "1KiB", "-e", "1KiB", "-n", "2", "--all-reduce-tuning", path]
+        #expect(try ProgramRun.run("all_reduce_bench", arguments, ranks: 3).status == 0)
+        let measured = try Data(contentsOf: URL(filePath: path))
+        let sizes = try JSONDecoder().decode([String: Int].self, from: measured)
+        #expect(Set(sizes.keys) == ["shared_whole_bytes", "whole_bytes", "leader_bytes"])
+        #expect(try ProgramRun.run("all_reduce_bench", arguments, ranks: 3).status == 0)
+        #expect(try Data(contentsOf: URL(filePath: path)) == measured)
+        for text in [#"{"shared_whole_bytes": -1, "whole_bytes": 1, "leader_bytes": 1}"#, "{"] {
+            try Data(text.utf8).write(to: URL(filePath: path))
+            let outcome = try ProgramRun.run("all_reduce_bench", arguments, ranks: 3)
+            #expect(outcome.status == 65 && outcome.errors.contains(path), "\(outcome.errors)")
+        }
     }
 
     @Test func tablesOfEveryFormat() throws {
@@ -122,9 +177,10 @@ import Testing
 
     @Test(arguments: [
         (["-b", "2KiB", "-e", "1KiB"], "-b"), (["-f", "1"], "-f"), (["-c", "2"], "-c"), (["-d", "float64"], "-d"),
-        (["-o", "average"], "-o"), (["--collective", "all_to_all"], "--collective"),
+        (["-o", "average"], "-o"), (["--collective", "scatter"], "--collective"),
         (["--backend", "nccl"], "--backend"),
         (["--timeout", "0"], "--timeout"), (["--profile_stability"], "--payload_size_in_gib"), (["-n", "0"], "-n"),
+        (["--stress", "0"], "--stress"), (["--all-reduce-dtype", "int4"], "--all-reduce-dtype"),
     ]) func wrongUsage(arguments: [String], naming: String) throws {
         try Refusal(64, naming: naming).expect("all_reduce_bench", arguments)
     }

@@ -126,6 +126,16 @@ import Testing
         #expect(checked.difference(from: whole) == nil)
     }
 
+    /// Sums that travel in fewer bytes give other bits, the same on every rank, and nearly the same numbers.
+    @Test(arguments: ["bfloat16", "int8"]) func withRoundedSums(type: String) throws {
+        let whole = try answer(Self.embedded)
+        let alone = try answer(Self.embedded, ["--all-reduce-dtype", type])
+        #expect(alone.difference(from: whole) == nil)
+        let divided = try answer(Self.embedded, ["--all-reduce-dtype", type], ranks: 2)
+        #expect(divided.difference(from: whole) != nil)
+        #expect(try answer(Self.embedded, ["--all-reduce-dtype", type], ranks: 2).difference(from: divided) == nil)
+    }
+
     /// A topology file with uneven stages does not change the answer either.
     @Test func withUnevenStages() throws {
         let folder = try TemporaryFolder()

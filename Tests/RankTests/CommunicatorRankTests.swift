@@ -123,6 +123,31 @@ struct RankTests {
         }
     }
 
+    /// As between hosts: messages carry the time.
+    @Test func stampedMessagesKeepTheLaw() throws {
+        let world = try world()
+        for envelopeByteCount in [0, 100, 64 << 10] {
+            let copy = try world.splitMessages(color: 0, key: 0)
+            copy.limits.envelopeByteCount = envelopeByteCount
+            copy.limits.host = HostClock(number: copy.rank, ahead: 0)
+            try copy.learnClocks()
+            try Law(group: copy).check()
+        }
+        guard world.size > 1 else { return }
+        let copy = try world.splitMessages(color: 0, key: 0)
+        copy.limits.host = HostClock(number: copy.rank, ahead: 0)
+        try copy.learnClocks()
+        for length in [10, 1 << 20] {
+            try world.barrier()
+            let before = copy.times
+            if world.rank == 0 { usleep(50_000) }
+            var values = [Float](repeating: 1, count: length)
+            try values.withUnsafeMutableBufferPointer { try copy.allReduce($0) }
+            let spent = copy.times - before
+            if world.rank == 1 { #expect(spent.wait > .milliseconds(40) && spent.wait < .milliseconds(500)) }
+        }
+    }
+
     @Test func hostsAreKnownByNeighbours() throws {
         let world = try world()
         let host = try world.splitByHost()

@@ -28,3 +28,8 @@ size_t cmpi_type_bytes(cmpi_type type);
 /// the terms.
 void cmpi_combine(cmpi_type type, cmpi_operation operation, const void *_Nonnull const *_Nonnull terms, int n,
                   void *_Nonnull out, size_t count);
+
+/// out[i] = a[i] + b[i], for long sums that will not be read soon: past the caches, if `out` is aligned to cache lines. Meanwhile
+/// the `count` elements at `next`, if given, are fetched into the caches. `out` is neither term.
+void cmpi_add_to_memory(const float *_Nonnull a, const float *_Nonnull b, float *_Nonnull out, size_t count,
+                        const float *_Nullable next);

@@ -52,8 +52,8 @@ struct Prediction: Encodable {
         // As a row-parallel layer does it: from where the others read, and just written.
         let sum = UnsafeMutableRawBufferPointer(hidden)
         var input = UnsafeMutableRawBufferPointer(start: nil, count: 0)
-        allReduceMicroseconds = try Self.median(
-            over: world,
+        allReduceMicroseconds = try Self.mean(
+            over: world, on: tensor,
             preparing: {
                 guard tensor.size > 1 else { return }
                 input = UnsafeMutableRawBufferPointer(
@@ -67,7 +67,7 @@ struct Prediction: Encodable {
         // There and back, because one clock must see both ends: half of it.
         let tag = MessageTag(rawValue: 1)
         handOffMicroseconds =
-            try Self.median(over: world) {
+            try Self.mean(over: world, on: pipeline) {
                 guard pipeline.size > 1, pipeline.rank < 2 else { return }
                 let bytes = UnsafeMutableRawBufferPointer(hidden)
                 if pipeline.rank == 0 { try pipeline.send(UnsafeRawBufferPointer(bytes), to: 1, tag: tag) }
@@ -84,14 +84,14 @@ struct Prediction: Encodable {
         }
         let mine = [UInt8](repeating: 0, count: shares[world.rank])
         var logits = [UInt8](repeating: 0, count: world.rank == 0 ? shares.reduce(0, +) : 0)
-        logitsMicroseconds = try Self.median(over: world) {
+        logitsMicroseconds = try Self.mean(over: world, on: world) {
             guard world.size > 1 else { return }
             try mine.withUnsafeBytes { mine in
                 try logits.withUnsafeMutableBytes { try world.gather(mine, byteCounts: shares, into: $0, to: 0) }
             }
         }
         var message = [UInt8](repeating: 0, count: 256)
-        stepMessageMicroseconds = try Self.median(over: world) {
+        stepMessageMicroseconds = try Self.mean(over: world, on: world) {
             guard world.size > 1 else { return }
             try message.withUnsafeMutableBytes { try world.broadcast($0, from: 0) }
         }
@@ -101,19 +101,35 @@ struct Prediction: Encodable {
         tokensPerSecondBound = 1000 / millisecondsPerToken
     }
 
-    /// The median time of a call, in microseconds: of the rank that takes longest.
-    private static func median(
-        over world: any Communicator, preparing prepare: () throws -> Void = {}, _ call: () throws -> Void
+    /// The mean time that a call moves bytes over `group`, in microseconds: of the rank where that takes longest.
+    ///
+    /// As in a model: between calls the link rests while a layer is computed, and the weights that are read meanwhile drive
+    /// everything else out of the caches. Waiting for a rank that is late is not counted, as `generate` does not count it.
+    private static func mean(
+        over world: any Communicator, on group: any Communicator, preparing prepare: () throws -> Void = {},
+        _ call: () throws -> Void
     ) throws -> Double {
+        let memory = UnsafeMutableRawPointer.allocate(byteCount: weightPieces * weightPiece, alignment: 64)
+        defer { memory.deallocate() }
+        memory.initializeMemory(as: UInt8.self, repeating: 0, count: weightPieces * weightPiece)
+        var piece = 0
         var times: [Double] = []
         for index in 0..<220 {
-            try prepare()
             try world.barrier()
-            let start = OperationClock.now()
+            try prepare()
+            let rest = OperationClock.now() + 1_000_000
+            while OperationClock.now() < rest {
+                piece = (piece + 1) % weightPieces
+                _ = memchr(memory + piece * weightPiece, 1, weightPiece)  // reads them all: there is no 1
+            }
+            let before = group.times.transfer
             try call()
-            if index >= 20 { times.append(Double(OperationClock.now() - start) / 1000) }
+            if index >= 20 { times.append((group.times.transfer - before) / .nanoseconds(1000)) }
         }
-        let mine = times.sorted()[times.count / 2]
+        let mine = times.reduce(0, +) / Double(times.count)
         return try world.gatherAll([mine]).map { $0[0] }.max() ?? mine
     }
+
+    private static let weightPiece = 256 << 10
+    private static let weightPieces = 256
 }

@@ -42,6 +42,7 @@ struct RandomCalls {
             output.deallocate()
         }
         var (wrong, elements) = (0, 0)
+        if world.rank == 0 { try writeOut("# seed \(seed)\n") }
         for call in 0..<count {
             let collective = Collective.all[Int.random(in: 0..<Collective.all.count, using: &random)]
             let type = ReducedType.allCases[Int.random(in: 0..<ReducedType.allCases.count, using: &random)]

@@ -46,8 +46,15 @@ struct Report {
                 wxy += weight * x * y
             }
             let slope = (w * wxy - wx * wy) / (w * wxx - wx * wx)
-            alphaMicroseconds = (wy - slope * wx) / w
-            betaNanosecondsPerByte = slope * 1000
+            let alpha = (wy - slope * wx) / w
+            // Neither is ever negative; where noise says so, the best fit without it.
+            if slope < 0 {
+                (alphaMicroseconds, betaNanosecondsPerByte) = (wy / w, 0)
+            } else if alpha < 0 {
+                (alphaMicroseconds, betaNanosecondsPerByte) = (0, wxy / wxx * 1000)
+            } else {
+                (alphaMicroseconds, betaNanosecondsPerByte) = (alpha, slope * 1000)
+            }
         }
     }
 
@@ -143,7 +150,7 @@ struct Report {
             guard let fit else { continue }
             try writeOut(
                 "\(comment)\(name): alpha \(figure(fit.alphaMicroseconds)) us, beta \(figure(fit.betaNanosecondsPerByte)) ns/byte "
-                    + "(\(figure(1 / fit.betaNanosecondsPerByte)) GB/s)\n")
+                    + "(\(fit.betaNanosecondsPerByte > 0 ? figure(1 / fit.betaNanosecondsPerByte) : "-") GB/s)\n")
         }
         try writeOut("\(comment)average bus bandwidth \(figure(averageBusBandwidth)) GB/s; 1 GB = 10^9 bytes\n")
         for each in predictions ?? [] {

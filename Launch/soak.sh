@@ -1,0 +1,81 @@
+#!/bin/sh
+# soak.sh: CALLS random collective calls (a million) over one to eight ranks, every element checked; then LOSSES times (100) a
+# rank is stopped or killed at a random moment of random collectives: a survivor must name it, and the job must be over within
+# the timeout and 5 s, with a status that is not 0. SEED makes a run again. Ends only processes that it started.
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+program=$here/../.build/release/all_reduce_bench
+: "${CALLS:=1000000}" "${LOSSES:=100}" "${SEED:=1}" "${TIMEOUT:=5}"
+[ -x "$program" ] || { echo "$0: no $program: run make release first" >&2; exit 66; }
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+failed=0
+
+for ranks in 1 2 3 4 5 6 7 8; do
+    "$here/local.sh" $ranks "$program" --stress $((CALLS / 8)) --seed $((SEED + ranks)) 2>"$work/err" ||
+        { failed=$((failed + 1)); cat "$work/err"; }
+done
+
+# Sets `drawn` to a random number below $1, the next of SEED's. (Printed, it would be drawn in a shell of its own.)
+state=$SEED
+draw() {
+    state=$(((state * 1103515245 + 12345) % 2147483648))
+    drawn=$((state / 65536 % $1))
+}
+
+now() { date +%s%3N; }
+
+# The process of rank $1 among those that mpirun's process $2 started.
+process_of() {
+    for pid in $(pgrep -P "$2" -f all_reduce_bench); do
+        tr '\0' '\n' <"/proc/$pid/environ" 2>/dev/null | grep -qx "OMPI_COMM_WORLD_RANK=$1" && echo "$pid" && return
+    done
+    return 0
+}
+
+slowest=0
+i=0
+while [ "$i" -lt "$LOSSES" ]; do
+    i=$((i + 1))
+    draw 3
+    ranks=$((drawn + 2))
+    draw $ranks
+    lost=$drawn
+    draw 2
+    signal=$([ "$drawn" -eq 0 ] && echo STOP || echo KILL)
+    "$here/local.sh" $ranks "$program" --stress 1000000000 --seed $((SEED + i)) --timeout "$TIMEOUT" >"$work/out" 2>"$work/err" &
+    job=$!
+    launcher= pid=
+    for attempt in $(seq 100); do
+        launcher=$(pgrep -P "$job" -x mpirun || true)
+        [ -n "$launcher" ] && pid=$(process_of "$lost" "$launcher")
+        [ -n "$pid" ] && break
+        sleep 0.05
+    done
+    [ -n "$pid" ] || { echo "loss $i: rank $lost did not start"; cat "$work/err"; failed=$((failed + 1)); kill "$job"; continue; }
+    # The ranks have joined once rank 0 names the seed; then any moment will do.
+    for attempt in $(seq 200); do
+        ! grep -q '^# seed' "$work/out" || break
+        sleep 0.05
+    done
+    draw 500
+    sleep "0.$((100 + drawn))"
+    start=$(now)
+    kill -"$signal" "$pid"
+    status=0
+    wait "$job" || status=$?
+    took=$(($(now) - start))
+    [ "$took" -le "$slowest" ] || slowest=$took
+    problem=
+    [ "$status" -ne 0 ] || problem="status 0"
+    # Of the heartbeat, or of a rank that waited for it in vain.
+    grep -Eq "rank $lost on .* was lost|waiting for ranks? ([0-9]+, )*$lost(,|;)" "$work/err" || problem="$problem, not named"
+    [ "$took" -le $(((TIMEOUT + 5) * 1000)) ] || problem="$problem, $took ms"
+    if [ -n "$problem" ]; then
+        failed=$((failed + 1))
+        echo "loss $i ($signal of rank $lost of $ranks): $problem"
+        grep -v '^mpirun' "$work/err" || true
+    fi
+done
+echo "$LOSSES losses, the slowest over after $slowest ms; $failed failures"
+[ "$failed" -eq 0 ]
