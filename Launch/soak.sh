@@ -1,7 +1,8 @@
 #!/bin/sh
 # soak.sh: CALLS random collective calls (a million) over one to eight ranks, every element checked; then LOSSES times (100) a
 # rank is stopped or killed at a random moment of random collectives: a survivor must name it, and the job must be over within
-# the timeout and 5 s, with a status that is not 0. SEED makes a run again. Ends only processes that it started.
+# the timeout and 5 s, with a status that is not 0. Shared memory and messages take turns. SEED makes a run again. Ends only
+# processes that it started.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 program=$here/../.build/release/all_reduce_bench
@@ -12,8 +13,10 @@ trap 'rm -rf "$work"' EXIT
 failed=0
 
 for ranks in 1 2 3 4 5 6 7 8; do
-    "$here/local.sh" $ranks "$program" --stress $((CALLS / 8)) --seed $((SEED + ranks)) 2>"$work/err" ||
-        { failed=$((failed + 1)); cat "$work/err"; }
+    for backend in auto messages; do
+        "$here/local.sh" $ranks "$program" --backend $backend --stress $((CALLS / 16)) --seed $((SEED + ranks)) 2>"$work/err" ||
+            { failed=$((failed + 1)); cat "$work/err"; }
+    done
 done
 
 # Sets `drawn` to a random number below $1, the next of SEED's. (Printed, it would be drawn in a shell of its own.)
@@ -43,16 +46,20 @@ while [ "$i" -lt "$LOSSES" ]; do
     lost=$drawn
     draw 2
     signal=$([ "$drawn" -eq 0 ] && echo STOP || echo KILL)
-    "$here/local.sh" $ranks "$program" --stress 1000000000 --seed $((SEED + i)) --timeout "$TIMEOUT" >"$work/out" 2>"$work/err" &
+    backend=$([ $((i % 2)) -eq 0 ] && echo auto || echo messages)
+    # Whatever goes wrong, it ends.
+    timeout -s KILL $((TIMEOUT + 30)) "$here/local.sh" $ranks "$program" --backend $backend --stress 1000000000 \
+        --seed $((SEED + i)) --timeout "$TIMEOUT" >"$work/out" 2>"$work/err" &
     job=$!
-    launcher= pid=
+    launcher= pid= script=
     for attempt in $(seq 100); do
-        launcher=$(pgrep -P "$job" -x mpirun || true)
+        script=$(pgrep -P "$job" -f local.sh || true)
+        launcher=$([ -z "$script" ] || pgrep -P "$script" -x mpirun || true)
         [ -n "$launcher" ] && pid=$(process_of "$lost" "$launcher")
         [ -n "$pid" ] && break
         sleep 0.05
     done
-    [ -n "$pid" ] || { echo "loss $i: rank $lost did not start"; cat "$work/err"; failed=$((failed + 1)); kill "$job"; continue; }
+    [ -n "$pid" ] || { echo "loss $i: rank $lost did not start"; cat "$work/err"; failed=$((failed + 1)); kill $launcher "$job" || true; wait "$job" || true; continue; }
     # The ranks have joined once rank 0 names the seed; then any moment will do.
     for attempt in $(seq 200); do
         ! grep -q '^# seed' "$work/out" || break
@@ -70,10 +77,15 @@ while [ "$i" -lt "$LOSSES" ]; do
     [ "$status" -ne 0 ] || problem="status 0"
     # Of the heartbeat, or of a rank that waited for it in vain.
     grep -Eq "rank $lost on .* was lost|waiting for ranks? ([0-9]+, )*$lost(,|;)" "$work/err" || problem="$problem, not named"
+    # No other is blamed.
+    for rank in $(seq 0 $((ranks - 1))); do
+        [ "$rank" -eq "$lost" ] || ! grep -Eq "rank $rank on .* was lost|waiting for ranks? ([0-9]+, )*$rank(,|;)" "$work/err" ||
+            problem="$problem, rank $rank blamed"
+    done
     [ "$took" -le $(((TIMEOUT + 5) * 1000)) ] || problem="$problem, $took ms"
     if [ -n "$problem" ]; then
         failed=$((failed + 1))
-        echo "loss $i ($signal of rank $lost of $ranks): $problem"
+        echo "loss $i ($signal of rank $lost of $ranks, $backend): $problem"
         grep -v '^mpirun' "$work/err" || true
     fi
 done

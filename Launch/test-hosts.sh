@@ -22,6 +22,9 @@ for count in 2 3 4; do
     ranks "$count" "$products/TriremePackageTests.xctest" --testing-library swift-testing --filter RankTests </dev/null
 done
 ranks 4 "$products/all_reduce_bench" --stress 1000
+ranks 4 "$products/all_reduce_bench" --stress 300 --all-reduce-dtype int8
+# Ranks dealt to the hosts in turn are put in order.
+OMPI_MCA_rmaps_base_mapping_policy=node ranks 4 "$products/all_reduce_bench" --stress 300 --backend hierarchical
 (cd "$root" && TRIREME_TEST_LAUNCHER="$here/namespaces.sh run" \
     swift test --skip-build -Xcc -O2 --explicit-target-dependency-import-check error --filter GoldenTests.CheckpointTests)
 
@@ -31,6 +34,10 @@ digest() { grep -o '"logits_digests":\[[^]]*\]'; }
 alone=$(story "$products/generate" 2>/dev/null | digest)
 both=$(story ranks 8 "$products/generate" --topology "$root/Topologies/two-hosts.json" 2>/dev/null | digest)
 [ -n "$alone" ] && [ "$alone" = "$both" ] || { echo "two hosts give other logits: $both, not $alone" >&2; exit 1; }
+
+# Hosts that are no subtrees.
+hosts 3
+ranks 6 "$products/all_reduce_bench" --stress 300
 
 hosts 4
 ranks 4 "$products/TriremePackageTests.xctest" --testing-library swift-testing --filter RankTests </dev/null

@@ -45,6 +45,7 @@ public struct CollectiveArguments: ParsableArguments, Sendable {
     /// How collectives work, over `backend`.
     public func options(_ backend: Backend = .auto) -> CollectiveOptions {
         var options = CollectiveOptions(backend: backend, wireType: wireType)
+        options.timeout = patience
         guard let path = allReduceTuning else { return options }
         let file = URL(fileURLWithPath: path)
         options.savedTuning = {

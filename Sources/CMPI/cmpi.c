@@ -76,6 +76,20 @@ void cmpi_library_version(char *text, size_t capacity) {
     copy_text(buffer, text, capacity);
 }
 
+// Groups that are alive, so that a rank that waits in one of them answers roll calls of all.
+enum { MOST_GROUPS = 256 };
+static MPI_Comm groups[MOST_GROUPS];
+static int group_count;
+
+static void add_group(MPI_Comm comm) {
+    if (comm != MPI_COMM_NULL && group_count < MOST_GROUPS) groups[group_count++] = comm;
+}
+
+static void remove_group(MPI_Comm comm) {
+    for (int i = 0; i < group_count; i++)
+        if (groups[i] == comm) groups[i--] = groups[--group_count];
+}
+
 cmpi_group cmpi_world(void) { return wrap(MPI_COMM_WORLD); }
 
 int cmpi_rank(cmpi_group group, int *rank) { return MPI_Comm_rank(unwrap(group), rank); }
@@ -85,6 +99,7 @@ int cmpi_size(cmpi_group group, int *size) { return MPI_Comm_size(unwrap(group),
 int cmpi_split(cmpi_group group, int color, int key, cmpi_group *out) {
     MPI_Comm comm = MPI_COMM_NULL;
     int code = MPI_Comm_split(unwrap(group), color, key, &comm);
+    if (code == MPI_SUCCESS) add_group(comm);
     *out = wrap(comm);
     return code;
 }
@@ -92,12 +107,14 @@ int cmpi_split(cmpi_group group, int color, int key, cmpi_group *out) {
 int cmpi_split_by_host(cmpi_group group, int key, cmpi_group *out) {
     MPI_Comm comm = MPI_COMM_NULL;
     int code = MPI_Comm_split_type(unwrap(group), MPI_COMM_TYPE_SHARED, key, MPI_INFO_NULL, &comm);
+    if (code == MPI_SUCCESS) add_group(comm);
     *out = wrap(comm);
     return code;
 }
 
 int cmpi_free(cmpi_group group) {
     MPI_Comm comm = unwrap(group);
+    remove_group(comm);
     return MPI_Comm_free(&comm);
 }
 
@@ -137,8 +154,8 @@ static uint64_t now(void) {
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-/// Answers the ranks that ask who has arrived where this rank waits too.
-static int answer_roll_calls(MPI_Comm comm) {
+/// Answers the ranks of a group that ask who waits.
+static int answer(MPI_Comm comm) {
     for (;;) {
         int found = 0;
         MPI_Status status;
@@ -150,40 +167,43 @@ static int answer_roll_calls(MPI_Comm comm) {
     }
 }
 
+int cmpi_answer_roll_calls(void) {
+    int code = answer(MPI_COMM_WORLD);
+    for (int i = 0; i < group_count && code == MPI_SUCCESS; i++) code = answer(groups[i]);
+    return code;
+}
+
 /// A wait that looks again and again, because MPI's own have no time limit.
 typedef struct patience {
-    MPI_Comm comm;
-    uint64_t timeout, began, asked;
+    uint64_t timeout, waited, last, asked;
     int looks;
 } patience;
 
-enum { LOOKS = 512, ROLL_CALL_EVERY = 10000000 };
+enum { LOOKS = 512, ROLL_CALL_EVERY = 10000000, LONGEST_STEP = 1000000000 };
 
 /// After a look in vain: gives way now and then, and tells when the time is over.
 static int look_again(patience *p) {
     if (++p->looks % LOOKS) return MPI_SUCCESS;
     sched_yield();
     const uint64_t time = now();
-    if (!p->began) {
-        p->began = p->asked = time;
-        return MPI_SUCCESS;
-    }
-    if (p->timeout && time - p->began > p->timeout) return CMPI_TIMED_OUT;
-    if (time - p->asked < ROLL_CALL_EVERY) return MPI_SUCCESS;
-    p->asked = time;
-    return answer_roll_calls(p->comm);
+    // Steps of a second at most: while the whole job was stopped, nobody waited.
+    if (p->last) p->waited += time - p->last < LONGEST_STEP ? time - p->last : LONGEST_STEP;
+    p->last = time;
+    if (p->timeout && p->waited > p->timeout) return CMPI_TIMED_OUT;
+    if (p->waited < p->asked + ROLL_CALL_EVERY) return MPI_SUCCESS;
+    p->asked = p->waited;
+    return cmpi_answer_roll_calls();
 }
 
-/// Looks until `TEST`, a call that sets `done`, has set it.
-#define WAIT(GROUP, TIMEOUT, TEST)                                                                                         \
+/// Looks until `TEST`, a call that sets `done`, has set it; `result` is how that ended.
+#define WAIT(TIMEOUT, TEST)                                                                                                \
     do {                                                                                                                   \
-        patience p = {.comm = unwrap(GROUP), .timeout = (TIMEOUT)};                                                        \
+        patience p = {.timeout = (TIMEOUT)};                                                                               \
         for (int done = 0;;) {                                                                                             \
-            int result = (TEST);                                                                                           \
-            if (result != MPI_SUCCESS) return result;                                                                      \
-            if (done) break;                                                                                               \
+            result = (TEST);                                                                                               \
+            if (result != MPI_SUCCESS || done) break;                                                                      \
             result = look_again(&p);                                                                                       \
-            if (result != MPI_SUCCESS) return result;                                                                      \
+            if (result != MPI_SUCCESS) break;                                                                              \
         }                                                                                                                  \
     } while (0)
 
@@ -196,7 +216,7 @@ int cmpi_roll_call(cmpi_group group, const int *ranks, int count, uint64_t nanos
     }
     const uint64_t began = now();
     while (now() - began < nanoseconds) {
-        int code = answer_roll_calls(comm);
+        int code = cmpi_answer_roll_calls();
         for (int i = 0; i < count && code == MPI_SUCCESS; i++) {
             int found = 0;
             if (!present[i]) code = MPI_Iprobe(ranks[i], present_tag, comm, &found, MPI_STATUS_IGNORE);
@@ -225,17 +245,20 @@ int cmpi_isend(const void *bytes, size_t byte_count, int rank, int tag, cmpi_gro
     return code;
 }
 
-int cmpi_wait(cmpi_request *sent, cmpi_group group, uint64_t timeout) {
+int cmpi_wait(cmpi_request *sent, uint64_t timeout) {
     MPI_Request request;
     memcpy(&request, &sent->word, sizeof request);
-    WAIT(group, timeout, MPI_Test(&request, &done, MPI_STATUS_IGNORE));
-    return MPI_SUCCESS;
+    int result;
+    WAIT(timeout, MPI_Test(&request, &done, MPI_STATUS_IGNORE));
+    return result;
 }
 
 int cmpi_mprobe(int rank, int tag, cmpi_group group, uint64_t timeout, cmpi_message *out) {
     MPI_Message message;
     MPI_Status status;
-    WAIT(group, timeout, MPI_Improbe(rank, tag, unwrap(group), &done, &message, &status));
+    int result;
+    WAIT(timeout, MPI_Improbe(rank, tag, unwrap(group), &done, &message, &status));
+    if (result != MPI_SUCCESS) return result;
     int count = 0;
     int code = MPI_Get_count(&status, MPI_BYTE, &count);
     memcpy(&out->word, &message, sizeof message);
@@ -249,22 +272,30 @@ int cmpi_recv(void *bytes, size_t byte_count, int rank, int tag, cmpi_group grou
     MPI_Status status;
     int code = MPI_Irecv(bytes, (int)byte_count, MPI_BYTE, rank, tag, unwrap(group), &request);
     if (code != MPI_SUCCESS) return code;
-    WAIT(group, timeout, MPI_Test(&request, &done, &status));
+    int result;
+    WAIT(timeout, MPI_Test(&request, &done, &status));
+    if (result == CMPI_TIMED_OUT && MPI_Cancel(&request) == MPI_SUCCESS) {
+        // The memory is the caller's again.
+        code = MPI_Wait(&request, MPI_STATUS_IGNORE);
+        if (code != MPI_SUCCESS) return code;
+    }
+    if (result != MPI_SUCCESS) return result;
     int count = 0;
     code = MPI_Get_count(&status, MPI_BYTE, &count);
     *found = (size_t)count;
     return code;
 }
 
-int cmpi_mrecv(void *bytes, size_t byte_count, cmpi_message *claimed, cmpi_group group, uint64_t timeout) {
+int cmpi_mrecv(void *bytes, size_t byte_count, cmpi_message *claimed, uint64_t timeout) {
     if (byte_count > INT_MAX) return MPI_ERR_COUNT;
     MPI_Message message;
     MPI_Request request;
     memcpy(&message, &claimed->word, sizeof message);
     int code = MPI_Imrecv(bytes, (int)byte_count, MPI_BYTE, &message, &request);
     if (code != MPI_SUCCESS) return code;
-    WAIT(group, timeout, MPI_Test(&request, &done, MPI_STATUS_IGNORE));
-    return MPI_SUCCESS;
+    int result;
+    WAIT(timeout, MPI_Test(&request, &done, MPI_STATUS_IGNORE));
+    return result;
 }
 
 // MARK: The library's own

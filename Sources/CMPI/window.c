@@ -31,6 +31,9 @@ enum {
     LONG_BYTES = 8 << 20,
     /// How often to look between readings of the clock.
     LOOKS = 256,
+    /// Nanoseconds.
+    IDLE_EVERY = 10000000,
+    LONGEST_STEP = 1000000000,
 };
 
 /// What a rank shows in the steps of one parity. The number is written last.
@@ -55,6 +58,7 @@ struct cmpi_window {
     uint64_t step;     // of the last call
     uint64_t complete; // the last step in which every rank was seen
     uint64_t timeout;
+    int (*idle)(void);
     bool counts_cycles;
     uint64_t opened_clock, opened_cycles, waited, moved;
     const void **terms;
@@ -157,6 +161,7 @@ void cmpi_window_close(cmpi_window *w) {
 }
 
 void cmpi_window_set_timeout(cmpi_window *w, uint64_t nanoseconds) { w->timeout = nanoseconds; }
+void cmpi_window_set_idle(cmpi_window *w, int (*idle)(void)) { w->idle = idle; }
 void cmpi_window_set_whole_bytes(cmpi_window *w, size_t byte_count) { w->whole_bytes = byte_count; }
 bool cmpi_window_is_absent(const cmpi_window *w, int rank) { return w->absent[rank]; }
 cmpi_window_request cmpi_window_requested(const cmpi_window *w, int rank) { return w->requests[rank]; }
@@ -185,7 +190,7 @@ static cmpi_window_status wait_for_ranks(cmpi_window *w, int first, int end, uin
     while (first < end && has_come(w, first, step)) first++;
     if (first == end) return CMPI_WINDOW_DONE;
     const uint64_t began = ticks(w);
-    uint64_t deadline = 0;
+    uint64_t time = 0, last = 0, idled = 0; // time waited, by steps
     int looks = 0, spins = 0;
     for (;;) {
         while (first < end && has_come(w, first, step)) first++;
@@ -196,10 +201,16 @@ static cmpi_window_status wait_for_ranks(cmpi_window *w, int first, int end, uin
             continue;
         }
         sched_yield();
-        if (++looks % LOOKS || !w->timeout) continue;
-        uint64_t now = clock_now();
-        if (!deadline) deadline = now + w->timeout;
-        if (now < deadline) continue;
+        if (++looks % LOOKS) continue;
+        // Steps of a second at most: while the whole job was stopped, nobody waited.
+        const uint64_t now = clock_now();
+        if (last) time += now - last < LONGEST_STEP ? now - last : LONGEST_STEP;
+        last = now;
+        if (w->idle && time > idled + IDLE_EVERY) {
+            idled = time;
+            w->idle();
+        }
+        if (!w->timeout || time < w->timeout) continue;
         for (int r = 0; r < w->ranks; r++) w->absent[r] = r >= first && r < end && !has_come(w, r, step);
         return CMPI_WINDOW_TIMED_OUT;
     }

@@ -14,8 +14,10 @@ public enum CommunicationError: Error, Equatable, Sendable {
     case rankFailed(rank: Int, message: String)
     /// An operation can never complete, because a rank of the group has already ended.
     case rankEnded(operation: String, rank: Int)
-    /// Some ranks did not take part in an operation within the time allowed.
-    case timedOut(operation: String, absent: [Int], after: Duration)
+    /// Some ranks, by their numbers in the job, did not take part in an operation within the time allowed.
+    ///
+    /// `hosts` are theirs, or empty where there is only one.
+    case timedOut(operation: String, absent: [Int], hosts: [String], after: Duration)
     /// The operating system did not start a rank's thread.
     case threadNotStarted(rank: Int, code: Int32)
     /// The communication library reported an error.
@@ -44,8 +46,10 @@ extension CommunicationError: CustomStringConvertible {
         case .rankEnded(let operation, let rank):
             return "\(operation) cannot complete: rank \(rank) has ended without taking part; "
                 + "every rank must call the same operations in the same order"
-        case .timedOut(let operation, let absent, let time):
-            let ranks = absent.map(String.init).joined(separator: ", ")
+        case .timedOut(let operation, let absent, let hosts, let time):
+            let ranks = absent.indices.map { index in
+                index < hosts.count ? "\(absent[index]) on \(hosts[index])" : "\(absent[index])"
+            }.joined(separator: ", ")
             return
                 "\(operation): after \(time) still waiting for \(absent.count == 1 ? "rank" : "ranks") \(ranks); "
                 + "see what it does, or raise --timeout"

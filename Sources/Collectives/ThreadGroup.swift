@@ -67,7 +67,7 @@ final class ThreadWorld: @unchecked Sendable {
                 continue
             }
             if OperationClock.now() - began > timeout.nanoseconds {
-                throw .timedOut(operation: "\(operation)", absent: awaited(), after: timeout)
+                throw .timedOut(operation: "\(operation)", absent: awaited(), hosts: [], after: timeout)
             }
             // To look at the clock again; the condition's own is another one.
             var soon = timespec()

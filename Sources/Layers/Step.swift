@@ -85,7 +85,8 @@ public final class StepTrace {
     ) {
         entries.append(
             Entry(
-                operation: operation, layer: layer, shape: shape, byteCount: byteCount, duration: ContinuousClock.now - start))
+                operation: operation, layer: layer, shape: shape, byteCount: byteCount,
+                duration: ContinuousClock.now - start))
     }
 }
 

@@ -11,6 +11,9 @@ public struct AllReduceTuning: Codable, Equatable, Sendable {
     /// Over hosts of several ranks: up to this size one rank of each host exchanges for all.
     public var leaderByteCount = 16 << 10
 
+    /// How many ranks each host had; where hosts are others, other sizes are right.
+    public var hosts: [Int] = []
+
     /// Sizes where nothing was measured.
     public init() {}
 
@@ -21,6 +24,7 @@ public struct AllReduceTuning: Codable, Equatable, Sendable {
         case sharedWholeByteCount = "shared_whole_bytes"
         case wholeByteCount = "whole_bytes"
         case leaderByteCount = "leader_bytes"
+        case hosts = "ranks_of_hosts"
     }
 }
 
@@ -30,6 +34,8 @@ public struct CollectiveOptions: Sendable {
     public var backend: Backend
     /// As what sums of float32 travel.
     public var wireType: WireType
+    /// How long ranks wait for each other while they get to know each other; nil: for ever.
+    public var timeout: Duration?
     /// Called on rank 0: sizes to use instead of measuring, or nil.
     public var savedTuning: (@Sendable () throws -> AllReduceTuning?)?
     /// Called on rank 0 with what was measured.
@@ -64,8 +70,6 @@ extension MPICommunicator {
         } else if let group = group as? MPICommunicator, size > 2 {
             tuning.wholeByteCount = try lastSize(of: group, { group.limits.tuning.wholeByteCount = $0 })
         }
-        // Of two ranks, one exchange of everything moves no more than two exchanges of halves.
-        if size == 2 { (tuning.wholeByteCount, tuning.sharedWholeByteCount) = (.max, .max) }
         return try agreed(on: tuning)
     }
 
@@ -73,6 +77,7 @@ extension MPICommunicator {
     func agreed(on tuning: AllReduceTuning) throws(CommunicationError) -> AllReduceTuning {
         let sizes = try gatherAll([tuning.sharedWholeByteCount, tuning.wholeByteCount, tuning.leaderByteCount])[0]
         var agreed = AllReduceTuning()
+        agreed.hosts = tuning.hosts
         (agreed.sharedWholeByteCount, agreed.wholeByteCount, agreed.leaderByteCount) = (sizes[0], sizes[1], sizes[2])
         return agreed
     }

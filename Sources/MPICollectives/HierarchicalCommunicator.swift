@@ -1,3 +1,4 @@
+import CMPI
 import Collectives
 
 /// A group of ranks on several hosts, each with neighbouring ranks: adds up inside each host, then between them.
@@ -78,7 +79,9 @@ public final class HierarchicalCommunicator: WrappedCommunicator {
         }
         try requireReduction(input: input.count, output: output.count, type, "allReduce")
         ownCount.count(byteCount: input.count)
-        let shared = isForLeaders(input.count) ? 0 : input.count / type.byteCount / host.size * type.byteCount
+        // Shares of whole groups of codes, so that sums that travel as int8 do not depend on the way either.
+        let granule = Int(CMPI_GROUP) * type.byteCount
+        let shared = isForLeaders(input.count) ? 0 : input.count / granule / host.size * granule
         if shared > 0 {
             try reduceInParallel(
                 UnsafeRawBufferPointer(rebasing: input[..<(shared * host.size)]),
@@ -115,6 +118,12 @@ public final class HierarchicalCommunicator: WrappedCommunicator {
         try host.reduceScatter(input, into: mine, type, reduction)
         try peers?.allReduce(UnsafeRawBufferPointer(mine), into: mine, type, reduction)
         try host.allGather(UnsafeRawBufferPointer(mine), into: output)
+    }
+
+    public func split(color: Int, key: Int) throws(CommunicationError) -> any Communicator {
+        let part = try messages.split(color: color, key: key)
+        part.timeout = timeout
+        return part
     }
 
     /// To the first rank of the root's host, from there to the other hosts, and inside each.

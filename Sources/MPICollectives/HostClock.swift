@@ -2,9 +2,9 @@ import Collectives
 
 /// A host among those of a job, and its clock.
 ///
-/// Clocks of different machines tell different times. Rank 0's is compared with every other host's once, at the start; since
-/// then they may have drifted apart, by a microsecond a second at worst where time is kept by NTP. Only the division of time
-/// into waiting and moving depends on it.
+/// Clocks of different machines tell different times. Rank 0's is compared with that of every rank on another host once, at the
+/// start. Since then they drift apart, by less than a microsecond a second where time is kept by NTP, so that in runs of
+/// hours little of the division of time into waiting and moving is left. Nothing else depends on it.
 struct HostClock {
     /// A number for the host, the same on all of its ranks.
     var number: Int
@@ -13,11 +13,15 @@ struct HostClock {
 }
 
 extension MPICommunicator {
-    /// Compares the clocks of all ranks with rank 0's, if they run on several hosts; every rank must call it.
-    func synchronizeClocks() throws(CommunicationError) {
+    /// If ranks run on several hosts: notes which, and compares their clocks with rank 0's; every rank must call it.
+    func learnHosts() throws(CommunicationError) {
         let first = try splitByHost().gatherAll([rank])[0][0]
         let hosts = try gatherAll([first]).map { $0[0] }
         guard Set(hosts).count > 1 else { return }
+        let name = Array(hostName().utf8.prefix(64))
+        limits.hostNames = try gatherAll(name + [UInt8](repeating: 0, count: 64 - name.count)).map {
+            String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+        }
         let tag = MessageTag(rawValue: 0)
         let time = UnsafeMutableBufferPointer<Int64>.allocate(capacity: 1)
         defer { time.deallocate() }

@@ -54,7 +54,8 @@ extension MPICommunicator {
     }
 
     private func reduce(_ values: Elements, _ reduction: Reduction) throws(CommunicationError) {
-        let isWhole = values.byteCount <= limits.tuning.wholeByteCount
+        // Of two ranks one exchange of everything moves no more than two of halves.
+        let isWhole = size == 2 || values.byteCount <= limits.tuning.wholeByteCount
         switch (size & (size - 1) == 0 && !values.type.isRounded, isWhole) {
         case (true, true): try reduceByDoubling(values, reduction)
         case (true, false): try reduceByHalving(values, reduction)
@@ -93,16 +94,16 @@ extension MPICommunicator {
     private func reduceByHalving(_ values: Elements, _ reduction: Reduction) throws(CommunicationError) {
         guard let theirs = room(for: (values.count + 1) / 2 * values.type.byteCount + 64) else { return }
         var mine = 0..<values.count
-        var parts: [(partner: Int, theirs: Range<Int>)] = []
+        halves.removeAll(keepingCapacity: true)
         var distance = 1
         while distance < size {
             let partner = rank ^ distance
             let isLower = partner > rank
             let middle = mine.lowerBound + (mine.count / 2 + 15) / 16 * 16
-            let halves = (
+            let (lower, upper) = (
                 mine.lowerBound..<min(middle, mine.upperBound), min(middle, mine.upperBound)..<mine.upperBound
             )
-            let (kept, given) = isLower ? halves : (halves.1, halves.0)
+            let (kept, given) = isLower ? (lower, upper) : (upper, lower)
             try post(values[given], to: partner, tag: CollectiveTag.allReduce)
             let received = UnsafeMutableRawBufferPointer(start: theirs, count: values[kept].count)
             try fetch(into: received, from: partner, tag: CollectiveTag.allReduce)
@@ -111,11 +112,11 @@ extension MPICommunicator {
             terms[1] = UnsafeRawPointer(isLower ? theirs : place)
             combineTerms(2, values.type, reduction, into: place, count: kept.count)
             try finishSends()
-            parts.append((partner, given))
+            halves.append((partner, given))
             mine = kept
             distance *= 2
         }
-        for (partner, given) in parts.reversed() {
+        for (partner, given) in halves.reversed() {
             try post(values[mine], to: partner, tag: CollectiveTag.allReduce)
             try fetch(
                 into: UnsafeMutableRawBufferPointer(mutating: values[given]), from: partner,

@@ -15,10 +15,14 @@ public final class MPICommunicator: Communicator {
     public var timeout: Duration?
     var limits: MPILimits
     let handle: cmpi_group
+    /// The number of each rank among all of the job.
+    private(set) var worldRanks: [Int]
     private let ownsHandle: Bool
     private let requests: UnsafeMutablePointer<cmpi_request>
     private let receivers: UnsafeMutablePointer<Int>
     private var requestCount = 0
+    /// Parts of a buffer that is being halved.
+    var halves: [(partner: Int, theirs: Range<Int>)] = []
     private var operation: StaticString = "an operation"
     /// For each rank on another host, how far its clock is ahead of this rank's, in nanoseconds.
     var clocks: [Int64?]
@@ -39,6 +43,7 @@ public final class MPICommunicator: Communicator {
         self.size = Int(size)
         ownsHandle = owned
         clocks = Array(repeating: nil, count: Int(size))
+        worldRanks = Array(0..<Int(size))
         requests = .allocate(capacity: max(1, Int(size)))
         receivers = .allocate(capacity: max(1, Int(size)))
         terms = .allocate(capacity: max(2, Int(size)))
@@ -74,9 +79,24 @@ public final class MPICommunicator: Communicator {
         var group = cmpi_group()
         try check(cmpi_split(handle, number, place, &group), "MPI_Comm_split")
         let part = try MPICommunicator(handle: group, owned: true, limits: limits)
+        return try introduced(part)
+    }
+
+    /// Tells the ranks of a new part of this group who they are.
+    private func introduced(_ part: MPICommunicator) throws(CommunicationError) -> MPICommunicator {
         part.timeout = timeout
+        part.worldRanks = try part.gatherAll([worldRanks[rank]]).map { $0[0] }
         try part.learnClocks()
         return part
+    }
+
+    /// An error that names ranks of this group by their numbers in the job, and their hosts if there are several.
+    func timedOut(_ operation: StaticString, absent: [Int], after timeout: Duration?) -> CommunicationError {
+        let ranks = absent.map { worldRanks[$0] }
+        let names = limits.hostNames
+        return .timedOut(
+            operation: "\(operation)", absent: ranks, hosts: names.isEmpty ? [] : ranks.map { names[$0] },
+            after: timeout ?? .zero)
     }
 
     /// Makes a group of the ranks that share this rank's host and its memory, in rank order.
@@ -85,7 +105,7 @@ public final class MPICommunicator: Communicator {
     public func splitByHost() throws(CommunicationError) -> MPICommunicator {
         var group = cmpi_group()
         try check(cmpi_split_by_host(handle, Int32(rank), &group), "MPI_Comm_split_type")
-        return try MPICommunicator(handle: group, owned: true, limits: limits)
+        return try introduced(MPICommunicator(handle: group, owned: true, limits: limits))
     }
 
     /// How many ranks each host has, in rank order; nil where ranks of a host are no neighbours.
@@ -129,7 +149,9 @@ public final class MPICommunicator: Communicator {
         let host = try splitByHost()
         guard try hostSizes(host) == nil else { return self }
         let first = try host.gatherAll([rank])[0][0]
-        return try splitMessages(color: 0, key: first)
+        let ordered = try splitMessages(color: 0, key: first)
+        ordered.worldRanks = Array(0..<size)  // from here on these are the ranks' numbers
+        return ordered
     }
 
     private func ordinal(ofColor color: Int) throws(CommunicationError) -> Int32 {
@@ -175,7 +197,8 @@ public final class MPICommunicator: Communicator {
         if requestCount >= size { try finishSends() }
         let message = try stamped(bytes, to: rank, tag: tag, slot: requestCount)
         try check(
-            cmpi_isend(message.baseAddress, message.count, Int32(rank), tag, handle, requests + requestCount), "MPI_Isend")
+            cmpi_isend(message.baseAddress, message.count, Int32(rank), tag, handle, requests + requestCount),
+            "MPI_Isend")
         receivers[requestCount] = rank
         requestCount += 1
     }
@@ -225,7 +248,7 @@ public final class MPICommunicator: Communicator {
         try arrived(cmpi_mprobe(Int32(rank), tag, handle, limit, &message), rank, "MPI_Improbe")
         clock.addWait()
         try requireLength(message.byte_count, bytes.count, from: rank)
-        try arrived(cmpi_mrecv(bytes.baseAddress, bytes.count, &message, handle, limit), rank, "MPI_Imrecv")
+        try arrived(cmpi_mrecv(bytes.baseAddress, bytes.count, &message, limit), rank, "MPI_Imrecv")
     }
 
     /// A message from another host: until it was sent this rank waited, from then on bytes moved.
@@ -274,7 +297,7 @@ public final class MPICommunicator: Communicator {
         while requestCount > 0 {
             requestCount -= 1
             try arrived(
-                cmpi_wait(requests + requestCount, handle, UInt64(timeout?.nanoseconds ?? 0)), receivers[requestCount],
+                cmpi_wait(requests + requestCount, UInt64(timeout?.nanoseconds ?? 0)), receivers[requestCount],
                 "MPI_Isend")
         }
     }
@@ -292,10 +315,9 @@ public final class MPICommunicator: Communicator {
         let absent = others.indices.filter { !present[$0] }.map { others[$0] }
         // Of operations that not all ranks wait in, those that have done their part do not answer either.
         let isOfAll = !["gather", "broadcast", "send", "receive"].contains("\(operation)")
-        throw .timedOut(
-            operation: "\(operation)",
-            absent: absent.isEmpty || absent.contains(partner) && !isOfAll ? [partner] : absent,
-            after: timeout ?? .zero)
+        throw timedOut(
+            operation, absent: absent.isEmpty || absent.contains(partner) && !isOfAll ? [partner] : absent,
+            after: timeout)
     }
 
     /// Visits the pieces that one message may have; an empty buffer is one empty piece.
@@ -315,8 +337,10 @@ public final class MPICommunicator: Communicator {
 ///
 /// Tests choose small sizes, to reach every path.
 struct MPILimits {
-    /// The longest message; MPI counts in 32-bit integers.
-    var messageByteCount = Int(cmpi_message_limit())
+    /// The longest message: one must arrive within the timeout.
+    ///
+    /// MPI counts in 32-bit integers.
+    var messageByteCount = min(16 << 20, Int(cmpi_message_limit()))
     /// Longer all-reduces are cut into parts of this size, so that scratch memory stays bounded and in cache.
     var reduceByteCount = 1 << 20
     /// Messages up to this size are not probed for; half a microsecond of the one that they take.
@@ -325,6 +349,8 @@ struct MPILimits {
     var envelopeByteCount = 64 << 10
     /// Bytes of a stamp: the time of sending.
     static let stampByteCount = 8
+    /// The host of each rank of the job; empty while all are on one.
+    var hostNames: [String] = []
     /// Where this rank's clock and host stand among those of all ranks; nil while all are on one host.
     var host: HostClock?
     /// At which sizes ways of reducing change.

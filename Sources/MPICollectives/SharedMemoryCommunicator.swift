@@ -42,6 +42,7 @@ public final class SharedMemoryCommunicator: WrappedCommunicator {
         self.window = window
         wholeByteCount = messages.limits.tuning.sharedWholeByteCount
         cmpi_window_set_whole_bytes(window, wholeByteCount)
+        cmpi_window_set_idle(window, cmpi_answer_roll_calls)
         cmpi_window_set_timeout(window, UInt64(messages.timeout?.nanoseconds ?? 0))
     }
 
@@ -154,8 +155,7 @@ public final class SharedMemoryCommunicator: WrappedCommunicator {
             throw .differingRequests(sequence: clock.times.operationCount + 1, wanted: wanted)
         default:
             let absent = (0..<size).filter { cmpi_window_is_absent(window, Int32($0)) }
-            throw .timedOut(
-                operation: "\(operation)", absent: absent, after: timeout ?? .zero)
+            throw messages.timedOut(operation, absent: absent, after: timeout)
         }
     }
 

@@ -86,31 +86,59 @@ package enum MPIRuntime {
     /// Starts MPI if a launcher has started this process, and gives the group of all ranks.
     package static func start(_ options: CollectiveOptions) throws -> any Communicator {
         guard isLaunched else { return SoloCommunicator() }
-        let world = try world().orderedByHost()
+        let all = try world()
+        all.timeout = options.timeout
+        let world = try all.orderedByHost()
         guard options.backend != .mpi else { return LibraryCommunicator(world) }
+        guard world.size > 1 else { return world }
         world.limits.sharesMemory = options.backend != .messages
-        try world.synchronizeClocks()
-        if world.size > 1 { world.limits.tuning = try tuning(options, of: world) }
+        try world.learnHosts()
+        world.limits.tuning = try tuning(options, of: world)
         let group = try world.fastest(wireType: options.wireType)
-        if [.shm, .hierarchical].contains(options.backend), let found = Backend(of: group), found != options.backend {
-            throw CommunicationError.library(
-                operation: "--backend \(options.backend.rawValue)", code: 0,
-                text: "these ranks and hosts can use \(found.rawValue)")
+        try agree(on: world, status: { _ in 64 }) {
+            if [.shm, .hierarchical].contains(options.backend), let found = Backend(of: group), found != options.backend
+            {
+                throw BackendMismatch(asked: options.backend, found: found)
+            }
         }
+        group.timeout = nil
         return group
     }
 
     private static func tuning(_ options: CollectiveOptions, of world: MPICommunicator) throws -> AllReduceTuning {
+        let hosts = try world.gatherAll([world.limits.host?.number ?? 0]).map { $0[0] }
+        let sizes = Dictionary(grouping: hosts) { $0 }.sorted { $0.key < $1.key }.map(\.value.count)
         let saved = try agree(on: world, status: { _ in 65 }) {
-            world.rank == 0 ? try options.savedTuning?() : nil
+            let saved = world.rank == 0 ? try options.savedTuning?() : nil
+            guard let saved, saved.hosts != sizes else { return saved }
+            throw OtherHosts(found: saved.hosts, expected: sizes)
         }
         let isSaved = try world.gatherAll([saved != nil])[0][0]
         guard !isSaved else { return try world.agreed(on: saved ?? AllReduceTuning()) }
-        let measured = try world.measuredTuning()
+        var measured = try world.measuredTuning()
+        measured.hosts = sizes
         try agree(on: world, status: { _ in 65 }) {
             if world.rank == 0 { try options.saveTuning?(measured) }
         }
         return measured
+    }
+
+    private struct BackendMismatch: Error, CustomStringConvertible {
+        let asked: Backend
+        let found: Backend
+
+        var description: String {
+            "--backend \(asked.rawValue) does not suit these ranks and hosts: they can use \(found.rawValue)"
+        }
+    }
+
+    private struct OtherHosts: Error, CustomStringConvertible {
+        let found: [Int]
+        let expected: [Int]
+
+        var description: String {
+            "--all-reduce-tuning: the sizes were measured on hosts of \(found) ranks, not of \(expected); name another file"
+        }
     }
 
     /// The group of all ranks; starts MPI if it has not been started.

@@ -1,4 +1,5 @@
 import Collectives
+import Glibc
 import Synchronization
 import Testing
 
@@ -161,6 +162,31 @@ import Testing
             try agree(on: SoloCommunicator(), status: { _ in 1 }) { throw Wordy() }
         } catch let error as AgreedError {
             #expect(error.message.allSatisfy { $0 == "ä" } && error.message.count == 1023)
+        }
+    }
+
+    @Test func whoDoesNotComeIsNamed() throws {
+        let found = try withRanks(3) { group -> [Int]? in
+            group.timeout = .milliseconds(50)
+            var absent: [Int]?
+            do {
+                if group.rank != 1 { try group.barrier() }
+            } catch let error as CommunicationError {
+                guard case .timedOut("barrier", let ranks, _, _) = error else { throw error }
+                absent = ranks
+            }
+            if group.rank == 1 { usleep(200_000) }
+            return absent
+        }
+        #expect(found == [[1], nil, [1]])
+    }
+
+    /// What may take any time is waited for.
+    @Test func patienceHasNoLimit() throws {
+        _ = try withRanks(2) { group in
+            group.timeout = .milliseconds(20)
+            if group.rank == 1 { usleep(100_000) }
+            try group.patiently { () throws(CommunicationError) in try group.barrier() }
         }
     }
 }

@@ -109,8 +109,26 @@ import Testing
         #expect(parser.parse() && counter.elements["svg"] == 1)
         // Two panels, seven collectives, six sizes.
         #expect(counter.elements["polyline"] == 2 * 7 && counter.elements["circle"] == 2 * 7 * 6)
-        let bad = try ProgramRun.run("all_reduce_bench", ["-e", "64", "-n", "1", "--plot", "/nowhere/plot.svg"], ranks: 2)
+        let bad = try ProgramRun.run(
+            "all_reduce_bench", ["-e", "64", "-n", "1", "--plot", "/nowhere/plot.svg"], ranks: 2)
         #expect(bad.status == 65 && bad.errors.contains("--plot /nowhere/plot.svg"), "\(bad.errors)")
+    }
+
+    /// Longer than the caches hold, with an odd number of elements.
+    @Test func longSumsAreRight() throws {
+        let arguments = ["-b", "8388620", "-e", "16777300", "-i", "8388680", "-n", "1", "-w", "0", "--format", "json"]
+        let report: Report = try ProgramRun.run("all_reduce_bench", arguments, ranks: 2).json()
+        #expect(report.results.map(\.wrong) == [0, 0] && report.results[1].bytes == 16_777_300)
+    }
+
+    @Test func whatDoesNotSuitIsSaidOnce() throws {
+        let outcome = try ProgramRun.run("all_reduce_bench", ["--backend", "hierarchical"], ranks: 2)
+        #expect(outcome.status == 64 && outcome.errorLines.count == 1 && outcome.errors.contains("shm"))
+        let alone = try ProgramRun.run(
+            "all_reduce_bench",
+            ["--backend", "shm", "-e", "64", "-n", "1", "--predict", "tinyllama-1.1b", "--format", "json"],
+            ranks: 1)
+        #expect(alone.status == 0, "\(alone.errors)")
     }
 
     @Test func tuningIsKeptInAFile() throws {
@@ -119,11 +137,18 @@ import Testing
         let arguments = ["-b", "1KiB", "-e", "1KiB", "-n", "2", "--all-reduce-tuning", path]
         #expect(try ProgramRun.run("all_reduce_bench", arguments, ranks: 3).status == 0)
         let measured = try Data(contentsOf: URL(filePath: path))
-        let sizes = try JSONDecoder().decode([String: Int].self, from: measured)
-        #expect(Set(sizes.keys) == ["shared_whole_bytes", "whole_bytes", "leader_bytes"])
+        struct Tuning: Decodable {
+            let shared_whole_bytes: Int
+            let whole_bytes: Int
+            let leader_bytes: Int
+            let ranks_of_hosts: [Int]
+        }
+        #expect(try JSONDecoder().decode(Tuning.self, from: measured).ranks_of_hosts == [3])
         #expect(try ProgramRun.run("all_reduce_bench", arguments, ranks: 3).status == 0)
         #expect(try Data(contentsOf: URL(filePath: path)) == measured)
-        for text in [#"{"shared_whole_bytes": -1, "whole_bytes": 1, "leader_bytes": 1}"#, "{"] {
+        let other = try ProgramRun.run("all_reduce_bench", arguments, ranks: 2)
+        #expect(other.status == 65 && other.errors.contains("[3]") && other.errors.contains("[2]"), "\(other.errors)")
+        for text in [#"{"shared_whole_bytes": -1, "whole_bytes": 1, "leader_bytes": 1, "ranks_of_hosts": [3]}"#, "{"] {
             try Data(text.utf8).write(to: URL(filePath: path))
             let outcome = try ProgramRun.run("all_reduce_bench", arguments, ranks: 3)
             #expect(outcome.status == 65 && outcome.errors.contains(path), "\(outcome.errors)")
@@ -176,7 +201,8 @@ import Testing
     }
 
     @Test(arguments: [
-        (["-b", "2KiB", "-e", "1KiB"], "-b"), (["-f", "1"], "-f"), (["-c", "2"], "-c"), (["-d", "float64"], "-d"),
+        (["-b", "2KiB", "-e", "1KiB"], "-b"), (["-b", "0.4"], "-b"), (["-i", "0.1"], "-i"),
+        (["-f", "4611686018427387904"], "-f"), (["-f", "1"], "-f"), (["-c", "2"], "-c"), (["-d", "float64"], "-d"),
         (["-o", "average"], "-o"), (["--collective", "scatter"], "--collective"),
         (["--backend", "nccl"], "--backend"),
         (["--timeout", "0"], "--timeout"), (["--profile_stability"], "--payload_size_in_gib"), (["-n", "0"], "-n"),

@@ -67,22 +67,25 @@ size_t cmpi_message_limit(void);
 /// job can only be ended. No code of MPI's is negative.
 enum { CMPI_TIMED_OUT = -1 };
 
-/// Asks which of these ranks wait for a message of this group too: all that do answer while they wait. Takes that long.
+/// Asks which of these ranks wait for others too, in whatever group: all that do answer. Takes that long.
 int cmpi_roll_call(cmpi_group group, const int *_Nonnull ranks, int count, uint64_t nanoseconds, bool *_Nonnull present);
+
+/// Answers the ranks that hold a roll call; whatever waits without a message, as in shared memory, does so now and then.
+int cmpi_answer_roll_calls(void);
 
 /// Sends a message so short that the library keeps it until the receiver comes.
 int cmpi_send_short(const void *_Nullable bytes, size_t byte_count, int rank, int tag, cmpi_group group);
 int cmpi_isend(const void *_Nullable bytes, size_t byte_count, int rank, int tag, cmpi_group group,
                cmpi_request *_Nonnull out);
 /// Waits for a send; its buffer may be written again.
-int cmpi_wait(cmpi_request *_Nonnull request, cmpi_group group, uint64_t timeout);
+int cmpi_wait(cmpi_request *_Nonnull request, uint64_t timeout);
 /// Waits until the next message of that rank and tag has arrived (or its first part has), and claims it.
 int cmpi_mprobe(int rank, int tag, cmpi_group group, uint64_t timeout, cmpi_message *_Nonnull out);
 /// Waits for and receives the next message of that rank and tag; `found` is its length.
 int cmpi_recv(void *_Nullable bytes, size_t byte_count, int rank, int tag, cmpi_group group, uint64_t timeout,
               size_t *_Nonnull found);
 /// Receives a claimed message.
-int cmpi_mrecv(void *_Nullable bytes, size_t byte_count, cmpi_message *_Nonnull message, cmpi_group group, uint64_t timeout);
+int cmpi_mrecv(void *_Nullable bytes, size_t byte_count, cmpi_message *_Nonnull message, uint64_t timeout);
 
 /// The library's own operations, to measure ours against. They promise no order of addition; 16-bit floats have no name in
 /// MPI 3 and give an error. `in` may be `out`.

@@ -52,6 +52,8 @@ void cmpi_window_close(cmpi_window *_Nullable window);
 
 /// How long a rank waits for others, in nanoseconds; 0: for ever. Counted from its own arrival.
 void cmpi_window_set_timeout(cmpi_window *_Nonnull window, uint64_t nanoseconds);
+/// What to call now and then while this rank waits.
+void cmpi_window_set_idle(cmpi_window *_Nonnull window, int (*_Nullable idle)(void));
 /// The most bytes of an all-reduce that every rank adds up whole; of longer ones, among more than two ranks, each adds up a
 /// part. The same on every rank.
 void cmpi_window_set_whole_bytes(cmpi_window *_Nonnull window, size_t byte_count);

@@ -100,6 +100,12 @@ struct AllReduceBench: ParsableCommand {
     }
 
     mutating func validate() throws {
+        guard smallest.byteCount >= 1, step?.byteCount ?? 1 >= 1 else {
+            throw ValidationError("-b and -i must be 1 or more.")
+        }
+        guard factor <= 1 << 20, largest.byteCount <= 1 << 50, step?.byteCount ?? 1 <= 1 << 50 else {
+            throw ValidationError("-e, -f or -i is too large.")
+        }
         guard smallest.byteCount <= largest.byteCount else { throw ValidationError("-b must not be more than -e.") }
         guard factor >= 2 || step != nil else { throw ValidationError("-f must be 2 or more.") }
         guard iterations ?? 1 >= 1, warmup >= 0 else { throw ValidationError("-n must be 1 or more, -w 0 or more.") }
@@ -156,7 +162,8 @@ struct AllReduceBench: ParsableCommand {
                     world.timeout = collectives.patience
                     defer { world.timeout = nil }
                     guard let stress else { return try Measurement(options: self, plan: plan, world: world).run() }
-                    return try RandomCalls(count: stress, seed: seed, wireType: collectives.wireType, world: world).run()
+                    return try RandomCalls(count: stress, seed: seed, wireType: collectives.wireType, world: world)
+                        .run()
                 }
             },
             exitStatus: { ExitStatus($0).rawValue },

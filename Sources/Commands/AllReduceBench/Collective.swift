@@ -7,6 +7,8 @@ struct Collective: Sendable {
     let name: String
     /// Whether types and reductions matter, beyond the bytes of an element.
     let reduces: Bool
+    /// Whether rank 0's output is what it gives, as of a broadcast.
+    var isRootsOutput = false
     /// What the algorithmic bandwidth is multiplied with, so that figures compare with a link's whatever the number of
     /// ranks (nccl-tests, doc/PERFORMANCE.md).
     let busFactor: @Sendable (_ ranks: Int) -> Double
@@ -41,7 +43,8 @@ struct Collective: Sendable {
     static let all = [
         Collective(
             name: "all_reduce", reduces: true, busFactor: { 2 * Double($0 - 1) / Double($0) },
-            counts: { total, _, _ in (total, total) }, pieces: { _, _, total in [Piece(rank: nil, elements: 0..<total)] },
+            counts: { total, _, _ in (total, total) },
+            pieces: { _, _, total in [Piece(rank: nil, elements: 0..<total)] },
             call: { exchange, group in
                 try group.allReduce(
                     UnsafeRawBufferPointer(exchange.input), into: exchange.output, exchange.type, exchange.reduction)
@@ -67,7 +70,7 @@ struct Collective: Sendable {
                     UnsafeRawBufferPointer(exchange.input), into: exchange.output, exchange.type, exchange.reduction)
             }),
         Collective(
-            name: "broadcast", reduces: false, busFactor: { _ in 1 },
+            name: "broadcast", reduces: false, isRootsOutput: true, busFactor: { _ in 1 },
             counts: { total, _, _ in (0, total) }, pieces: { _, _, total in [Piece(rank: 0, elements: 0..<total)] },
             call: { exchange, group in try group.broadcast(exchange.output, from: 0) }),
         Collective(
@@ -206,7 +209,9 @@ struct Pattern {
         return wrong
     }
 
-    private func differences(_ found: UnsafeRawBufferPointer, _ wanted: UnsafeRawBufferPointer, _ tolerance: Float) -> Int {
+    private func differences(_ found: UnsafeRawBufferPointer, _ wanted: UnsafeRawBufferPointer, _ tolerance: Float)
+        -> Int
+    {
         stride(from: 0, to: found.count, by: type.byteCount).count { start in
             guard tolerance == 0 || type != .float32 else {
                 let (a, b) = (

@@ -89,6 +89,7 @@ struct Measurement {
                 }
             }
         }
+        if !isInterrupted { isInterrupted = try !everyone(!InterruptFlag.isRaised) }
         if let model, !isInterrupted {
             report.predictions = try Prediction.all(for: model, over: world)
         }
@@ -118,17 +119,20 @@ struct Measurement {
             reduction: reduction, total: total)
         let pattern = Pattern(type: type, reduction: reduction, rankCount: world.size)
         pattern.fill(exchange.input, rank: world.rank)
-        if counts.input == 0, world.rank == 0 { pattern.fill(exchange.output, rank: 0) }  // a broadcast's root
+        if collective.isRootsOutput, world.rank == 0 { pattern.fill(exchange.output, rank: 0) }
 
         let wrong = options.check == 1 ? try check(collective, exchange, pattern, total: total) : nil
         for _ in 0..<options.warmup { try collective.call(exchange, world) }
         let bytes = total * type.byteCount
+        let iterations = options.iterations ?? (bytes <= 8 << 10 ? 1000 : bytes <= 1 << 20 ? 200 : 20)
         var mine: [Double] = []
-        for _ in 0..<(options.iterations ?? (bytes <= 8 << 10 ? 1000 : bytes <= 1 << 20 ? 200 : 20)) {
+        mine.reserveCapacity(iterations)
+        for _ in 0..<iterations {
             try world.barrier()
             let start = OperationClock.now()
             try collective.call(exchange, world)
-            mine.append(Double(OperationClock.now() - start) / 1000)
+            let end = OperationClock.now()
+            mine.append(Double(end - start) / 1000)
             // Of calls that take long, Ctrl-C leaves those that have been made.
             if bytes >= 32 << 20, try !everyone(!InterruptFlag.isRaised) { break }
         }
@@ -151,7 +155,7 @@ struct Measurement {
     private func check(
         _ collective: Collective, _ exchange: Collective.Exchange, _ pattern: Pattern, total: Int
     ) throws -> Int {
-        if !(world.rank == 0 && exchange.input.isEmpty) {
+        if !(collective.isRootsOutput && world.rank == 0) {
             exchange.output.initializeMemory(as: UInt8.self, repeating: 0xA5)
         }
         try collective.call(exchange, world)

@@ -19,7 +19,7 @@ struct Plot {
     private static let colors = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
 
     var svg: String {
-        let height = 2 * Self.panel.height + 170
+        let height = max(2 * Self.panel.height + 170, 80 + 18 * Double(series.count))
         var lines = [
             """
             <svg xmlns="http://www.w3.org/2000/svg" width="\(Int(Self.width))" height="\(Int(height))" \
@@ -34,7 +34,7 @@ struct Plot {
             let y = 62 + 18 * Double(index)
             lines.append(
                 """
-                <line x1="630" x2="650" y1="\(y)" y2="\(y)" stroke="\(color(index))" stroke-width="2"/>\
+                <line x1="630" x2="650" y1="\(y)" y2="\(y)" stroke="\(color(index))" stroke-width="2"\(dashes(index))/>\
                 <text x="656" y="\(y + 4)">\(Self.escaped(line.name))</text>
                 """)
         }
@@ -43,8 +43,15 @@ struct Plot {
 
     private func color(_ index: Int) -> String { Self.colors[index % Self.colors.count] }
 
+    /// Where colors come again, other lines.
+    private func dashes(_ index: Int) -> String {
+        let round = index / Self.colors.count
+        return round == 0 ? "" : " stroke-dasharray=\"\(2 + 3 * round) 3\""
+    }
+
     private func panel(
-        top: Double, label: String, _ value: (_ point: (bytes: Double, microseconds: Double, bandwidth: Double)) -> Double
+        top: Double, label: String,
+        _ value: (_ point: (bytes: Double, microseconds: Double, bandwidth: Double)) -> Double
     ) -> [String] {
         let points = series.map { $0.points.map { ($0.bytes, value($0)) }.filter { $0.0 > 0 && $0.1 > 0 } }
         let all = points.joined()
@@ -85,11 +92,13 @@ struct Plot {
         for (index, line) in points.enumerated() {
             let path = line.map { String(format: "%.1f,%.1f", across($0.0), up($0.1)) }
             lines.append(
-                #"<polyline points="\#(path.joined(separator: " "))" fill="none" stroke="\#(color(index))" stroke-width="2"/>"#
+                #"<polyline points="\#(path.joined(separator: " "))" fill="none" stroke="\#(color(index))" stroke-width="2"\#(dashes(index))/>"#
             )
             for point in line {
                 lines.append(
-                    String(format: #"<circle cx="%.1f" cy="%.1f" r="2.5" fill="\#(color(index))"/>"#, across(point.0), up(point.1))
+                    String(
+                        format: #"<circle cx="%.1f" cy="%.1f" r="2.5" fill="\#(color(index))"/>"#, across(point.0),
+                        up(point.1))
                 )
             }
         }

@@ -17,7 +17,8 @@ struct Prediction: Encodable {
 
     /// Of one sequence's token.
     let millisecondsPerToken: Double
-    let tokensPerSecondBound: Double
+    /// Nil where nothing is communicated.
+    let tokensPerSecondBound: Double?
 
     enum CodingKeys: String, CodingKey {
         case tensorDegree = "tensor_parallel_size"
@@ -64,16 +65,16 @@ struct Prediction: Encodable {
             guard tensor.size > 1 else { return }
             try tensor.allReduce(UnsafeRawBufferPointer(input), into: sum, .float32, .sum)
         }
-        // There and back, because one clock must see both ends: half of it.
         let tag = MessageTag(rawValue: 1)
-        handOffMicroseconds =
-            try Self.mean(over: world, on: pipeline) {
-                guard pipeline.size > 1, pipeline.rank < 2 else { return }
-                let bytes = UnsafeMutableRawBufferPointer(hidden)
-                if pipeline.rank == 0 { try pipeline.send(UnsafeRawBufferPointer(bytes), to: 1, tag: tag) }
-                try pipeline.receive(into: bytes, from: 1 - pipeline.rank, tag: tag)
-                if pipeline.rank == 1 { try pipeline.send(UnsafeRawBufferPointer(bytes), to: 0, tag: tag) }
-            } / 2
+        handOffMicroseconds = try Self.mean(over: world, on: pipeline) {
+            guard pipeline.size > 1, pipeline.rank < 2 else { return }
+            let bytes = UnsafeMutableRawBufferPointer(hidden)
+            if pipeline.rank == 0 {
+                try pipeline.send(UnsafeRawBufferPointer(bytes), to: 1, tag: tag)
+            } else {
+                try pipeline.receive(into: bytes, from: 0, tag: tag)
+            }
+        }
         let lastStage = world.size - tensorDegree
         let shares = (0..<world.size).map { rank in
             rank < lastStage
@@ -98,7 +99,7 @@ struct Prediction: Encodable {
         millisecondsPerToken =
             (2 * Double(layers) * allReduceMicroseconds + Double(pipelineDegree - 1) * handOffMicroseconds
                 + logitsMicroseconds + stepMessageMicroseconds) / 1000
-        tokensPerSecondBound = 1000 / millisecondsPerToken
+        tokensPerSecondBound = millisecondsPerToken > 0 ? 1000 / millisecondsPerToken : nil
     }
 
     /// The mean time that a call moves bytes over `group`, in microseconds: of the rank where that takes longest.

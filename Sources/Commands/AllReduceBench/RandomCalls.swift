@@ -57,7 +57,7 @@ struct RandomCalls {
                 output: UnsafeMutableRawBufferPointer(
                     rebasing: (isInPlace ? input : output)[..<(counts.output * type.byteCount)]), type: type,
                 reduction: reduction, total: total)
-            let isRoot = collective.name == "broadcast" && world.rank == 0
+            let isRoot = collective.isRootsOutput && world.rank == 0
             if !isInPlace && !isRoot {
                 exchange.output.initializeMemory(as: UInt8.self, repeating: 0xA5)
             }
@@ -74,7 +74,9 @@ struct RandomCalls {
                         + "\(type), \(reduction), \(total) elements\(isInPlace ? ", in place" : "")")
             }
             (wrong, elements) = (wrong + found, elements + exchange.output.count / type.byteCount)
-            if call % 1000 == 999, try world.gatherAll([InterruptFlag.isRaised]).contains([true]) { return .interrupted }
+            if call % 1000 == 999, try world.gatherAll([InterruptFlag.isRaised]).contains([true]) {
+                return .interrupted
+            }
         }
         let all = try world.gatherAll([wrong, elements]).reduce([0, 0]) { [$0[0] + $1[0], $0[1] + $1[1]] }
         if world.rank == 0 {

@@ -159,7 +159,7 @@ struct Report {
                     + "\(figure(each.millisecondsPerToken)) ms a token (all-reduce \(figure(each.allReduceMicroseconds)) us "
                     + "x \(2 * each.layers), hand-off \(figure(each.handOffMicroseconds)) us x \(each.pipelineDegree - 1), "
                     + "logits \(figure(each.logitsMicroseconds)) us, step message \(figure(each.stepMessageMicroseconds)) us); "
-                    + "at most \(figure(each.tokensPerSecondBound)) tokens/s\n")
+                    + "at most \(each.tokensPerSecondBound.map(figure) ?? "any number of") tokens/s\n")
         }
     }
 
