@@ -15,7 +15,7 @@ unshare -n true 2>/dev/null || skip "this machine allows no network namespaces"
 trap '"$here/namespaces.sh" down' EXIT
 trap 'exit 130' INT TERM
 hosts() { "$here/namespaces.sh" up "$@"; echo "== $1 hosts${2:+, $2}"; }
-ranks() { timeout -s KILL 300 "$here/namespaces.sh" run "$@"; }
+ranks() { timeout -s KILL 120 "$here/namespaces.sh" run "$@"; }
 
 hosts 2
 for count in 2 3 4; do
