@@ -38,6 +38,8 @@ public final class RankRunner {
     private let logitsCount: Int
     /// How much of one row of logits each rank computes.
     private let logitBytes: [Int]
+    /// The same of some rows; kept, because a step must not allocate.
+    private var gathered: [Int]
 
     /// - Parameter cacheBlockCount: blocks of the key-value cache, as the decoder was loaded with.
     public init(
@@ -58,6 +60,7 @@ public final class RankRunner {
         logitBytes =
             [Int](repeating: 0, count: (stages - 1) * decoder.vocabularyShares.count)
             + decoder.vocabularyShares.map { $0.count * MemoryLayout<Float>.stride }
+        gathered = logitBytes
         logitsCount = StepLimits.logitRows * decoder.configuration.vocabularySize
         logits = decoder.context.world.rank == 0 ? .allocate(capacity: logitsCount) : nil
     }
@@ -196,14 +199,12 @@ public final class RankRunner {
     private func gather(
         _ mine: Activations?, rowCount: Int, into all: UnsafeMutablePointer<Float>?
     ) throws(CommunicationError) {
-        let world = decoder.context.world
-        try world.gather(
-            mine.map { UnsafeRawBufferPointer($0.contiguous) } ?? UnsafeRawBufferPointer(start: nil, count: 0),
-            byteCounts: rowCount == 1 ? logitBytes : logitBytes.map { $0 * rowCount },
-            into: UnsafeMutableRawBufferPointer(
-                start: all,
-                count: all == nil
-                    ? 0 : rowCount * decoder.configuration.vocabularySize * MemoryLayout<Float>.stride),
-            to: 0)
+        var part = UnsafeRawBufferPointer(start: nil, count: 0)
+        if let mine { part = UnsafeRawBufferPointer(mine.contiguous) }
+        for rank in gathered.indices { gathered[rank] = logitBytes[rank] * rowCount }
+        let byteCount = rowCount * decoder.configuration.vocabularySize * MemoryLayout<Float>.stride
+        try decoder.context.world.gather(
+            part, byteCounts: gathered,
+            into: UnsafeMutableRawBufferPointer(start: all, count: all == nil ? 0 : byteCount), to: 0)
     }
 }
