@@ -119,9 +119,11 @@ final class HeartbeatWatch: @unchecked Sendable {
             let now = OperationClock.now()
             // A process that was stopped or a machine that slept heard nothing: that says nothing about the others.
             if now - lastTurn > 3 * interval { for index in peers.indices { peers[index].lastHeard = now } }
+            // The others may have given up a rank that was stopped for longer than the timeout: they say so, and close.
+            let wasGivenUp = now - lastTurn > options.timeout.nanoseconds
             lastTurn = now
             acceptStrangers(now)
-            readPeers(now)
+            readPeers(now, wasGivenUp: wasGivenUp)
             takeLeave()
             if InterruptFlag.isRaised, !hasSeenInterrupt { noteInterrupt(now, interval) }
             guard now >= nextBeat else { continue }
@@ -184,14 +186,14 @@ final class HeartbeatWatch: @unchecked Sendable {
         if joinedRanks.count == cards.count - 1 { listener = nil }
     }
 
-    private func readPeers(_ now: Int64) {
+    private func readPeers(_ now: Int64, wasGivenUp: Bool) {
         for peer in peers {
             var reading = peer.socket.read()
             while case .frame(let frame) = reading {
                 note(frame, from: peer.rank, now)
                 reading = peer.socket.read()
             }
-            if case .closed = reading { lose(peer.rank, .connectionClosed) }
+            if case .closed = reading { lose(peer.rank, .connectionClosed, isKnown: wasGivenUp) }
         }
     }
 
@@ -239,7 +241,8 @@ final class HeartbeatWatch: @unchecked Sendable {
         }
     }
 
-    private func lose(_ lost: Int, _ cause: LostRank.Cause) {
+    /// - Parameter isKnown: the others have said what was lost, so that nothing more is reported here.
+    private func lose(_ lost: Int, _ cause: LostRank.Cause, isKnown: Bool = false) {
         guard let index = peers.firstIndex(where: { $0.rank == lost }) else { return }
         let peer = peers[index]
         defer { peers.removeAll { $0.rank == lost } }
@@ -258,7 +261,7 @@ final class HeartbeatWatch: @unchecked Sendable {
         onLoss(
             LostRank(
                 rank: lost, host: cards[lost].name, phase: peer.phase, step: peer.step, cause: cause,
-                isReportedHere: rank == reporter(ofLost: lost, cause)))
+                isReportedHere: !isKnown && rank == reporter(ofLost: lost, cause)))
     }
 
     private func endQuietly() {

@@ -158,7 +158,9 @@ struct AllReduceBench: ParsableCommand {
             collectives.options(backend),
             { world -> ExitStatus in
                 InterruptFlag.install()
-                return try withHeartbeat(over: world, options: HeartbeatOptions(timeout: collectives.patience)) { _ in
+                return try withHeartbeat(over: world, options: HeartbeatOptions(timeout: collectives.patience)) {
+                    heartbeat in
+                    heartbeat.activity.enter(.communicating)
                     world.timeout = collectives.patience
                     defer { world.timeout = nil }
                     guard let stress else { return try Measurement(options: self, plan: plan, world: world).run() }
