@@ -46,7 +46,7 @@ let commands: KeyValuePairs<String, (directory: String, dependencies: [String])>
     ),
     "all_reduce_bench": (
         "AllReduceBench",
-        ["ProgramEntry", "Bootstrap", "MPICollectives", "Collectives", "Architectures", "ArgumentParser"]
+        ["ProgramEntry", "Bootstrap", "MPICollectives", "Collectives", "Architectures", "Topology", "ArgumentParser"]
     ),
     "tokenize": ("Tokenize", ["ProgramEntry", "Tokenization", "ArgumentParser"]),
     "quantize": (

@@ -1,12 +1,12 @@
 #define _POSIX_C_SOURCE 200809L // strnlen, clock_gettime
 #include "CMPI.h"
+#include "clock.h"
 
 #define OMPI_SKIP_MPICXX 1
 #include <limits.h>
 #include <mpi.h>
 #include <sched.h>
 #include <string.h>
-#include <time.h>
 
 // A power of two well under INT_MAX, so that pieces of a long message stay aligned to every element type.
 enum { message_limit = 1 << 30 };
@@ -148,12 +148,6 @@ size_t cmpi_message_limit(void) { return message_limit; }
 // Tags of a roll call, above those of Swift's `CollectiveTag`; MPI promises tags up to 32767.
 enum { roll_call_tag = 32000, present_tag = 32001 };
 
-static uint64_t now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
 /// Answers the ranks of a group that ask who waits.
 static int answer(MPI_Comm comm) {
     for (;;) {
@@ -179,16 +173,13 @@ typedef struct patience {
     int looks;
 } patience;
 
-enum { LOOKS = 512, ROLL_CALL_EVERY = 10000000, LONGEST_STEP = 1000000000 };
+enum { LOOKS = 512, ROLL_CALL_EVERY = 10000000 };
 
 /// After a look in vain: gives way now and then, and tells when the time is over.
 static int look_again(patience *p) {
     if (++p->looks % LOOKS) return MPI_SUCCESS;
     sched_yield();
-    const uint64_t time = now();
-    // Steps of a second at most: while the whole job was stopped, nobody waited.
-    if (p->last) p->waited += time - p->last < LONGEST_STEP ? time - p->last : LONGEST_STEP;
-    p->last = time;
+    p->waited += lap(&p->last);
     if (p->timeout && p->waited > p->timeout) return CMPI_TIMED_OUT;
     if (p->waited < p->asked + ROLL_CALL_EVERY) return MPI_SUCCESS;
     p->asked = p->waited;

@@ -8,12 +8,12 @@
 // A cache line has one writer. A number lies with what the call asks for and the first bytes of data: up to INLINE_BYTES
 // travel in the line that is looked at, and those after it.
 #define _GNU_SOURCE
+#include "clock.h"
 #include "window.h"
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #if defined(__x86_64__)
 #include <cpuid.h>
@@ -33,7 +33,6 @@ enum {
     LOOKS = 256,
     /// Nanoseconds.
     IDLE_EVERY = 10000000,
-    LONGEST_STEP = 1000000000,
 };
 
 /// What a rank shows in the steps of one parity. The number is written last.
@@ -91,12 +90,6 @@ static char *result_of(const cmpi_window *w, int rank) {
 
 // MARK: Time
 
-static uint64_t clock_now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
 /// Whether the processor counts cycles of a constant length: a reading costs a third of the clock's.
 static bool has_constant_cycles(void) {
 #if defined(__x86_64__)
@@ -111,14 +104,14 @@ static uint64_t ticks(const cmpi_window *w) {
 #if defined(__x86_64__)
     if (w->counts_cycles) return __rdtsc();
 #endif
-    return clock_now();
+    return now();
 }
 
 cmpi_window_times cmpi_window_take_times(cmpi_window *w) {
     double scale = 1;
     if (w->counts_cycles) {
         uint64_t cycles = ticks(w) - w->opened_cycles;
-        if (cycles > 0) scale = (double)(clock_now() - w->opened_clock) / (double)cycles;
+        if (cycles > 0) scale = (double)(now() - w->opened_clock) / (double)cycles;
     }
     cmpi_window_times times = {(uint64_t)((double)w->waited * scale), (uint64_t)((double)w->moved * scale)};
     w->waited = w->moved = 0;
@@ -147,7 +140,7 @@ cmpi_window *cmpi_window_open(void *memory, int rank, int ranks, size_t slot_byt
     if (spins < 0) w->spins = ranks > processor_count() ? 0 : 4000;
     w->whole_bytes = slot_bytes;
     w->counts_cycles = has_constant_cycles();
-    w->opened_clock = clock_now();
+    w->opened_clock = now();
     w->opened_cycles = ticks(w);
     return w;
 }
@@ -202,10 +195,7 @@ static cmpi_window_status wait_for_ranks(cmpi_window *w, int first, int end, uin
         }
         sched_yield();
         if (++looks % LOOKS) continue;
-        // Steps of a second at most: while the whole job was stopped, nobody waited.
-        const uint64_t now = clock_now();
-        if (last) time += now - last < LONGEST_STEP ? now - last : LONGEST_STEP;
-        last = now;
+        time += lap(&last);
         if (w->idle && time > idled + IDLE_EVERY) {
             idled = time;
             w->idle();

@@ -118,6 +118,14 @@ extension Communicator {
         }
         return (0..<size).map { Array(all[$0 * mine.count..<($0 + 1) * mine.count]) }
     }
+
+    /// The name of every rank's host, in rank order; of a long one the first 64 bytes.
+    public func gatherHostNames() throws(CommunicationError) -> [String] {
+        let name = Array(hostName().utf8.prefix(64))
+        return try gatherAll(name + [UInt8](repeating: 0, count: 64 - name.count)).map {
+            String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+        }
+    }
 }
 
 /// Keeps messages between the same two ranks apart.

@@ -18,10 +18,7 @@ extension MPICommunicator {
         let first = try splitByHost().gatherAll([rank])[0][0]
         let hosts = try gatherAll([first]).map { $0[0] }
         guard Set(hosts).count > 1 else { return }
-        let name = Array(hostName().utf8.prefix(64))
-        limits.hostNames = try gatherAll(name + [UInt8](repeating: 0, count: 64 - name.count)).map {
-            String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
-        }
+        limits.hostNames = try gatherHostNames()
         let tag = MessageTag(rawValue: 0)
         let time = UnsafeMutableBufferPointer<Int64>.allocate(capacity: 1)
         defer { time.deallocate() }

@@ -49,10 +49,13 @@ struct Measurement {
     private var backend: Backend { Backend(of: world) ?? options.backend }
 
     func run() throws -> ExitStatus {
-        let model = try agree(on: world, status: { ExitStatus($0).rawValue }) { try options.model() }
+        let model = try agree(on: world, status: { ExitStatus($0).rawValue }) {
+            if world.rank == 0 { try Report.checkPlot(options.plot) }
+            return try options.model()
+        }
         let host = try HostShare(over: world)
         var report = Report(
-            options: options, backend: backend, ranks: world.size, hosts: try hostNames())
+            options: options, backend: backend, ranks: world.size, hosts: try world.gatherHostNames())
         if world.rank == 0 {
             if host.isBoundTightly {
                 complain(
@@ -183,13 +186,5 @@ struct Measurement {
 
     private func everyone(_ condition: Bool) throws -> Bool {
         try world.gatherAll([condition]).allSatisfy { $0[0] }
-    }
-
-    /// The host of each rank.
-    private func hostNames() throws -> [String] {
-        let name = Array(hostName().utf8.prefix(64))
-        return try world.gatherAll(name + [UInt8](repeating: 0, count: 64 - name.count)).map {
-            String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
-        }
     }
 }

@@ -3,6 +3,7 @@ import Bootstrap
 import Collectives
 import Foundation
 import ProgramEntry
+import Topology
 
 /// What a model's token costs to communicate at each degree of tensor and pipeline parallelism that the ranks allow, from
 /// its operations as the ranks do them here: two all-reduces a layer, a hand-off between stages, the logits, the step message.
@@ -75,14 +76,12 @@ struct Prediction: Encodable {
                 try pipeline.receive(into: bytes, from: 0, tag: tag)
             }
         }
-        let lastStage = world.size - tensorDegree
-        let shares = (0..<world.size).map { rank in
-            rank < lastStage
-                ? 0
-                : 4
-                    * (model.vocabularySize * (rank - lastStage + 1) / tensorDegree
-                        - model.vocabularySize * (rank - lastStage) / tensorDegree)
-        }
+        // The last stage has the head.
+        let shares =
+            [Int](repeating: 0, count: world.size - tensorDegree)
+            + ShardGroup(count: tensorDegree).shares(of: model.vocabularySize).map {
+                $0.count * ReducedType.float32.byteCount
+            }
         let mine = [UInt8](repeating: 0, count: shares[world.rank])
         var logits = [UInt8](repeating: 0, count: world.rank == 0 ? shares.reduce(0, +) : 0)
         logitsMicroseconds = try Self.mean(over: world, on: world) {

@@ -163,6 +163,17 @@ struct Report {
         }
     }
 
+    /// Refuses a `--plot` that cannot be written, before hours of measuring.
+    static func checkPlot(_ path: String?) throws {
+        guard let path else { return }
+        let folder = URL(fileURLWithPath: path).deletingLastPathComponent().path
+        guard access(folder, W_OK | X_OK) == 0 else { throw unwritable(path) }
+    }
+
+    private static func unwritable(_ path: String) -> RunError {
+        RunError(.badInput, "--plot \(path) cannot be written")
+    }
+
     /// Draws what was measured, if that is wanted.
     func plot() throws {
         guard let path = options.plot else { return }
@@ -175,7 +186,7 @@ struct Report {
         do {
             try Data(plot.svg.utf8).write(to: URL(fileURLWithPath: path), options: .atomic)
         } catch {
-            throw RunError(.badInput, "--plot \(path) cannot be written")
+            throw Self.unwritable(path)
         }
     }
 
