@@ -1,6 +1,6 @@
 import ArgumentParser
 
-/// A size in bytes as options take it: `64GiB`, `32GB`, `512MiB`, or plain bytes.
+/// A size in bytes as options take it: `64GiB`, `32GB`, `512MiB`, or plain bytes; `8G` is 8GiB, as in nccl-tests.
 public struct ByteSize: ExpressibleByArgument, CustomStringConvertible, Sendable {
     public let byteCount: Int
 
@@ -20,7 +20,7 @@ public struct ByteSize: ExpressibleByArgument, CustomStringConvertible, Sendable
         let units: [(String, Double)] = [
             ("KiB", 0x1p10), ("MiB", 0x1p20), ("GiB", 0x1p30), ("TiB", 0x1p40), ("KB", 1e3), ("MB", 1e6), ("GB", 1e9),
             ("TB", 1e12),
-            ("B", 1), ("", 1),
+            ("B", 1), ("K", 0x1p10), ("M", 0x1p20), ("G", 0x1p30), ("T", 0x1p40), ("", 1),
         ]
         guard let unit = units.first(where: { argument.hasSuffix($0.0) }),
             let value = Double(argument.dropLast(unit.0.count)), value > 0, value * unit.1 < 1e18
