@@ -17,15 +17,21 @@ let libraries: KeyValuePairs<String, [String]> = [
     "Architectures": ["Tensors", "Topology"],
     "Layers": ["Tensors", "Kernels", "Collectives", "Topology", "Architectures"],
     "Quantization": ["Tensors", "Checkpoints", "Architectures"],
+    "Weights": ["Quantization", "Checkpoints", "Architectures", "Topology", "Tensors"],
     "Models": [
-        "Layers", "Quantization", "Checkpoints", "Architectures", "Topology", "Collectives", "Kernels", "Tensors",
+        "Layers", "Weights", "Quantization", "Checkpoints", "Architectures", "Topology", "Collectives", "Kernels",
+        "Tensors",
     ],
     "CostModel": ["Architectures", "Topology", "Tensors"],
-    "Engine": ["Models", "Layers", "Sampling", "Collectives", "Topology", "Tensors", "Kernels"],
+    "Engine": ["Models", "Weights", "Layers", "Sampling", "Collectives", "Topology", "Tensors", "Kernels"],
     "Generation": ["Engine", "Tokenization", "Sampling"],
     "ProgramEntry": ["ArgumentParser"],
+    "ModelOptions": [
+        "ProgramEntry", "Weights", "Quantization", "Checkpoints", "Architectures", "Tensors", "ArgumentParser",
+    ],
     "Bootstrap": [
-        "Generation", "Engine", "Models", "Layers", "MPICollectives", "Collectives", "Kernels", "Checkpoints",
+        "ModelOptions", "Weights", "Generation", "Engine", "Models", "Layers", "MPICollectives", "Collectives",
+        "Kernels", "Checkpoints",
         "CostModel", "Architectures", "Topology", "Tokenization", "Tensors", "Sampling", "Quantization", "ProgramEntry",
         "ArgumentParser", "Logging",
     ],
@@ -34,19 +40,37 @@ let libraries: KeyValuePairs<String, [String]> = [
 /// Program name, directory under `Sources/Commands`, and what it may import.
 let commands: KeyValuePairs<String, (directory: String, dependencies: [String])> = [
     "generate": (
-        "Generate", ["ProgramEntry", "Bootstrap", "Generation", "Engine", "Sampling", "Tokenization", "ArgumentParser"]
+        "Generate",
+        [
+            "ProgramEntry", "Bootstrap", "ModelOptions", "Generation", "Engine", "Sampling", "Tokenization",
+            "ArgumentParser",
+        ]
     ),
-    "evaluate": ("Evaluate", ["ProgramEntry", "Bootstrap", "Generation", "Engine", "Tokenization", "ArgumentParser"]),
+    "evaluate": (
+        "Evaluate",
+        ["ProgramEntry", "Bootstrap", "ModelOptions", "Generation", "Engine", "Tokenization", "ArgumentParser"]
+    ),
     "bench": (
         "Bench",
         [
-            "ProgramEntry", "Bootstrap", "Engine", "Generation", "Kernels", "Architectures", "Tensors", "Topology",
+            "ProgramEntry", "Bootstrap", "ModelOptions", "Engine", "Generation", "Kernels", "Architectures", "Tensors",
+            "Topology",
             "ArgumentParser",
         ]
     ),
     "all_reduce_bench": (
         "AllReduceBench",
-        ["ProgramEntry", "Bootstrap", "MPICollectives", "Collectives", "Architectures", "Topology", "ArgumentParser"]
+        [
+            "ProgramEntry", "Bootstrap", "ModelOptions", "MPICollectives", "Collectives", "Architectures", "Topology",
+            "ArgumentParser",
+        ]
+    ),
+    "sizing": (
+        "Sizing",
+        [
+            "ProgramEntry", "ModelOptions", "Weights", "CostModel", "Checkpoints", "Architectures", "Topology",
+            "Tensors", "ArgumentParser",
+        ]
     ),
     "tokenize": ("Tokenize", ["ProgramEntry", "Tokenization", "ArgumentParser"]),
     "quantize": (
@@ -66,7 +90,8 @@ let tests: KeyValuePairs<String, [String]> = [
     "ArchitecturesTests": ["Architectures", "Topology", "Tensors"],
     "QuantizationTests": ["Quantization", "Checkpoints", "Architectures", "Tensors"],
     "ModelsTests": [
-        "Models", "Layers", "Quantization", "Checkpoints", "Architectures", "CostModel", "Topology", "Collectives",
+        "Models", "Weights", "Layers", "Quantization", "Checkpoints", "Architectures", "CostModel", "Topology",
+        "Collectives",
         "Kernels", "Tensors", "Engine", "Sampling", "AllocationCounter",
     ],
     "EngineTests": ["Engine", "Collectives", "Sampling"],
@@ -74,6 +99,12 @@ let tests: KeyValuePairs<String, [String]> = [
     "RankTests": ["MPICollectives", "Collectives"],
     "GoldenTests": [],
     "CommandTests": ["Checkpoints", "Kernels", "Tensors"],
+]
+
+/// Data that is compiled into a module: programs stay single files.
+let resources: [String: [Resource]] = [
+    "Architectures": [.embedInCode("Resources/models.json")],
+    "CostModel": [.embedInCode("Resources/profiles.json")],
 ]
 
 /// Modules that come from other packages.
@@ -114,7 +145,7 @@ let package = Package(
     targets: foreign
         + libraries.map {
             .target(
-                name: $0.key, dependencies: dependencies($0.value),
+                name: $0.key, dependencies: dependencies($0.value), resources: resources[$0.key],
                 swiftSettings: stepModules.contains($0.key) ? [.unsafeFlags(["-O"], .when(configuration: .debug))] : [])
         }
         + commands.map {

@@ -18,6 +18,20 @@ public struct ConfigurationFile: Sendable {
         prefix = ""
     }
 
+    /// The objects of a JSON array.
+    static func list(_ data: Data, path: String) throws(ConfigurationError) -> [ConfigurationFile] {
+        do {
+            return try JSONDecoder().decode([[String: JSONValue]].self, from: data).map {
+                ConfigurationFile(values: $0, path: path, prefix: "")
+            }
+        } catch {
+            throw .malformed(path: path, reason: "it is not a JSON array of objects")
+        }
+    }
+
+    /// The same, under another name in messages.
+    func renamed(_ path: String) -> ConfigurationFile { ConfigurationFile(values: values, path: path, prefix: "") }
+
     private init(values: [String: JSONValue], path: String, prefix: String) {
         self.values = values
         self.path = path

@@ -3,10 +3,15 @@ public struct ModelFamily: Sendable {
     /// The values of `model_type` that mean this family.
     public let modelTypes: [String]
     public let tensorNames: TensorNames
+    /// Whether the runtime computes it; of the others it is only known how large they are.
+    public var isComputed = true
     public let configure: @Sendable (ConfigurationFile) throws(ConfigurationError) -> DecoderConfiguration
 
-    /// Every family, in order of age.
-    public static let all: [ModelFamily] = [.llama, .mistral, .qwen2]
+    /// The families that the runtime computes, in order of age.
+    public static let computed: [ModelFamily] = [.llama, .mistral, .qwen2]
+
+    /// Every family that a plan can be made for.
+    public static let all: [ModelFamily] = computed + describedFamilies
 
     /// The family that a configuration names.
     public static func named(by file: ConfigurationFile) throws(ConfigurationError) -> ModelFamily {
@@ -14,7 +19,7 @@ public struct ModelFamily: Sendable {
             throw .missingKey(path: file.path, key: "model_type")
         }
         guard let family = all.first(where: { $0.modelTypes.contains(modelType) }) else {
-            throw .unknownFamily(path: file.path, modelType: modelType, known: all.flatMap(\.modelTypes))
+            throw .unknownFamily(path: file.path, modelType: modelType, known: computed.flatMap(\.modelTypes))
         }
         return family
     }
@@ -49,12 +54,14 @@ extension DecoderConfiguration {
         let rotary = try RotaryEmbedding(file)
         let attentionBias = try file.optionalBool("attention_bias") ?? false
         let layer = LayerConfiguration(
-            attention: GroupedQueryAttention(
-                queryHeadCount: heads, keyValueHeadCount: keyValueHeads, headDimension: headDimension,
-                hasInputBias: attentionBias, hasOutputBias: attentionBias),
-            feedForward: GatedFeedForward(
-                intermediateSize: try file.integer("intermediate_size", in: sizes),
-                hasBias: try file.optionalBool("mlp_bias") ?? false))
+            attention: .groupedQuery(
+                GroupedQueryAttention(
+                    queryHeadCount: heads, keyValueHeadCount: keyValueHeads, headDimension: headDimension,
+                    hasInputBias: attentionBias, hasOutputBias: attentionBias)),
+            feedForward: .gated(
+                GatedFeedForward(
+                    intermediateSize: try file.integer("intermediate_size", in: sizes),
+                    hasBias: try file.optionalBool("mlp_bias") ?? false)))
         self.init(
             modelType: try file.optionalString("model_type") ?? "", hiddenSize: hidden,
             vocabularySize: try file.integer("vocab_size", in: 1...1 << 24),
@@ -66,6 +73,10 @@ extension DecoderConfiguration {
 
     /// Changes every layer's attention.
     mutating func changeAttention(_ change: (inout GroupedQueryAttention, _ layer: Int) -> Void) {
-        for layer in layers.indices { change(&layers[layer].attention, layer) }
+        for layer in layers.indices {
+            guard case .groupedQuery(var attention) = layers[layer].attention else { continue }
+            change(&attention, layer)
+            layers[layer].attention = .groupedQuery(attention)
+        }
     }
 }

@@ -22,7 +22,8 @@ extension ParallelPlan {
                 let limits: [(ParameterName, Int, String)] = [
                     (.query(layer: layer), configuration.attention.queryHeadCount, "heads"),
                     (
-                        .gate(layer: layer), configuration.feedForward.contraction(shardCount: tensorDegree).unitCount,
+                        .layer(layer, configuration.feedForward.firstPart),
+                        configuration.feedForward.contraction(shardCount: tensorDegree).unitCount,
                         "pieces of columns"
                     ),
                 ]

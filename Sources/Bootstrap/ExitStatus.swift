@@ -1,55 +1,28 @@
-import Architectures
-import Checkpoints
 import Collectives
-import Models
-import Quantization
+import ModelOptions
+import ProgramEntry
 import Sampling
-import Tensors
 import Tokenization
 
-/// The exit statuses of all programs (BSD's sysexits where one fits).
-public enum ExitStatus: Int32, Sendable {
-    case done = 0
-    /// Wrong usage.
-    case usage = 64
-    /// An input is malformed, or does not fit.
-    case badInput = 65
-    /// An input is missing.
-    case missingInput = 66
-    /// A defect of ours.
-    case defect = 70
-    /// A rank was lost, or timed out.
-    case lostRank = 75
-    case interrupted = 130
-
+extension ExitStatus {
     /// What an error calls for.
     public init(_ error: any Error) {
+        if let status = ExitStatus(modelError: error) {
+            self = status
+            return
+        }
         self =
             switch error {
-            case let error as RunError: error.status
-            case let error as CheckpointError: error.isMissingInput ? .missingInput : .badInput
             case let error as TokenizationError:
                 switch error {
                 case .missingFile, .unreadableFile: .missingInput
                 default: .badInput
                 }
-            case is ConfigurationError, is PlanError, is ModelError, is QuantizationError, is MemoryError: .badInput
             case is SamplingError: .usage
             case let error as AgreedError: ExitStatus(rawValue: error.status) ?? .defect
             case is CommunicationError: .lostRank
             case is CancellationError: .interrupted
             default: .defect
             }
-    }
-}
-
-/// Faults that only the whole program can see.
-public struct RunError: Error, CustomStringConvertible {
-    public let status: ExitStatus
-    public let description: String
-
-    public init(_ status: ExitStatus, _ description: String) {
-        self.status = status
-        self.description = description
     }
 }

@@ -7,11 +7,13 @@ import Kernels
 import Layers
 import Logging
 import MPICollectives
+import ModelOptions
 import Models
 import ProgramEntry
 import Tensors
 import Tokenization
 import Topology
+import Weights
 
 /// What a program on rank 0 works with: the model, ready on all ranks.
 public struct RankSession {
@@ -129,15 +131,18 @@ private func runRank<Prepared, Result>(
     let context = try ParallelContext(plan: plan, layerCount: model.decoder.layers.count, world: world)
     let pool = WorkerPool(count: threads, processors: arguments.pinsThreads ? host.processors : [])
     let loader = DecoderLoader(
-        configuration: model.decoder, source: model.weights, options: try arguments.weightOptions(), context: context,
+        configuration: model.decoder, source: model.weights, options: try arguments.weights.weightOptions(),
+        context: context,
         pool: pool,
         rotaryType: arguments.rotaryType(of: model))
     let progress = ProgressLine(isShown: world.rank == 0)
     let (run, runner) = try agreed {
+        let formats = try loader.options.formats(
+            of: model.decoder, from: model.weights, shardCount: plan.tensorDegree)
         let run = try RunPlan(
-            model, plan: plan, arguments: arguments, needs: needs, formats: try loader.formats(), rank: world.rank,
+            model, plan: plan, arguments: arguments, needs: needs, formats: formats, rank: world.rank,
             memories: memories)
-        let cache = CacheOptions(blockCount: run.cacheBlockCount, type: arguments.cacheType)
+        let cache = CacheOptions(blockCount: run.cacheBlockCount, type: arguments.weights.cacheType)
         let decoder = try loader.load(cache: cache, maximumLength: run.limits.sequenceLength) { done, total in
             progress.show("loading \(model.name)", done: done, of: total)
         } isCancelled: {
@@ -146,7 +151,7 @@ private func runRank<Prepared, Result>(
         let backend = CPUBackend(table: kernels, pool: pool, arena: try Arena(byteCount: run.estimate.arena))
         let runner = RankRunner(
             decoder: decoder, backend: backend, limits: run.limits, cacheBlockCount: run.cacheBlockCount,
-            quantizesActivations: arguments.quantizesActivations)
+            quantizesActivations: arguments.weights.quantizesActivations)
         return (run, runner)
     }
     let loadTime = ContinuousClock.now - start

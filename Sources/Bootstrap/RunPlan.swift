@@ -3,7 +3,9 @@ import Collectives
 import CostModel
 import Engine
 import Kernels
+import ModelOptions
 import Models
+import ProgramEntry
 import Tensors
 import Topology
 
@@ -53,8 +55,8 @@ struct RunPlan {
                 model.decoder, plan: plan, rank: rank,
                 shape: RunShape(
                     tokensPerStep: limits.tokenCount, logitRows: StepLimits.logitRows, cacheBlockCount: blocks,
-                    cacheBlockLength: CacheStorage.blockLength, cacheType: arguments.cacheType,
-                    quantizesActivations: arguments.quantizesActivations),
+                    cacheBlockLength: CacheStorage.blockLength, cacheType: arguments.weights.cacheType,
+                    quantizesActivations: arguments.weights.quantizesActivations),
                 format: { formats[$0] ?? .float32 })
         }
         func tightest(length: Int) -> (rank: Int, missing: Int) {

@@ -46,41 +46,167 @@ public struct MemoryEstimate: Equatable, Sendable {
         _ decoder: DecoderConfiguration, plan: ParallelPlan, rank: Int, shape: RunShape,
         format: (ParameterName) -> ComputeFormat
     ) {
+        self.init(RankShare(decoder, plan: plan, rank: rank, format: format), shape: shape)
+    }
+
+    /// What a share of a model takes in a run of this shape.
+    public init(_ share: RankShare, shape: RunShape) {
+        weights = share.weights
+        keyValueCache = shape.cacheBlockCount * shape.cacheBlockLength * share.cacheBytesPerPosition(shape.cacheType)
+        (arena, activations) = share.stepBytes(shape)
+    }
+}
+
+/// One rank's part of a model as the runtime keeps it, whatever the run.
+public struct RankShare: Equatable, Sendable {
+    /// Bytes of packed matrices, biases and norms.
+    public private(set) var weights = 0
+    /// Vectors that the cache keeps for a position: how many of each length, and whether a value comes with each.
+    private var cached: [CachedVector: Int] = [:]
+    /// Different layers' widths.
+    private var widths: Set<LayerWidths> = []
+    private let hidden: Int
+    private let vocabulary: Int
+    /// Features of a head that are rotated.
+    private let rotated: Int
+    /// Rows of the output head; nil unless this is the last stage.
+    private var headRows: Int?
+    private let isFirstRank: Bool
+
+    private struct LayerClass: Hashable {
+        var layer: LayerConfiguration
+        var formats: [ComputeFormat]
+    }
+
+    private struct CachedVector: Hashable {
+        var dimension: Int
+        var hasValue: Bool
+    }
+
+    /// Adds up the share of `rank`.
+    ///
+    /// - Parameter format: how the matrix of a parameter is packed.
+    public init(
+        _ decoder: DecoderConfiguration, plan: ParallelPlan, rank: Int, format: (ParameterName) -> ComputeFormat
+    ) {
         let placement = plan.placement(ofRank: rank, layerCount: decoder.layers.count)
-        var widest = 0
-        for layer in placement.layers {
-            let share = LayerShare(decoder.layers[layer], placement)
-            weights += share.weightBytes(layer, decoder: decoder, format: format)
-            let rows = shape.cacheBlockCount * shape.cacheBlockLength * share.heads.keyValueHeads.count
-            let bytes = shape.cacheType.byteCount(headDimension: share.dimension)
-            keyValueCache += rows * (bytes.key + bytes.value + bytes.scales)
-            widest = max(widest, share.arenaBytes(decoder: decoder, shape: shape))
+        hidden = decoder.hiddenSize
+        vocabulary = decoder.vocabularySize
+        rotated = decoder.layers[0].attention.headDimension
+        isFirstRank = rank == 0
+        // Layers that are alike are counted once: shapes first, then the formats of their matrices.
+        var shapes: [LayerConfiguration: [(Parameter, ParameterShare)]] = [:]
+        var sizes: [LayerClass: Int] = [:]
+        for index in placement.layers {
+            let layer = decoder.layers[index]
+            if shapes[layer] == nil {
+                let shares = decoder.parameters(of: layer, at: index).map {
+                    ($0, decoder.share(of: $0, at: placement))
+                }
+                shapes[layer] = shares
+                widths.insert(LayerWidths(layer, shares))
+            }
+            switch layer.attention {
+            case .groupedQuery(let attention):
+                let heads = layer.attention.placement(in: placement.group, shard: placement.shard)
+                cached[CachedVector(dimension: attention.headDimension, hasValue: true), default: 0] +=
+                    heads.keyValueHeads.count
+            case .latent(let attention):
+                cached[CachedVector(dimension: attention.cachedDimension, hasValue: false), default: 0] += 1
+            }
+            let shares = shapes[layer] ?? []
+            let formats = shares.map { parameter, _ in
+                guard parameter.role == .matrix, case .layer(_, let part) = parameter.name else {
+                    return ComputeFormat.float32
+                }
+                return format(.layer(index, part))
+            }
+            let key = LayerClass(layer: layer, formats: formats)
+            let bytes = sizes[key] ?? Self.byteCount(shares, of: decoder, at: placement, formats: formats)
+            sizes[key] = bytes
+            weights += bytes
         }
-        let pairs = decoder.layers[0].attention.headDimension / 2
+        if placement.isFirstStage {
+            let (companions, embedding) = (decoder.companions, placement.shard)
+            weights += companions.reduce(0) {
+                $0 + 2 * placement.group.shares(of: $1.parameterCount)[embedding].count
+            }
+        }
+        guard placement.isLastStage else { return }
+        let rows = placement.group.shares(of: decoder.vocabularySize)[placement.shard].count
+        headRows = rows
+        weights += hidden * (decoder.hasNormBias ? 8 : 4)
+        weights += Self.byteCount(format(.head), rows: rows, ContractionLayout(length: hidden), columns: 0..<hidden)
+    }
+
+    /// Packed matrices, biases and norms of a layer.
+    ///
+    /// Neighbouring matrices of one format that read the same input share panels, as the loader stacks them.
+    private static func byteCount(
+        _ shares: [(Parameter, ParameterShare)], of decoder: DecoderConfiguration, at placement: Placement,
+        formats: [ComputeFormat]
+    ) -> Int {
+        var bytes = 0
+        var stack: (format: ComputeFormat, columns: Int, rows: Int)?
+        func flush() {
+            guard let full = stack else { return }
+            bytes += byteCount(
+                full.format, rows: full.rows, ContractionLayout(length: full.columns), columns: 0..<full.columns)
+            stack = nil
+        }
+        for ((parameter, share), format) in zip(shares, formats) {
+            guard parameter.role == .matrix else {
+                bytes += share.count * MemoryLayout<Float>.size
+                continue
+            }
+            if parameter.sharding == .row || share.copies > 1 {
+                flush()
+                let layout = decoder.contraction(of: parameter, shardCount: placement.group.count)
+                bytes += share.copies * byteCount(format, rows: share.rows.count, layout, columns: share.columns)
+            } else if let open = stack, open.format == format, open.columns == share.columns.count {
+                stack?.rows += share.rows.count
+            } else {
+                flush()
+                stack = (format, share.columns.count, share.rows.count)
+            }
+        }
+        flush()
+        return bytes
+    }
+
+    private static func byteCount(
+        _ format: ComputeFormat, rows: Int, _ layout: ContractionLayout, columns: Range<Int>
+    ) -> Int {
+        format.byteCount(
+            rows: rows, columns: columns.count, block: layout.inputBlock(group: format.groups?.size) ?? 1,
+            groupOffset: format.groups.map { columns.lowerBound % $0.size } ?? 0
+        ).total
+    }
+
+    /// Bytes of the cache that a position of a sequence takes.
+    public func cacheBytesPerPosition(_ type: KeyValueType) -> Int {
+        cached.reduce(0) { sum, vector in
+            let bytes = type.byteCount(headDimension: vector.key.dimension)
+            let one = vector.key.hasValue ? bytes.key + bytes.value + bytes.scales : bytes.key + bytes.scales
+            return sum + vector.value * one
+        }
+    }
+
+    /// Bytes of a step's arena, and those with rank 0's rows of logits.
+    func stepBytes(_ shape: RunShape) -> (arena: Int, activations: Int) {
         let tokens = shape.tokensPerStep
-        arena = 2 * Arena.roundedUp(tokens * pairs * 4) + 2 * Arena.roundedUp(tokens * decoder.hiddenSize * 4) + widest
-        let shares = plan.shardGroup(ofStage: plan.pipelineDegree - 1).shares(of: decoder.vocabularySize)
-        var logitsArena = 0
-        if placement.isLastStage {
-            let rows = shares[placement.shard].count
-            weights += decoder.hiddenSize * 4
-            let format = format(.head)
-            weights +=
-                format.byteCount(
-                    rows: rows, columns: decoder.hiddenSize,
-                    block: ContractionLayout(length: decoder.hiddenSize).inputBlock(group: format.groups?.size) ?? 1
-                ).total
-            logitsArena +=
-                2 * Arena.roundedUp(shape.logitRows * decoder.hiddenSize * 4)
-                + Arena.roundedUp(shape.logitRows * rows * 4)
-                + codesBytes(tokens: shape.logitRows, columns: decoder.hiddenSize, shape)
+        let widest = widths.map { $0.arenaBytes(hidden: hidden, shape) }.max() ?? 0
+        var logits = 0
+        if let headRows {
+            logits +=
+                2 * Arena.roundedUp(shape.logitRows * hidden * 4) + Arena.roundedUp(shape.logitRows * headRows * 4)
+                + codesBytes(tokens: shape.logitRows, columns: hidden, shape)
         }
-        if rank == 0 {
-            activations += shape.logitRows * decoder.vocabularySize * 4
-            logitsArena += Arena.roundedUp(shape.logitRows * decoder.vocabularySize * 4)
-        }
-        arena = arena - widest + max(widest, logitsArena)
-        activations += arena
+        if isFirstRank { logits += Arena.roundedUp(shape.logitRows * vocabulary * 4) }
+        let arena =
+            2 * Arena.roundedUp(tokens * (rotated / 2) * 4) + 2 * Arena.roundedUp(tokens * hidden * 4)
+            + max(widest, logits)
+        return (arena, arena + (isFirstRank ? shape.logitRows * vocabulary * 4 : 0))
     }
 }
 
@@ -95,89 +221,43 @@ private func codesBytes(tokens: Int, columns: Int, _ shape: RunShape) -> Int {
         + Arena.roundedUp(tokens * padded)
 }
 
-/// One rank's share of a layer.
-private struct LayerShare {
-    let heads: HeadPlacement
-    let dimension: Int
-    let columns: Range<Int>
-    let layer: LayerConfiguration
-    let group: ShardGroup
+/// How wide one rank's activations are in a layer.
+private struct LayerWidths: Hashable {
+    /// Query, key and value.
+    var projections = 0
+    /// What the output projection reads.
+    var attended = 0
+    /// Gate and up together.
+    var wide = 0
+    /// What the down projection reads.
+    var narrow = 0
 
-    init(_ layer: LayerConfiguration, _ placement: Placement) {
-        self.layer = layer
-        group = placement.group
-        heads = HeadPlacement(
-            queryHeadCount: layer.attention.queryHeadCount, keyValueHeadCount: layer.attention.keyValueHeadCount,
-            group: placement.group, shard: placement.shard)
-        dimension = layer.attention.headDimension
-        let contraction = layer.feedForward.contraction(shardCount: group.count)
-        columns = group.shares(of: contraction.length, unit: contraction.unit)[placement.shard]
-    }
-
-    var queryColumns: Range<Int> { heads.queryHeads.lowerBound * dimension..<heads.queryHeads.upperBound * dimension }
-    var projectionRows: Int { queryColumns.count + 2 * heads.keyValueHeads.count * dimension }
-
-    func weightBytes(_ index: Int, decoder: DecoderConfiguration, format: (ParameterName) -> ComputeFormat) -> Int {
-        let hidden = decoder.hiddenSize
-        var bytes = 2 * hidden * 4
-        let projections: [(ParameterName, Int)] = [
-            (.query(layer: index), queryColumns.count), (.key(layer: index), heads.keyValueHeads.count * dimension),
-            (.value(layer: index), heads.keyValueHeads.count * dimension),
-        ]
-        bytes += stacked(projections, columns: hidden, format: format)
-        bytes += stacked(
-            [(.gate(layer: index), columns.count), (.up(layer: index), columns.count)], columns: hidden, format: format)
-        for (name, range, layout) in [
-            (ParameterName.attentionOutput(layer: index), queryColumns, layer.attention.outputContraction),
-            (.down(layer: index), columns, layer.feedForward.contraction(shardCount: group.count)),
-        ] {
-            let format = format(name)
-            bytes +=
-                format.byteCount(
-                    rows: hidden, columns: range.count,
-                    block: layout.inputBlock(group: format.groups?.size) ?? 1,
-                    groupOffset: format.groups.map { range.lowerBound % $0.size } ?? 0
-                ).total
+    init(_ layer: LayerConfiguration, _ shares: [(Parameter, ParameterShare)]) {
+        // Experts: those that a token goes through.
+        let copies = if case .experts(let experts) = layer.feedForward { experts.activeCount } else { 1 }
+        for (parameter, share) in shares where parameter.role == .matrix {
+            guard case .layer(_, let part) = parameter.name else { continue }
+            switch part {
+            case .attentionOutput: attended += share.columns.count
+            case .gate, .up, .sharedGate, .sharedUp: wide += share.rows.count
+            case .expertGate, .expertUp: wide += copies * share.rows.count
+            case .down, .sharedDown: narrow += share.columns.count
+            case .expertDown: narrow += copies * share.columns.count
+            case .router, .sharedScale: break
+            default: projections += share.rows.count
+            }
         }
-        if layer.attention.hasInputBias { bytes += projectionRows * 4 }
-        if layer.attention.hasOutputBias { bytes += hidden * 4 }
-        if layer.feedForward.hasBias { bytes += (2 * columns.count + hidden) * 4 }
-        return bytes
-    }
-
-    /// Matrices stacked by rows: runs of one format share panels.
-    private func stacked(_ parts: [(ParameterName, Int)], columns: Int, format: (ParameterName) -> ComputeFormat) -> Int
-    {
-        var bytes = 0
-        var index = 0
-        while index < parts.count {
-            let first = format(parts[index].0)
-            let run = parts[index...].prefix { format($0.0) == first }
-            bytes +=
-                first.byteCount(
-                    rows: run.reduce(0) { $0 + $1.1 }, columns: columns,
-                    block: ContractionLayout(length: columns).inputBlock(group: first.groups?.size) ?? 1
-                ).total
-            index += run.count
-        }
-        return bytes
     }
 
     /// The larger of what attention and feed-forward take of the arena at once.
-    func arenaBytes(decoder: DecoderConfiguration, shape: RunShape) -> Int {
+    func arenaBytes(hidden: Int, _ shape: RunShape) -> Int {
         let tokens = shape.tokensPerStep
-        func floats(_ columns: Int) -> Int { Arena.roundedUp(tokens * columns * 4) }
-        let hidden = decoder.hiddenSize
-        let attention =
-            floats(hidden) + floats(projectionRows) + floats(queryColumns.count)
-            + max(
-                codesBytes(tokens: tokens, columns: hidden, shape),
-                codesBytes(tokens: tokens, columns: queryColumns.count, shape))
-        let feedForward =
-            floats(hidden) + floats(2 * columns.count) + floats(columns.count)
-            + max(
-                codesBytes(tokens: tokens, columns: hidden, shape),
-                codesBytes(tokens: tokens, columns: columns.count, shape))
-        return max(attention, feedForward)
+        func bytes(_ inner: Int, _ reduced: Int) -> Int {
+            [hidden, inner, reduced].reduce(0) { $0 + Arena.roundedUp(tokens * $1 * 4) }
+                + max(
+                    codesBytes(tokens: tokens, columns: hidden, shape),
+                    codesBytes(tokens: tokens, columns: reduced, shape))
+        }
+        return max(bytes(projections, attended), bytes(wide, narrow))
     }
 }

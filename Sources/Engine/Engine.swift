@@ -1,6 +1,7 @@
 import Collectives
 import Models
 import Sampling
+import Weights
 
 /// Rank 0's side of the runtime: takes requests, decides the steps, draws the tokens.
 ///

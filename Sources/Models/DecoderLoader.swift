@@ -5,6 +5,7 @@ import Kernels
 import Layers
 import Tensors
 import Topology
+import Weights
 
 /// The size and type of the key-value cache of every layer.
 public struct CacheOptions: Equatable, Sendable {
@@ -22,7 +23,7 @@ public struct CacheOptions: Equatable, Sendable {
 public struct DecoderLoader {
     let configuration: DecoderConfiguration
     let source: any WeightSource
-    let options: WeightOptions
+    public let options: WeightOptions
     let context: ParallelContext
     let rotaryType: ElementType
     private let packer: MatrixPacker
@@ -39,22 +40,6 @@ public struct DecoderLoader {
         self.rotaryType = rotaryType
         packer = MatrixPacker(pool: pool)
         parameters = Dictionary(grouping: configuration.parameters(), by: \.name)
-    }
-
-    /// The format of every matrix that this rank packs, without reading weights: what the cost model adds up.
-    public func formats() throws -> [ParameterName: ComputeFormat] {
-        var formats: [ParameterName: ComputeFormat] = [:]
-        for parameter in configuration.parameters() where parameter.role == .matrix {
-            let source = try source.matrix(parameter)
-            formats[parameter.name] = try options.format(of: source, as: parameter.name, layout: layout(of: parameter))
-                .format
-        }
-        if configuration.tiesEmbeddings, let table = parameters[.embedding]?.first {
-            formats[.head] = try options.format(
-                of: source.matrix(table), as: .head, layout: ContractionLayout(length: configuration.hiddenSize)
-            ).format
-        }
-        return formats
     }
 
     /// Loads everything.
@@ -96,69 +81,56 @@ public struct DecoderLoader {
     }
 
     private func loadLayer(_ layer: Int, cache: CacheOptions, bytes: inout Int) throws -> DecoderLayer {
-        let attention = configuration.layers[layer].attention
-        let group = context.placement.group
-        let shard = context.placement.shard
-        let heads = HeadPlacement(
-            queryHeadCount: attention.queryHeadCount, keyValueHeadCount: attention.keyValueHeadCount, group: group,
-            shard: shard)
-        let dimension = attention.headDimension
-        let queryRows = heads.queryHeads.lowerBound * dimension..<heads.queryHeads.upperBound * dimension
-        let keyValueRows = heads.keyValueHeads.lowerBound * dimension..<heads.keyValueHeads.upperBound * dimension
-        let intermediate = configuration.layers[layer].feedForward.contraction(shardCount: group.count)
-        let columns = group.shares(of: intermediate.length, unit: intermediate.unit)[shard]
+        guard let (attention, _) = configuration.layers[layer].dense else {
+            throw ModelError.notComputed(layer: layer)
+        }
+        let placement = context.placement
+        let heads = configuration.layers[layer].attention.placement(in: placement.group, shard: placement.shard)
         let cacheStorage = try CacheStorage(
-            blockCount: cache.blockCount, headCount: heads.keyValueHeads.count, headDimension: dimension,
+            blockCount: cache.blockCount, headCount: heads.keyValueHeads.count, headDimension: attention.headDimension,
             type: cache.type)
         cacheStorage.touch()
         return DecoderLayer(
             attentionNorm: try norm(.attentionNorm(layer: layer), bytes: &bytes),
             attention: GroupedAttention(
                 configuration: attention, heads: heads,
-                input: try column(
-                    [
-                        (.query(layer: layer), queryRows), (.key(layer: layer), keyValueRows),
-                        (.value(layer: layer), keyValueRows),
-                    ],
-                    bytes: &bytes),
-                output: try row(
-                    .attentionOutput(layer: layer), columns: queryRows, layout: attention.outputContraction,
-                    bytes: &bytes),
+                input: try column([.query(layer: layer), .key(layer: layer), .value(layer: layer)], bytes: &bytes),
+                output: try row(.attentionOutput(layer: layer), bytes: &bytes),
                 cache: cacheStorage, layer: layer),
             feedForwardNorm: try norm(.feedForwardNorm(layer: layer), bytes: &bytes),
             feedForward: GatedFeedForwardLayer(
-                gateAndUp: try column([(.gate(layer: layer), columns), (.up(layer: layer), columns)], bytes: &bytes),
-                down: try row(.down(layer: layer), columns: columns, layout: intermediate, bytes: &bytes), layer: layer)
+                gateAndUp: try column([.gate(layer: layer), .up(layer: layer)], bytes: &bytes),
+                down: try row(.down(layer: layer), bytes: &bytes), layer: layer)
         )
     }
 
-    /// Rows of several matrices that read the same input, stacked.
-    private func column(_ parts: [(name: ParameterName, rows: Range<Int>)], bytes: inout Int) throws
-        -> ColumnParallelLinear
-    {
+    /// This rank's rows of several matrices that read the same input, stacked.
+    private func column(_ names: [ParameterName], bytes: inout Int) throws -> ColumnParallelLinear {
         let layout = ContractionLayout(length: configuration.hiddenSize)
         var pieces: [MatrixPiece] = []
         var biases: [Float] = []
-        for part in parts {
-            guard let parameter = parameter(part.name, .matrix) else { continue }
-            let prepared = try options.prepare(source.matrix(parameter), as: part.name, layout: layout)
+        for name in names {
+            guard let parameter = parameter(name, .matrix) else { continue }
+            let rows = configuration.share(of: parameter, at: context.placement).rows
+            let prepared = try options.prepare(source.matrix(parameter), as: name, layout: layout)
             pieces.append(
-                MatrixPiece(source: prepared.source, rows: part.rows, format: prepared.format, block: prepared.block))
-            if let bias = self.parameter(part.name, .bias) { biases += try source.vector(bias)[part.rows] }
+                MatrixPiece(source: prepared.source, rows: rows, format: prepared.format, block: prepared.block))
+            if let bias = self.parameter(name, .bias) { biases += try source.vector(bias)[rows] }
         }
         let weight = try packer.pack(pieces, columns: 0..<configuration.hiddenSize, layout: layout, group: nil)
         bytes += weight.byteCount + biases.count * MemoryLayout<Float>.size
         return ColumnParallelLinear(weight: weight, bias: biases.isEmpty ? nil : Vector(biases))
     }
 
-    private func row(
-        _ name: ParameterName, columns: Range<Int>, layout: ContractionLayout, bytes: inout Int
-    ) throws -> RowParallelLinear {
+    private func row(_ name: ParameterName, bytes: inout Int) throws -> RowParallelLinear {
         guard let parameter = parameter(name, .matrix) else { preconditionFailure("no parameter \(name)") }
+        let group = context.placement.group
+        let layout = configuration.contraction(of: parameter, shardCount: group.count)
+        let columns = configuration.share(of: parameter, at: context.placement).columns
         let prepared = try options.prepare(source.matrix(parameter), as: name, layout: layout)
         let piece = MatrixPiece(
             source: prepared.source, rows: 0..<parameter.shape[0], format: prepared.format, block: prepared.block)
-        let weight = try packer.pack([piece], columns: columns, layout: layout, group: context.placement.group)
+        let weight = try packer.pack([piece], columns: columns, layout: layout, group: group)
         let bias = try self.parameter(name, .bias).map { Vector(try source.vector($0)) }
         bytes += weight.byteCount + (bias?.byteCount ?? 0)
         return RowParallelLinear(weight: weight, bias: bias, group: context.tensor)
@@ -184,15 +156,6 @@ public struct DecoderLoader {
 
     private func parameter(_ name: ParameterName, _ role: Parameter.Role) -> Parameter? {
         parameters[name]?.first { $0.role == role }
-    }
-
-    private func layout(of parameter: Parameter) -> ContractionLayout {
-        switch parameter.name {
-        case .attentionOutput(let layer): configuration.layers[layer].attention.outputContraction
-        case .down(let layer):
-            configuration.layers[layer].feedForward.contraction(shardCount: context.placement.group.count)
-        default: ContractionLayout(length: configuration.hiddenSize)
-        }
     }
 }
 

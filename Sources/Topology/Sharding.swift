@@ -10,6 +10,8 @@ public enum Sharding: Equatable, Sendable {
     case row
     /// Rows of an embedding or an output head.
     case vocabulary
+    /// Equal parts, whatever they are.
+    case even
 
     /// Which heads the rows belong to.
     public enum HeadKind: Equatable, Sendable {

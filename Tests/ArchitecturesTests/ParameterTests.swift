@@ -18,7 +18,8 @@ import Topology
     @Test func everyModelOfTheCatalogueIsRead() throws {
         #expect(Set(ModelCatalogue.names).count == ModelCatalogue.names.count)
         for name in ModelCatalogue.names { _ = try catalogued(name) }
-        #expect(ModelCatalogue.configuration(named: "no such model") == nil)
+        #expect(ModelCatalogue.entry(named: "no such model") == nil)
+        #expect(ModelCatalogue.entry(named: "LLAMA2-7B")?.name == "llama2-7b")
     }
 
     @Test func inventoryOfASmallModel() throws {
@@ -45,8 +46,8 @@ import Topology
         configuration.tiesEmbeddings = true
         #expect(configuration.parameters() == expected.dropLast())
         // A bias that is added after a sum over ranks is on every rank.
-        configuration.layers[0].attention.hasOutputBias = true
-        configuration.layers[0].feedForward.hasBias = true
+        configuration.changeAttention { attention, _ in attention.hasOutputBias = true }
+        configuration.layers[0].feedForward = .gated(GatedFeedForward(intermediateSize: 96, hasBias: true))
         let biases = configuration.parameters().filter { $0.role == .bias }
         #expect(biases.first { $0.name == .attentionOutput(layer: 0) }?.sharding == .replicated)
         #expect(biases.first { $0.name == .down(layer: 0) }?.sharding == .replicated)
@@ -69,6 +70,5 @@ import Topology
 
 /// A model of the catalogue.
 func catalogued(_ name: String) throws -> DecoderConfiguration {
-    let data = try #require(ModelCatalogue.configuration(named: name))
-    return try decoder(String(decoding: data, as: UTF8.self))
+    try #require(ModelCatalogue.entry(named: name)).decoder()
 }

@@ -3,6 +3,7 @@ import Foundation
 import Models
 import Quantization
 import Tensors
+import Weights
 
 /// Models of a few lines, with awkward shapes, and weights made up from a seed.
 struct TinyModel: Sendable, CustomStringConvertible {

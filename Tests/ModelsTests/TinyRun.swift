@@ -8,6 +8,7 @@ import Models
 import Synchronization
 import Tensors
 import Topology
+import Weights
 
 /// A tiny model on ranks that are threads, through checked communicators.
 struct TinyRun {
@@ -58,7 +59,9 @@ struct TinyRun {
         let loader = DecoderLoader(
             configuration: decoder, source: SyntheticWeights(seed: 7, names: family.tensorNames, decoder: decoder),
             options: try format.options(), context: context, pool: pool)
-        let formats = try loader.formats()
+        let formats = try loader.options.formats(
+            of: decoder, from: SyntheticWeights(seed: 7, names: family.tensorNames, decoder: decoder),
+            shardCount: plan.tensorDegree)
         let estimate = MemoryEstimate(
             decoder, plan: plan, rank: world.rank,
             shape: RunShape(

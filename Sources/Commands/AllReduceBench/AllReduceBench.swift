@@ -4,6 +4,7 @@ import Bootstrap
 import Collectives
 import Glibc
 import MPICollectives
+import ModelOptions
 import ProgramEntry
 
 @main struct Launcher {

@@ -1,6 +1,7 @@
 import Bootstrap
 import Foundation
 import MPICollectives
+import ProgramEntry
 
 /// What rank 0 prints: rows as they come, or one JSON object at the end.
 struct Report {

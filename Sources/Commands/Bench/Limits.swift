@@ -1,6 +1,7 @@
 import ArgumentParser
 import Bootstrap
 import Kernels
+import ProgramEntry
 import Tensors
 
 /// What the processors of this process can do at best.

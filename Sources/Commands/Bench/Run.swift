@@ -4,6 +4,8 @@ import Bootstrap
 import Engine
 import Foundation
 import Generation
+import ModelOptions
+import ProgramEntry
 import Tensors
 import Topology
 
@@ -112,7 +114,7 @@ struct Run: ParsableCommand {
         let matrices = decoder.parameters().filter { $0.role == .matrix && $0.name != .head }
         var costs = Costs(operationsPerToken: 2 * Double(matrices.reduce(0) { $0 + $1.count }))
         for layer in decoder.layers {
-            let bytes = modelArguments.cacheByteCount(headDimension: layer.attention.headDimension)
+            let bytes = modelArguments.weights.cacheByteCount(headDimension: layer.attention.headDimension)
             costs.cacheBytesPerPosition += Double(layer.attention.keyValueHeadCount * bytes)
         }
         return costs

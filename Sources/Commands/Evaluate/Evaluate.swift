@@ -2,6 +2,7 @@ import ArgumentParser
 import Bootstrap
 import Foundation
 import Generation
+import ModelOptions
 import ProgramEntry
 import Tokenization
 

@@ -2,6 +2,7 @@ import Bootstrap
 import Engine
 import Foundation
 import Generation
+import ProgramEntry
 import Tokenization
 
 /// What came of a run, for the closing report.

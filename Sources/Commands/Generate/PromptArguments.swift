@@ -2,6 +2,8 @@ import ArgumentParser
 import Bootstrap
 import Foundation
 import Generation
+import ModelOptions
+import ProgramEntry
 import Tokenization
 
 /// Where prompts come from.

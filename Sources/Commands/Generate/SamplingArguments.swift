@@ -1,6 +1,7 @@
 import ArgumentParser
 import Bootstrap
 import Generation
+import ModelOptions
 import Sampling
 
 /// How tokens are drawn.

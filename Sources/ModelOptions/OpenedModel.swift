@@ -2,8 +2,9 @@ import Architectures
 import Checkpoints
 import Foundation
 import Glibc
-import Models
+import ProgramEntry
 import Tensors
+import Weights
 
 /// A model as it was found: configuration, weights and what its generation configuration says.
 public struct OpenedModel: Sendable {
@@ -32,18 +33,21 @@ public struct OpenedModel: Sendable {
         public var maximumNewTokens: Int?
     }
 
-    private static let syntheticPrefix = "synthetic:"
-
     /// Finds and opens `name`; reads configurations and headers, no weights.
     public init(named name: String, seed: UInt64) throws {
         self.name = name
-        if name.hasPrefix(Self.syntheticPrefix) {
-            let source = String(name.dropFirst(Self.syntheticPrefix.count))
-            let file = try Self.syntheticConfiguration(source)
-            family = try ModelFamily.named(by: file)
-            decoder = try family.configure(file)
+        let found = try FoundModel(named: name)
+        family = try ModelFamily.named(by: found.configuration)
+        guard family.isComputed else {
+            throw found.configuration.unsupported(
+                "model_type",
+                "\(family.modelTypes[0]) models can be planned for (sizing), but are not computed yet; computed are "
+                    + ModelFamily.computed.flatMap(\.modelTypes).joined(separator: ", "))
+        }
+        decoder = try found.decoder(of: family)
+        guard let directory = found.directory, let checkpoint = found.checkpoint else {
             weights = SyntheticWeights(seed: seed, names: family.tensorNames, decoder: decoder)
-            directory = nil
+            self.directory = nil
             isSynthetic = true
             savedType = nil
             endTokens = []
@@ -51,14 +55,7 @@ public struct OpenedModel: Sendable {
             sampling = SamplingDefaults()
             return
         }
-        let directory = try Self.locate(name)
-        let checkpoint = try Checkpoint(directory: directory)
-        guard let data = try checkpoint.json("config.json") else {
-            throw CheckpointError.missingFile(path: "\(directory)/config.json", reason: "it describes the model")
-        }
-        let file = try ConfigurationFile(data: data, path: "\(directory)/config.json")
-        family = try ModelFamily.named(by: file)
-        decoder = try family.configure(file)
+        let file = found.configuration
         weights = try CheckpointWeights(
             checkpoint, quantization: checkpoint.quantizationConfiguration(), names: family.tensorNames,
             decoder: decoder)
@@ -75,46 +72,6 @@ public struct OpenedModel: Sendable {
         endTokens = declared.isEmpty ? try file.tokenIDs("eos_token_id") : declared
         beginToken = try file.tokenIDs("bos_token_id").first ?? generation?.tokenIDs("bos_token_id").first
         sampling = try SamplingDefaults(generation)
-    }
-
-    /// A directory as given, or the snapshot of `ORG/NAME` in the local Hugging Face cache.
-    private static func locate(_ name: String) throws -> String {
-        var isDirectory = false
-        var status = stat()
-        if stat(name, &status) == 0 { isDirectory = status.st_mode & S_IFMT == S_IFDIR }
-        if isDirectory { return name }
-        if name.hasSuffix(".gguf") {
-            throw RunError(.badInput, "\(name): GGUF files are not read yet; give a Hugging Face directory")
-        }
-        let parts = name.split(separator: "/")
-        if parts.count == 2, !name.hasPrefix("/"), !name.hasPrefix("."), !parts.contains("..") {
-            let environment = ProcessInfo.processInfo.environment
-            let home = environment["HF_HOME"] ?? (environment["HOME"] ?? "") + "/.cache/huggingface"
-            let cached = "\(home)/hub/models--\(parts[0])--\(parts[1])"
-            if let reference = FileManager.default.contents(atPath: "\(cached)/refs/main") {
-                let revision = String(decoding: reference, as: UTF8.self).filter { $0.isLetter || $0.isNumber }
-                let snapshot = "\(cached)/snapshots/\(revision)"
-                if stat(snapshot, &status) == 0 { return snapshot }
-            }
-            throw RunError(
-                .missingInput,
-                "no such model: \(name) is no directory here, nor in the Hugging Face cache at \(home)/hub; nothing is downloaded"
-            )
-        }
-        throw CheckpointError.noDirectory(path: name)
-    }
-
-    private static func syntheticConfiguration(_ source: String) throws -> ConfigurationFile {
-        if let data = ModelCatalogue.configuration(named: source) {
-            return try ConfigurationFile(data: data, path: "synthetic:\(source)")
-        }
-        guard let data = FileManager.default.contents(atPath: source) else {
-            throw RunError(
-                .missingInput,
-                "no model \"\(source)\" in the catalogue (\(ModelCatalogue.names.joined(separator: ", "))), and no such config.json"
-            )
-        }
-        return try ConfigurationFile(data: data, path: source)
     }
 }
 

@@ -76,6 +76,7 @@ public enum ModelError: Error, Equatable, CustomStringConvertible {
     case cannotQuantize(tensor: String, reason: String)
     case alreadyQuantized(tensor: String)
     case logitsNotFinite(step: Int)
+    case notComputed(layer: Int)
 
     public var description: String {
         switch self {
@@ -89,6 +90,8 @@ public enum ModelError: Error, Equatable, CustomStringConvertible {
             "tensor \"\(tensor)\" cannot be used with integer weights: \(reason)"
         case .alreadyQuantized(let tensor):
             "tensor \"\(tensor)\" is quantized already; use --quantization auto (as stored) or none (as floats)"
+        case .notComputed(let layer):
+            "layer \(layer) is of a kind that this runtime does not compute yet; sizing can plan for it"
         case .logitsNotFinite(let step):
             "step \(step) gave logits that are not finite numbers; a weight or scale of the checkpoint may be damaged"
         }

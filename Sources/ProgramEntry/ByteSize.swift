@@ -3,9 +3,18 @@ import ArgumentParser
 /// A size in bytes as options take it: `64GiB`, `32GB`, `512MiB`, or plain bytes; `8G` is 8GiB, as in nccl-tests.
 public struct ByteSize: ExpressibleByArgument, CustomStringConvertible, Sendable {
     public let byteCount: Int
+    /// Whether it was given in units of ten, such as GB.
+    public private(set) var isDecimal = false
 
     public init(byteCount: Int) {
         self.byteCount = byteCount
+    }
+
+    /// Bytes of a card that is sold as this, where makers mean so many bytes by a gigabyte.
+    ///
+    /// What is given in GiB, or in bytes, is meant as it is.
+    public func bytes(ofGigabyte gigabyte: Double) -> Double {
+        isDecimal ? Double(byteCount) / 1e9 * gigabyte : Double(byteCount)
     }
 
     public var description: String {
@@ -26,6 +35,7 @@ public struct ByteSize: ExpressibleByArgument, CustomStringConvertible, Sendable
             let value = Double(argument.dropLast(unit.0.count)), value > 0, value * unit.1 < 1e18
         else { return nil }
         byteCount = Int(value * unit.1)
+        isDecimal = unit.0.hasSuffix("B") && unit.0.count == 2
     }
 }
 

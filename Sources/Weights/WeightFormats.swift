@@ -48,12 +48,38 @@ public struct WeightOptions: Equatable, Sendable {
     /// The matrix as it will be packed, and its format.
     ///
     /// - Parameter layout: how its input dimension is cut.
-    func prepare(
+    public func prepare(
         _ source: any MatrixSource, as name: ParameterName, layout: ContractionLayout
     ) throws -> (source: any MatrixSource, format: ComputeFormat, block: Int) {
         let (format, block) = try format(of: source, as: name, layout: layout)
         guard let scheme = scheme(for: name) else { return (source, format, block) }
         return (try QuantizingSource(source, scheme: scheme), format, block)
+    }
+
+    /// The format of every matrix of a model, without reading weights: what the cost model adds up.
+    ///
+    /// - Parameters:
+    ///   - shardCount: ranks that share each layer.
+    ///   - layers: only of these layers; nil: of all.
+    public func formats(
+        of decoder: DecoderConfiguration, from weights: any WeightSource, shardCount: Int, layers: [Int]? = nil
+    ) throws -> [ParameterName: ComputeFormat] {
+        var formats: [ParameterName: ComputeFormat] = [:]
+        let parameters =
+            (layers ?? Array(decoder.layers.indices)).flatMap { decoder.parameters(of: decoder.layers[$0], at: $0) }
+            + decoder.outerParameters()
+        for parameter in parameters where parameter.role == .matrix {
+            formats[parameter.name] = try format(
+                of: weights.matrix(parameter), as: parameter.name,
+                layout: decoder.contraction(of: parameter, shardCount: shardCount)
+            ).format
+        }
+        if decoder.tiesEmbeddings, let table = parameters.first(where: { $0.name == .embedding }) {
+            formats[.head] = try format(
+                of: weights.matrix(table), as: .head, layout: ContractionLayout(length: decoder.hiddenSize)
+            ).format
+        }
+        return formats
     }
 
     /// The format that a matrix will be packed in, and how many columns make a block of its input.

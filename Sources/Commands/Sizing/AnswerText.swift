@@ -1,0 +1,89 @@
+import Architectures
+import CostModel
+
+extension Answer {
+    /// The answer for people.
+    func text(isMarkdown: Bool) -> String {
+        var lines: [String] = []
+        func table(_ header: [String], _ rows: [[String]]) {
+            guard !isMarkdown else {
+                lines.append("| " + header.joined(separator: " | ") + " |")
+                lines.append("|" + String(repeating: "---|", count: header.count))
+                lines += rows.map { "| " + $0.joined(separator: " | ") + " |" }
+                lines.append("")
+                return
+            }
+            let widths = header.indices.map { column in ([header] + rows).map { $0[column].count }.max() ?? 0 }
+            for row in [header] + rows {
+                let cells = row.enumerated().map { column, cell in
+                    String(repeating: " ", count: widths[column] - cell.count) + cell
+                }
+                lines.append("  " + cells.joined(separator: "  "))
+            }
+        }
+        func say(_ text: String) {
+            lines.append(isMarkdown ? text + "\n" : text)
+        }
+
+        let cards = (tensorDegree ?? 0) * (pipelineDegree ?? 0)
+        say(
+            "\(model): \(shownCount(parameters)) parameters, \(quantization) weights, \(cacheType) cache, profile \(profile)"
+        )
+        if let tensorDegree, let pipelineDegree, let maximumLength, let lengthByMemory {
+            say(
+                "\(cards) card\(cards == 1 ? "" : "s") of \(gibibytes(Double(memoryBytes))), tensor parallel \(tensorDegree), pipeline parallel "
+                    + "\(pipelineDegree)\(cards == minimalCards ? " (the fewest)" : minimalCards.map { "; the fewest is \($0)" } ?? "")"
+            )
+            say(
+                "longest context: \(maximumLength) tokens; by memory \(lengthByMemory), by the model \(modelLimit): "
+                    + "\(bindingLimit == "memory" ? "memory" : "the model") binds")
+        } else {
+            say("does not fit: \(whyNotFewer ?? tried.first.map { "\($0.cards) cards: \($0.reason)" } ?? "no plan")")
+        }
+        if cards > 0, cards == minimalCards, let whyNotFewer { say("why not fewer: \(whyNotFewer)") }
+        if let perCard, let maximumLength {
+            say(
+                "\(gibibytes(Double(memoryBytes))) nominal x \(shown(utilization)) = \(gibibytes(Double(perCard.usable))) usable; the tightest card (rank \(perCard.rank)) "
+                    + "with \(batch) x \(maximumLength) tokens, \(cacheBytesPerToken) bytes of cache a token in all:")
+            table(
+                ["weights", "cache", "activations", "overhead", "free"],
+                [
+                    [perCard.weights, perCard.cache, perCard.activations, perCard.overhead, perCard.free].map {
+                        gibibytes(Double($0))
+                    }
+                ])
+            if let maximumBatch {
+                say(
+                    "at most \(maximumBatch) sequence\(maximumBatch == 1 ? "" : "s") of \(maximumLength) tokens at a time"
+                )
+            }
+        }
+        if let decodeBound, let readMilliseconds {
+            let link = communicationMilliseconds.map { " + \(shown($0)) ms communicating" } ?? ""
+            say(
+                "decoding: at most \(shown(decodeBound)) tokens/s for one sequence (\(shown(readMilliseconds)) ms reading at \(shown(memoryBandwidth)) GB/s a card\(link))"
+            )
+        }
+        if !alternatives.isEmpty {
+            say("otherwise:")
+            table(
+                ["change", "fewest cards", "on", "longest by memory", "tokens/s"],
+                alternatives.map { each in
+                    [
+                        each.change, each.minimalCards.map(String.init) ?? "",
+                        each.tensorDegree.map { "\($0) x \(each.pipelineDegree ?? 1)" } ?? "",
+                        each.maximumLength.map(String.init) ?? "-", each.decodeBound.map(shown) ?? "",
+                    ]
+                })
+        }
+        for warning in warnings { say("warning: \(warning)") }
+        for note in notes { say("note: \(note)") }
+        return lines.joined(separator: "\n") + "\n"
+    }
+}
+
+/// `6.74 G`.
+func shownCount(_ count: Int) -> String {
+    count >= 1_000_000_000
+        ? "\((Double(count) / 1e7).rounded() / 100) G" : "\((Double(count) / 1e4).rounded() / 100) M"
+}

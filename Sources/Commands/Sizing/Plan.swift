@@ -1,0 +1,114 @@
+import Architectures
+import ArgumentParser
+import CostModel
+import Foundation
+import ModelOptions
+import ProgramEntry
+import Tensors
+import Topology
+
+/// `sizing plan`: one model.
+struct Plan: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Answers for one model: the fewest cards, the longest context, and what would change them.")
+
+    @Option(help: "A name of the catalogue, a Hugging Face directory, ORG/NAME in the local cache, or a config.json.")
+    var model: String
+    @Option(help: "Memory of a card, such as 32GB (as sold) or 32GiB.")
+    var memory: ByteSize
+    @Option(help: "Share of it that may be used. Default: the profile's.")
+    var utilization: Double?
+    @Option(help: "Longest sequence, such as 16K, or auto: the longest that fits.")
+    var maxModelLen = "auto"
+    @Option(help: "Number of cards, or auto: the fewest.")
+    var cards = "auto"
+    @Option(
+        name: [.customLong("tensor-parallel-size"), .customLong("tp", withSingleDash: true)],
+        help: "Cards that share each layer.")
+    var tensorParallelSize: Int?
+    @Option(
+        name: [.customLong("pipeline-parallel-size"), .customLong("pp", withSingleDash: true)],
+        help: "Stages of layers.")
+    var pipelineParallelSize: Int?
+    @Option(help: "Sequences of that length at a time.")
+    var batch = 1
+    @Option(help: ArgumentHelp("\(PlannedModel.schemeNames.joined(separator: ", ")).", valueName: "scheme"))
+    var quantization = "auto"
+    @Option(help: "Float type of what is not quantized: auto, float32, bfloat16, float16.")
+    var dtype = "auto"
+    @Option(help: "Weights that share a scale.")
+    var groupSize = 128
+    @Option(help: "Output head of quantized weights: int8, none (as stored), same.")
+    var lmHead = "int8"
+    @Option(help: "Key-value cache: auto, float32, float16, bfloat16, int8, fp8.")
+    var kvCacheDtype = "auto"
+    @Option(help: "trireme, ascend-vllm, vllm-cuda, or a file that sizing fit wrote.")
+    var profile = "trireme"
+    @Option(
+        help: ArgumentHelp(
+            "What all_reduce_bench --format json printed, for the time of communication.", valueName: "bench.json"))
+    var interconnect: String?
+    @Option(
+        help: "Gigabytes (10^9 bytes) a second that a card reads, for the bound on decoding. Default: the profile's.")
+    var memoryBandwidth: Double?
+    @Option(help: "How the answer is printed.")
+    var format: Format = .text
+
+    mutating func validate() throws {
+        guard format != .tsv else { throw ValidationError("--format must be text, json or markdown.") }
+        guard (0.01...1).contains(utilization ?? 1) else {
+            throw ValidationError("--utilization must be from 0.01 to 1.")
+        }
+        guard (1...1 << 20).contains(batch) else { throw ValidationError("--batch must be from 1 to 1048576.") }
+        guard (0.001...1e6).contains(memoryBandwidth ?? 1) else {
+            throw ValidationError("--memory-bandwidth must be from 0.001 to 1000000.")
+        }
+        guard maxModelLen == "auto" || TokenCount(argument: maxModelLen).map({ $0.count <= 1 << 28 }) ?? false else {
+            throw ValidationError(
+                "--max-model-len must be a number of tokens up to 262144K, such as 16K, or auto, not '\(maxModelLen)'.")
+        }
+        guard cards == "auto" || Int(cards).map((1...4096).contains) ?? false else {
+            throw ValidationError("--cards must be from 1 to 4096, or auto, not '\(cards)'.")
+        }
+        for degree in [tensorParallelSize, pipelineParallelSize] where !(1...4096).contains(degree ?? 1) {
+            throw ValidationError("tensor and pipeline parallel sizes must be from 1 to 4096.")
+        }
+        guard PlannedModel.schemeNames.contains(quantization) else {
+            throw ValidationError(
+                "--quantization must be one of \(PlannedModel.schemeNames.joined(separator: ", ")), not '\(quantization)'."
+            )
+        }
+        _ = try WeightArguments.parse([
+            "--dtype", dtype, "--group-size", "\(groupSize)", "--kv-cache-dtype", kvCacheDtype, "--lm-head", lmHead,
+        ])
+    }
+
+    func run() throws {
+        try Sizing.answering {
+            let answer = try Answer(self)
+            switch format {
+            case .json: try printJSON(answer)
+            case .markdown: try writeOut(answer.text(isMarkdown: true))
+            default: try writeOut(answer.text(isMarkdown: false))
+            }
+        }
+    }
+
+    /// The plan that the options fix; nil: to be chosen.
+    func fixedPlan() throws -> ParallelPlan? {
+        let count = Int(cards)
+        switch (tensorParallelSize, pipelineParallelSize, count) {
+        case (nil, nil, _): return nil
+        case (let tensor?, let pipeline?, _): return try plan(tensor, pipeline)
+        case (let tensor?, nil, let count): return try plan(tensor, max(1, (count ?? tensor) / tensor))
+        case (nil, let pipeline?, let count): return try plan(max(1, (count ?? pipeline) / pipeline), pipeline)
+        }
+    }
+
+    private func plan(_ tensor: Int, _ pipeline: Int) throws -> ParallelPlan {
+        if let count = Int(cards), count != tensor * pipeline {
+            throw ValidationError("--cards \(count) is not \(tensor) times \(pipeline).")
+        }
+        return ParallelPlan(tensorDegree: tensor, pipelineDegree: pipeline)
+    }
+}

@@ -1,0 +1,112 @@
+import ArgumentParser
+import CostModel
+import Foundation
+import ProgramEntry
+
+/// `sizing verify`: a plan beside what a run measured.
+struct Verify: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Compares a plan's bytes with what generate --format json measured, rank by rank.",
+        discussion: """
+            Give generate the plan's --max-model-len. Within 5 % or 32 MiB, and no more than 2 % under, is right; anything else \
+            ends with status 65.
+            """)
+
+    @Option(help: ArgumentHelp("What sizing plan --format json printed.", valueName: "plan.json"))
+    var plan: String
+    @Option(help: ArgumentHelp("What generate --format json printed.", valueName: "run.json"))
+    var measured: String
+    @Option(help: "text or json.")
+    var format: Format = .text
+
+    private struct Planned: Decodable {
+        struct Rank: Decodable {
+            let weights: Double
+            let kv_cache: Double
+            let activations: Double
+            let overhead: Double
+        }
+        let ranks: [Rank]
+        let max_model_len: Int?
+    }
+
+    private struct Measured: Decodable {
+        struct Rank: Decodable {
+            let rank: Int
+            let weight_bytes: Double
+            let kv_cache_bytes: Double
+            let activation_bytes: Double
+            let peak_rss_bytes: Double
+        }
+        let memory: [Rank]
+    }
+
+    struct Row: Encodable {
+        let rank: Int
+        let predicted: Int
+        let measured: Int
+        let difference: Double
+        let isRight: Bool
+        let weights: [Int]
+        let cache: [Int]
+        let activations: [Int]
+
+        enum CodingKeys: String, CodingKey {
+            case rank
+            case predicted = "predicted_bytes"
+            case measured = "measured_bytes"
+            case difference = "difference_percent"
+            case isRight = "within_bounds"
+            case weights = "weights_predicted_measured"
+            case cache = "kv_cache_predicted_measured"
+            case activations = "activations_predicted_measured"
+        }
+    }
+
+    func run() throws {
+        var isRight = true
+        try Sizing.answering {
+            let planned: Planned = try read(plan, "sizing plan --format json")
+            let run: Measured = try read(measured, "generate --format json")
+            guard planned.ranks.count == run.memory.count else {
+                throw RunError(
+                    .badInput, "\(plan) is for \(planned.ranks.count) ranks, and \(measured) of \(run.memory.count)")
+            }
+            let rows = zip(planned.ranks, run.memory).map { planned, measured in
+                let total = planned.weights + planned.kv_cache + planned.activations + planned.overhead
+                let difference = total - measured.peak_rss_bytes
+                let share = difference / max(1, measured.peak_rss_bytes)
+                return Row(
+                    rank: measured.rank, predicted: clamped(total), measured: clamped(measured.peak_rss_bytes),
+                    difference: share * 100,
+                    isRight: share >= -0.02 && (share <= 0.05 || difference <= 0x1p25),
+                    weights: [clamped(planned.weights), clamped(measured.weight_bytes)],
+                    cache: [clamped(planned.kv_cache), clamped(measured.kv_cache_bytes)],
+                    activations: [clamped(planned.activations), clamped(measured.activation_bytes)])
+            }
+            isRight = rows.allSatisfy(\.isRight)
+            if format == .json { return try printJSON(rows) }
+            for row in rows {
+                func pair(_ values: [Int]) -> String {
+                    "\(gibibytes(Double(values[0]))) / \(gibibytes(Double(values[1])))"
+                }
+                try writeOut(
+                    "rank \(row.rank): predicted \(gibibytes(Double(row.predicted))), measured \(gibibytes(Double(row.measured))): "
+                        + "\(shown(row.difference)) %, \(row.isRight ? "right" : "WRONG") (predicted / measured weights \(pair(row.weights)), cache \(pair(row.cache)), activations \(pair(row.activations)))\n"
+                )
+            }
+        }
+        guard isRight else { throw ExitCode(ExitStatus.badInput.rawValue) }
+    }
+
+    private func read<Value: Decodable>(_ path: String, _ maker: String) throws -> Value {
+        guard let data = FileManager.default.contents(atPath: path) else {
+            throw RunError(.missingInput, "no such file: \(path)")
+        }
+        do {
+            return try JSONDecoder().decode(Value.self, from: data)
+        } catch {
+            throw RunError(.badInput, "\(path) is not what \(maker) prints")
+        }
+    }
+}

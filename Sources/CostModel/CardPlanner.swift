@@ -1,0 +1,239 @@
+import Architectures
+import Tensors
+import Topology
+
+/// Answers questions about one model, stored in one way, under one profile.
+public struct CardPlanner {
+    public let decoder: DecoderConfiguration
+    public let profile: MemoryProfile
+    public let storage: StorageChoice
+    /// Bytes of a card, as sold.
+    public let memory: Double
+    /// Share of them that may be used.
+    public let utilization: Double
+
+    public init(
+        _ decoder: DecoderConfiguration, profile: MemoryProfile, storage: StorageChoice, memory: Double,
+        utilization: Double? = nil
+    ) {
+        self.decoder = decoder
+        self.profile = profile
+        self.storage = storage
+        self.memory = memory
+        self.utilization = utilization ?? profile.utilization
+    }
+
+    /// Bytes of a card that may be used.
+    public var usable: Double { memory * utilization }
+
+    /// The longest context that is looked for: beyond every model's.
+    static let longest = 1 << 28
+
+    /// What each card of a plan takes.
+    public struct Demands: Sendable {
+        public let plan: ParallelPlan
+        /// One for each rank.
+        public let cards: [CardDemand]
+
+        /// The card that takes the most.
+        public func worst(length: Int, batch: Int) -> (rank: Int, bytes: Double) {
+            var worst = (rank: 0, bytes: 0.0)
+            for (rank, card) in cards.enumerated() {
+                let bytes = card.total(length: length, batch: batch)
+                if bytes > worst.bytes { worst = (rank, bytes) }
+            }
+            return worst
+        }
+    }
+
+    public func demands(of plan: ParallelPlan) -> Demands {
+        Demands(
+            plan: plan,
+            cards: (0..<plan.rankCount).map {
+                CardDemand(decoder, plan: plan, rank: $0, storage: storage, profile: profile)
+            })
+    }
+
+    /// Bytes that the tightest card is short of; negative: has left.
+    public func shortage(_ demands: Demands, length: Int, batch: Int) -> Double {
+        demands.worst(length: length, batch: batch).bytes - usable
+    }
+
+    /// The longest context that the cards hold, by the profile's steps; nil: not even the shortest.
+    public func longestLength(_ demands: Demands, batch: Int) -> Int? {
+        func fits(_ length: Int) -> Bool { shortage(demands, length: length, batch: batch) <= 0 }
+        let unit = profile.doublesLength ? profile.minimalLength : profile.cacheBlock
+        guard fits(unit) else { return nil }
+        var length = unit
+        while length * 2 <= Self.longest, fits(length * 2) { length *= 2 }
+        guard !profile.doublesLength else { return length }
+        // Between what fits and twice that, by halves, in blocks of the cache.
+        var (low, high) = (length / unit, min(2 * length, Self.longest) / unit)
+        while low + 1 < high {
+            let middle = (low + high) / 2
+            if fits(middle * unit) { low = middle } else { high = middle }
+        }
+        return low * unit
+    }
+
+    /// The most sequences of a length at a time; 0 if not one fits.
+    public func largestBatch(_ demands: Demands, length: Int) -> Int {
+        func fits(_ batch: Int) -> Bool { shortage(demands, length: length, batch: batch) <= 0 }
+        guard fits(1) else { return 0 }
+        var (low, high) = (1, 2)
+        while high < 1 << 20, fits(high) { (low, high) = (high, 2 * high) }
+        while low + 1 < high {
+            let middle = (low + high) / 2
+            if fits(middle) { low = middle } else { high = middle }
+        }
+        return low
+    }
+
+    /// Why a number of cards cannot run the model whatever their memory; nil: it can.
+    public func obstacle(tensorDegree: Int, pipelineDegree: Int) -> String? {
+        let heads = decoder.layers[0].attention.queryHeadCount
+        if profile.needsEvenHeads,
+            let uneven = decoder.layers.first(where: {
+                $0.attention.queryHeadCount % tensorDegree != 0
+            })
+        {
+            return "\(tensorDegree) does not divide \(uneven.attention.queryHeadCount) heads"
+        }
+        let plan = ParallelPlan(tensorDegree: tensorDegree, pipelineDegree: pipelineDegree)
+        do {
+            try plan.validate(for: decoder, rankCount: plan.rankCount, names: .huggingFace)
+            return nil
+        } catch {
+            return tensorDegree > heads ? "\(tensorDegree) cards cannot share \(heads) heads" : error.problems[0]
+        }
+    }
+
+    /// The ways to use so many cards: fewer stages first.
+    public func mixtures(cards: Int) -> [(tensor: Int, pipeline: Int)] {
+        (1...cards).filter { cards % $0 == 0 && (profile.allowsPipeline || $0 == 1) }.map { (cards / $0, $0) }
+    }
+
+    /// What so many cards can do.
+    public struct Option: Sendable {
+        public let demands: Demands
+        /// The longest context by memory, for the batch.
+        public let longestLength: Int?
+    }
+
+    /// A number of cards, and the best way to use them for a length.
+    public enum Trial: Sendable {
+        case fits(Option)
+        /// The tightest card of the best plan is short of so many bytes.
+        case short(Double)
+        case impossible(String)
+    }
+
+    /// Whether so many cards hold sequences of a length.
+    public func trial(cards: Int, length: Int, batch: Int) -> Trial {
+        var best: (demands: Demands, shortage: Double)?
+        var reason: String?
+        for (tensor, pipeline) in mixtures(cards: cards) {
+            if let obstacle = obstacle(tensorDegree: tensor, pipelineDegree: pipeline) {
+                reason = reason ?? obstacle
+                continue
+            }
+            let demands = demands(of: ParallelPlan(tensorDegree: tensor, pipelineDegree: pipeline))
+            let shortage = shortage(demands, length: length, batch: batch)
+            if best.map({ shortage < $0.shortage }) ?? true { best = (demands, shortage) }
+            // Tensor parallelism alone answers soonest: other mixtures are for what it cannot hold.
+            if shortage <= 0 { break }
+        }
+        guard let best else { return .impossible(reason ?? "no plan") }
+        guard best.shortage <= 0 else { return .short(best.shortage) }
+        return .fits(Option(demands: best.demands, longestLength: longestLength(best.demands, batch: batch)))
+    }
+
+    /// Numbers of cards that may be tried, in order.
+    public var cardCounts: [Int] {
+        guard let counts = profile.cardCounts else { return Array(1...profile.maximumCards) }
+        return counts.sorted()
+    }
+
+    /// The fewest cards, and why fewer will not do.
+    public struct Fewest: Sendable {
+        /// Nil: not even the most that the profile allows.
+        public let option: Option?
+        /// Numbers that were tried in vain, the last of them first.
+        public let tried: [(cards: Int, reason: String)]
+    }
+
+    /// Looks for the fewest cards that hold sequences of a length.
+    public func fewestCards(length: Int, batch: Int) -> Fewest {
+        var tried: [(Int, String)] = []
+        // No plan keeps less on a card than an even part of the weights.
+        let whole = demands(of: ParallelPlan(tensorDegree: 1, pipelineDegree: 1)).cards[0]
+        let room = usable - whole.overhead
+        for cards in cardCounts {
+            let spared = room * Double(cards) - whole.weights * 0.98
+            if spared < 0, cards < (cardCounts.last ?? 1) {
+                tried.append((cards, shortReason(-spared / Double(cards), length: length, isWeightsAlone: true)))
+                continue
+            }
+            switch trial(cards: cards, length: length, batch: batch) {
+            case .fits(let option): return Fewest(option: option, tried: tried.reversed())
+            case .short(let bytes): tried.append((cards, shortReason(bytes, length: length)))
+            case .impossible(let reason): tried.append((cards, reason))
+            }
+        }
+        return Fewest(option: nil, tried: tried.reversed())
+    }
+
+    /// What a plan can do, if the model can be divided so.
+    public func option(_ plan: ParallelPlan, batch: Int) -> Option? {
+        guard obstacle(tensorDegree: plan.tensorDegree, pipelineDegree: plan.pipelineDegree) == nil else { return nil }
+        let demands = demands(of: plan)
+        return Option(demands: demands, longestLength: longestLength(demands, batch: batch))
+    }
+
+    /// The cards that an answer is about.
+    public struct Choice: Sendable {
+        public let fewest: Fewest
+        /// What the cards can do; nil: too little.
+        public let option: Option?
+    }
+
+    /// The fewest cards for a length, and what the cards asked for can do.
+    ///
+    /// - Parameters:
+    ///   - fixed: the plan asked for.
+    ///   - cards: the number of cards asked for; with neither, the fewest.
+    public func choice(fixed: ParallelPlan?, cards: Int?, length: Int, batch: Int) throws(SizingError) -> Choice {
+        let fewest = fewestCards(length: length, batch: batch)
+        if let fixed {
+            if let obstacle = obstacle(tensorDegree: fixed.tensorDegree, pipelineDegree: fixed.pipelineDegree) {
+                throw .badPlan(obstacle)
+            }
+            return Choice(fewest: fewest, option: option(fixed, batch: batch))
+        }
+        guard let cards else { return Choice(fewest: fewest, option: fewest.option) }
+        switch trial(cards: cards, length: length, batch: batch) {
+        case .fits(let found): return Choice(fewest: fewest, option: found)
+        case .short: return Choice(fewest: fewest, option: nil)
+        case .impossible(let reason): throw .badPlan("\(cards) cards: \(reason)")
+        }
+    }
+
+    private func shortReason(_ bytes: Double, length: Int, isWeightsAlone: Bool = false) -> String {
+        "short by \(isWeightsAlone ? "more than " : "")\(gibibytes(bytes)) at \(shortLength(length))"
+    }
+}
+
+/// Bytes for people: `3.1 GiB`.
+public func gibibytes(_ bytes: Double) -> String {
+    let tenths = (bytes / 0x1p30 * 10).rounded() / 10
+    return abs(bytes) < 0x1p30 ? "\((bytes / 0x1p20).rounded()) MiB".replacingTrailingZero : "\(tenths) GiB"
+}
+
+/// Tokens for people: `4K` is 4096.
+public func shortLength(_ length: Int) -> String {
+    length % 1024 == 0 ? "\(length / 1024)K" : "\(length)"
+}
+
+extension String {
+    fileprivate var replacingTrailingZero: String { replacing(".0 ", with: " ") }
+}

@@ -1,0 +1,53 @@
+import Architectures
+
+extension DecoderConfiguration {
+    /// Elements of all parameters, as papers count them: a tied head once.
+    public var parameterCount: Int { parameters().reduce(0) { $0 + $1.count } }
+
+    /// Elements that a token meets: of experts only the active ones, of a vision tower none.
+    public var activeParameterCount: Int { parameters().reduce(0) { $0 + $1.count / divisor(of: $1) * factor(of: $1) } }
+
+    /// Experts that a parameter is divided into.
+    private func divisor(of parameter: Parameter) -> Int { experts(of: parameter)?.expertCount ?? 1 }
+
+    private func factor(of parameter: Parameter) -> Int {
+        if case .companion = parameter.name { return 0 }
+        return experts(of: parameter)?.activeCount ?? 1
+    }
+
+    private func experts(of parameter: Parameter) -> ExpertFeedForward? {
+        guard case .layer(let layer, let part) = parameter.name,
+            [.expertGate, .expertUp, .expertDown].contains(part),
+            case .experts(let experts) = layers[layer].feedForward
+        else { return nil }
+        return experts
+    }
+
+    /// Numbers that the key-value cache of all layers keeps for a token.
+    public func cachedNumbersPerToken(_ form: LatentCacheForm = .latent) -> Int {
+        layers.reduce(0) { $0 + $1.attention.cachedNumbers(form, keyValueHeadCount: $1.attention.keyValueHeadCount) }
+    }
+}
+
+/// How a runtime caches latent attention (`LatentAttention`).
+public enum LatentCacheForm: String, Codable, Sendable {
+    /// The short vector, on every card.
+    case latent
+    /// The heads' keys and values, padded to one length that its kernels have (vLLM 0.6: 256).
+    case expanded
+}
+
+extension AttentionKind {
+    /// Numbers kept for a token on a card that has so many of the key-value heads.
+    func cachedNumbers(_ form: LatentCacheForm, keyValueHeadCount heads: Int) -> Int {
+        switch self {
+        case .groupedQuery(let attention): 2 * heads * attention.headDimension
+        case .latent(let attention):
+            switch form {
+            case .latent: attention.cachedDimension
+            case .expanded:
+                2 * heads * ((max(attention.headDimension, attention.valueDimension) + 127) / 128 * 128)
+            }
+        }
+    }
+}
