@@ -148,7 +148,9 @@ private func runRank<Prepared, Result>(
         } isCancelled: {
             InterruptFlag.isRaised
         }
-        let backend = CPUBackend(table: kernels, pool: pool, arena: try Arena(byteCount: run.estimate.arena))
+        let arena = try Arena(byteCount: run.estimate.arena)
+        arena.touch()
+        let backend = CPUBackend(table: kernels, pool: pool, arena: arena)
         let runner = RankRunner(
             decoder: decoder, backend: backend, limits: run.limits, cacheBlockCount: run.cacheBlockCount,
             quantizesActivations: arguments.weights.quantizesActivations)

@@ -30,9 +30,6 @@ struct RunPlan {
     /// How matrices are packed.
     let formats: [ParameterName: ComputeFormat]
 
-    /// Memory that a process takes besides weights, cache and activations: code, MPI, buffers of the loader.
-    static let overhead = 64 << 20
-
     /// Chooses the longest sequence and checks that every rank has the memory for it.
     ///
     /// - Parameter memories: bytes that each rank may use.
@@ -42,55 +39,74 @@ struct RunPlan {
     ) throws {
         let limit = try Self.lengthLimit(of: model, arguments: arguments)
         let sequences = max(1, min(arguments.maxNumSeqs, needs.sequenceCount))
-        func sizes(length: Int) -> (limits: StepLimits, blocks: Int) {
-            let tokens = min(arguments.maxNumBatchedTokens.count, sequences * length)
-            let blocks = sequences * ((length + CacheStorage.blockLength - 1) / CacheStorage.blockLength)
-            return (
-                StepLimits(tokenCount: max(tokens, sequences), sequenceCount: sequences, sequenceLength: length), blocks
-            )
+        // The accounting of `sizing --profile trireme`, for steps of the size asked for.
+        var profile = MemoryProfile.trireme
+        profile.stepTokens = arguments.maxNumBatchedTokens.count
+        let storage = StorageChoice(
+            name: arguments.weights.quantization, formats: { _ in { formats[$0] ?? .float32 } },
+            cacheType: arguments.weights.cacheType, quantizesActivations: arguments.weights.quantizesActivations)
+        let cards = memories.indices.map {
+            CardDemand(model.decoder, plan: plan, rank: $0, storage: storage, profile: profile)
         }
-        func estimate(length: Int, rank: Int) -> MemoryEstimate {
-            let (limits, blocks) = sizes(length: length)
-            return MemoryEstimate(
-                model.decoder, plan: plan, rank: rank,
-                shape: RunShape(
-                    tokensPerStep: limits.tokenCount, logitRows: StepLimits.logitRows, cacheBlockCount: blocks,
-                    cacheBlockLength: CacheStorage.blockLength, cacheType: arguments.weights.cacheType,
-                    quantizesActivations: arguments.weights.quantizesActivations),
-                format: { formats[$0] ?? .float32 })
+        func tightest(length: Int) -> (rank: Int, missing: Double) {
+            var worst = (rank: 0, missing: -Double.infinity)
+            for (rank, card) in cards.enumerated() {
+                let missing = card.total(length: length, batch: sequences) - Double(memories[rank])
+                if missing > worst.missing { worst = (rank, missing) }
+            }
+            return worst
         }
-        func tightest(length: Int) -> (rank: Int, missing: Int) {
-            memories.indices.map { ($0, estimate(length: length, rank: $0).total + Self.overhead - memories[$0]) }
-                .max { $0.1 < $1.1 } ?? (0, 0)
+        let longest = CardPlanner.longest(unit: CacheStorage.blockLength, limit: limit) {
+            tightest(length: $0).missing <= 0
         }
         var length = min(limit, needs.sequenceLength ?? limit)
-        if arguments.maxModelLen == "auto" {
-            // The longest that fits, in blocks of the cache.
-            var low = 0
-            var high = (limit + CacheStorage.blockLength - 1) / CacheStorage.blockLength
-            while low < high {
-                let middle = (low + high + 1) / 2
-                if tightest(length: middle * CacheStorage.blockLength).missing <= 0 {
-                    low = middle
-                } else {
-                    high = middle - 1
-                }
-            }
-            length = min(limit, max(1, low) * CacheStorage.blockLength)
+        switch arguments.maxModelLen {
+        case nil: break
+        case "auto": length = longest ?? min(limit, CacheStorage.blockLength)
+        // Asked for by number, all of it is kept ready.
+        default: length = limit
         }
         let worst = tightest(length: length)
         if worst.missing > 0 {
-            let need = estimate(length: length, rank: worst.rank)
             throw RunError(
                 .badInput,
-                "rank \(worst.rank) needs \(formattedByteCount(need.total + Self.overhead)) (weights \(formattedByteCount(need.weights)), "
-                    + "key-value cache \(formattedByteCount(need.keyValueCache)) for \(sequences) x \(length) tokens, "
-                    + "activations \(formattedByteCount(need.activations))) but may use \(formattedByteCount(memories[worst.rank])); "
-                    + "use more ranks, a smaller --max-model-len, --quantization int8 or int4, or --memory")
+                Self.refusal(
+                    cards[worst.rank], rank: worst.rank, memory: memories[worst.rank], length: length,
+                    sequences: sequences, longest: longest))
         }
-        (limits, cacheBlockCount) = sizes(length: length)
+        limits = StepLimits(
+            tokenCount: max(min(arguments.maxNumBatchedTokens.count, sequences * length), sequences),
+            sequenceCount: sequences, sequenceLength: length)
+        cacheBlockCount = sequences * ((length + CacheStorage.blockLength - 1) / CacheStorage.blockLength)
         self.formats = formats
-        self.estimate = estimate(length: length, rank: rank)
+        estimate = MemoryEstimate(
+            model.decoder, plan: plan, rank: rank,
+            shape: RunShape(
+                tokensPerStep: limits.tokenCount, logitRows: StepLimits.logitRows, cacheBlockCount: cacheBlockCount,
+                cacheBlockLength: CacheStorage.blockLength, cacheType: storage.cacheType,
+                quantizesActivations: storage.quantizesActivations),
+            format: { formats[$0] ?? .float32 })
+    }
+
+    /// What is missing, in the words that vLLM's users know.
+    private static func refusal(
+        _ card: CardDemand, rank: Int, memory: Int, length: Int, sequences: Int, longest: Int?
+    ) -> String {
+        func shown(_ bytes: Double) -> String { formattedByteCount(Int(max(0, min(bytes, 0x1p62)))) }
+        let activations = card.activations(length: length, batch: sequences)
+        let rest = card.weights + activations + card.overhead
+        let parts =
+            "weights \(shown(card.weights)), activations \(shown(activations)) and \(shown(card.overhead)) besides, of \(shown(Double(memory)))"
+        let remedy = "use more ranks, --quantization int8 or int4, --kv-cache-dtype int8, or more --memory"
+        guard let longest else {
+            return "rank \(rank): no available memory for the cache blocks (after \(parts)): needs "
+                + "\(shown(card.total(length: length, batch: sequences))); \(remedy)"
+        }
+        return
+            "rank \(rank): to serve \(sequences) request\(sequences == 1 ? "" : "s") with max seq len \(length), "
+            + "\(shown(card.cache(length: length, batch: sequences))) KV cache is needed, which is larger than the available KV cache "
+            + "memory (\(shown(Double(memory) - rest)), after \(parts)). The estimated maximum model length is \(longest): "
+            + "decrease --max-model-len (or auto), \(remedy)"
     }
 
     /// The longest sequence allowed, by the option or by the model.

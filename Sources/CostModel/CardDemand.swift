@@ -14,7 +14,8 @@ public struct StorageChoice: Sendable {
     public var quantizesActivations: Bool
 
     public init(
-        name: String, formats: @escaping @Sendable (Int) -> (ParameterName) -> ComputeFormat, scheme: StoredScheme,
+        name: String, formats: @escaping @Sendable (Int) -> (ParameterName) -> ComputeFormat,
+        scheme: StoredScheme = .all[0],
         cacheType: KeyValueType, quantizesActivations: Bool
     ) {
         self.name = name

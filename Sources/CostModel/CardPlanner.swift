@@ -63,17 +63,21 @@ public struct CardPlanner {
     public func longestLength(_ demands: Demands, batch: Int) -> Int? {
         func fits(_ length: Int) -> Bool { shortage(demands, length: length, batch: batch) <= 0 }
         let unit = profile.doublesLength ? profile.minimalLength : profile.cacheBlock
+        guard profile.doublesLength else { return Self.longest(unit: unit, limit: Self.longest, fits: fits) }
         guard fits(unit) else { return nil }
         var length = unit
         while length * 2 <= Self.longest, fits(length * 2) { length *= 2 }
-        guard !profile.doublesLength else { return length }
-        // Between what fits and twice that, by halves, in blocks of the cache.
-        var (low, high) = (length / unit, min(2 * length, Self.longest) / unit)
-        while low + 1 < high {
-            let middle = (low + high) / 2
-            if fits(middle * unit) { low = middle } else { high = middle }
+        return length
+    }
+
+    /// The longest length up to a limit that fits, in whole units unless it is the limit; nil: not even one unit.
+    public static func longest(unit: Int, limit: Int, fits: (Int) -> Bool) -> Int? {
+        var (low, high) = (0, (limit + unit - 1) / unit)
+        while low < high {
+            let middle = (low + high + 1) / 2
+            if fits(min(middle * unit, limit)) { low = middle } else { high = middle - 1 }
         }
-        return low * unit
+        return low == 0 ? nil : min(low * unit, limit)
     }
 
     /// The most sequences of a length at a time; 0 if not one fits.

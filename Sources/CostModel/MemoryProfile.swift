@@ -155,6 +155,9 @@ public struct MemoryProfile: Codable, Equatable, Sendable {
         }
     }()
 
+    /// This runtime's own.
+    public static let trireme = builtIn[0]
+
     /// A built-in profile, or one from a file.
     public init(named name: String) throws(SizingError) {
         if let found = Self.builtIn.first(where: { $0.name == name }) {

@@ -28,10 +28,6 @@ public final class CacheStorage {
 
     /// Touches every page, so that memory that is not there fails at the start and not in the middle of a text.
     public func touch() {
-        for buffer in [keys, values] + (scales.map { [$0] } ?? []) {
-            for offset in stride(from: 0, to: buffer.byteCount, by: 4096) {
-                buffer.baseAddress.storeBytes(of: 0, toByteOffset: offset, as: UInt8.self)
-            }
-        }
+        for buffer in [keys, values] + (scales.map { [$0] } ?? []) { buffer.touch() }
     }
 }

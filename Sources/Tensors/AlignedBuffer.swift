@@ -26,6 +26,13 @@ public final class AlignedBuffer: @unchecked Sendable {
         self.byteCount = byteCount
     }
 
+    /// Makes every page resident, so that running out of memory shows at once.
+    public func touch() {
+        for offset in stride(from: 0, to: byteCount, by: 4096) {
+            baseAddress.storeBytes(of: 0, toByteOffset: offset, as: UInt8.self)
+        }
+    }
+
     deinit {
         munmap(baseAddress, max(byteCount, 1))
     }

@@ -14,6 +14,11 @@ public final class Arena {
         buffer = try AlignedBuffer(byteCount: byteCount)
     }
 
+    /// Makes all of it resident, so that running out of memory shows before the first step.
+    public func touch() {
+        buffer.touch()
+    }
+
     /// Uninitialised room for `count` elements, aligned to 64 bytes, until `reset` or `rewind`.
     ///
     /// Running out is a defect of the plan's arithmetic (`StepLimits`), not of the input.
