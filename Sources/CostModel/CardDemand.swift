@@ -12,17 +12,20 @@ public struct StorageChoice: Sendable {
     public var scheme: StoredScheme
     public var cacheType: KeyValueType
     public var quantizesActivations: Bool
+    /// For each layer the first that is alike in shape and formats; empty: all may differ.
+    public var layerClasses: [Int]
 
     public init(
         name: String, formats: @escaping @Sendable (Int) -> (ParameterName) -> ComputeFormat,
         scheme: StoredScheme = .all[0],
-        cacheType: KeyValueType, quantizesActivations: Bool
+        cacheType: KeyValueType, quantizesActivations: Bool, layerClasses: [Int] = []
     ) {
         self.name = name
         self.formats = formats
         self.scheme = scheme
         self.cacheType = cacheType
         self.quantizesActivations = quantizesActivations
+        self.layerClasses = layerClasses
     }
 }
 
@@ -34,14 +37,13 @@ public struct CardDemand: Sendable {
     /// Bytes that this card keeps of a token.
     public let cachePerToken: Double
     public let overhead: Double
-    /// Bytes that it reads for a token, beside the cache: active weights.
-    public let readPerToken: Double
     private let step: Step
-    private let profile: MemoryProfile
     private let cacheBlock: Double
+    private let stepTokens: Int?
+    private let logitRows: Int
 
     private enum Step: Sendable {
-        case runtime(RankShare, KeyValueType, quantizesActivations: Bool)
+        case runtime(RankLoad, KeyValueType, quantizesActivations: Bool)
         case coefficients(perToken: Double, perPair: Double, fixed: Double)
     }
 
@@ -49,25 +51,43 @@ public struct CardDemand: Sendable {
     public init(
         _ decoder: DecoderConfiguration, plan: ParallelPlan, rank: Int, storage: StorageChoice, profile: MemoryProfile
     ) {
-        self.profile = profile
+        let placement = plan.placement(ofRank: rank, layerCount: decoder.layers.count)
+        let sizes = LayerSizes(decoder, storage: storage, profile: profile)
+        self.init(
+            placement.layers.map { (sizes.load(of: $0, at: placement), 1) }, of: decoder, at: placement, rank: rank,
+            storage: storage, profile: profile)
+    }
+
+    /// Adds up layers that are known.
+    init(
+        _ loads: [(load: LayerLoad, count: Int)], of decoder: DecoderConfiguration, at placement: Placement, rank: Int,
+        storage: StorageChoice, profile: MemoryProfile
+    ) {
+        let load =
+            switch profile.accounting {
+            case .runtime:
+                RankLoad(
+                    packed: loads, of: decoder, at: placement, rank: rank,
+                    headFormat: storage.formats(placement.group.count)(.head))
+            case .coefficients:
+                RankLoad(
+                    stored: loads, of: decoder, at: placement, rank: rank, vocabularyUnit: profile.vocabularyUnit)
+            }
         cacheBlock = Double(profile.cacheBlock)
+        stepTokens = profile.stepTokens
+        logitRows = profile.logitRows
         overhead = profile.coefficients.overhead.value
-        switch profile.accounting {
-        case .runtime:
-            let share = RankShare(decoder, plan: plan, rank: rank, format: storage.formats(plan.tensorDegree))
-            weights = Double(share.weights)
-            readPerToken = weights * decoder.activeShare
-            cachePerToken = Double(share.cacheBytesPerPosition(storage.cacheType))
-            step = .runtime(share, storage.cacheType, quantizesActivations: storage.quantizesActivations)
-        case .coefficients:
-            let features = CardFeatures(decoder, plan: plan, rank: rank, storage: storage, profile: profile)
-            weights = features.weights
-            readPerToken = features.weights * decoder.activeShare
-            cachePerToken = features.cachePerToken
-            step = .coefficients(
-                perToken: features.perToken(profile.coefficients), perPair: features.perPair(profile.coefficients),
-                fixed: features.logits)
-        }
+        weights = load.weights
+        cachePerToken = load.cachePerToken
+        step =
+            switch profile.accounting {
+            case .runtime:
+                .runtime(load, storage.cacheType, quantizesActivations: storage.quantizesActivations)
+            case .coefficients:
+                .coefficients(
+                    perToken: load.perToken(profile.coefficients), perPair: load.perPair(profile.coefficients),
+                    fixed: load.logits(rows: profile.logitRows))
+            }
     }
 
     /// Bytes of the cache for sequences of a length.
@@ -77,13 +97,13 @@ public struct CardDemand: Sendable {
 
     /// Bytes of activations in the longest step.
     public func activations(length: Int, batch: Int) -> Double {
-        let tokens = min(Double(profile.stepTokens ?? length), Double(length) * Double(batch))
+        let tokens = min(Double(stepTokens ?? length), Double(length) * Double(batch))
         switch step {
-        case .runtime(let share, let type, let quantizes):
+        case .runtime(let load, let type, let quantizes):
             let shape = RunShape(
-                tokensPerStep: max(Int(tokens), batch), logitRows: profile.logitRows, cacheBlockCount: 0,
-                cacheBlockLength: profile.cacheBlock, cacheType: type, quantizesActivations: quantizes)
-            return Double(share.stepBytes(shape).activations)
+                tokensPerStep: max(Int(tokens), batch), logitRows: logitRows, cacheBlockCount: 0,
+                cacheBlockLength: 1, cacheType: type, quantizesActivations: quantizes)
+            return Double(load.stepBytes(shape).activations)
         case .coefficients(let perToken, let perPair, let fixed):
             return tokens * perToken + Double(length) * Double(length) * perPair + fixed
         }
@@ -107,83 +127,46 @@ extension DecoderConfiguration {
     }
 }
 
-extension AttentionKind {
-    /// Whether kernels made for the usual kinds of attention do not take it.
-    var writesScores: Bool {
-        switch self {
-        case .groupedQuery(let attention): attention.hasLinearBias
-        case .latent: true
-        }
+/// What layers take on a shard; those that are alike are counted once.
+///
+/// Shards that have as much of everything count as one too: which group of weights a shard begins in makes a difference of a
+/// scale a row.
+final class LayerSizes {
+    private let decoder: DecoderConfiguration
+    private let storage: StorageChoice
+    private let profile: MemoryProfile
+    private var known: [Key: LayerLoad] = [:]
+
+    private struct Key: Hashable {
+        var layerClass: Int
+        var shard: Int
+        var degree: Int
+        var weights: [Double]?
     }
-}
 
-/// What accounting by coefficients multiplies.
-struct CardFeatures {
-    var weights = 0.0
-    var cachePerToken = 0.0
-    /// The hidden size.
-    var hidden = 0.0
-    /// The widest layer's features between up and down on this card, of the experts that a token goes through.
-    var intermediate = 0.0
-    /// Heads on this card whose attention has no fused kernel.
-    var unfusedHeads = 0.0
-    /// Bytes of the logits.
-    var logits = 0.0
+    init(_ decoder: DecoderConfiguration, storage: StorageChoice, profile: MemoryProfile) {
+        self.decoder = decoder
+        self.storage = storage
+        self.profile = profile
+    }
 
-    init(
-        _ decoder: DecoderConfiguration, plan: ParallelPlan, rank: Int, storage: StorageChoice, profile: MemoryProfile
-    ) {
-        let placement = plan.placement(ofRank: rank, layerCount: decoder.layers.count)
-        hidden = Double(decoder.hiddenSize)
-        // Layers that are alike are counted once.
-        var known: [LayerConfiguration: (weights: Double, cache: Double)] = [:]
-        for index in placement.layers {
-            let layer = decoder.layers[index]
-            if known[layer] == nil {
-                let heads = layer.attention.placement(in: placement.group, shard: placement.shard)
-                let copies = if case .experts(let part) = layer.feedForward { part.activeCount } else { 1 }
-                var (bytes, wide) = (0.0, 0.0)
-                for parameter in decoder.parameters(of: layer, at: index) {
-                    let share = decoder.share(of: parameter, at: placement)
-                    bytes += storage.scheme.byteCount(parameter, share)
-                    guard case .layer(_, let part) = parameter.name, parameter.role == .matrix else { continue }
-                    switch part {
-                    case .down, .sharedDown: wide += Double(share.columns.count)
-                    case .expertDown: wide += Double(copies * share.columns.count)
-                    default: break
-                    }
-                }
-                intermediate = max(intermediate, wide)
-                if layer.attention.writesScores {
-                    unfusedHeads = max(unfusedHeads, Double(heads.queryHeads.count))
-                }
-                let numbers = layer.attention.cachedNumbers(
-                    profile.latentCache, keyValueHeadCount: heads.keyValueHeads.count)
-                known[layer] = (bytes, Double(numbers * storage.cacheType.byteCount))
+    func load(of layer: Int, at placement: Placement) -> LayerLoad {
+        let representative = storage.layerClasses.isEmpty ? layer : storage.layerClasses[layer]
+        let key = Key(
+            layerClass: representative, shard: placement.shard, degree: placement.group.count,
+            weights: placement.group.weights)
+        if let load = known[key] { return load }
+        let load =
+            switch profile.accounting {
+            case .runtime:
+                LayerLoad.packed(
+                    representative, of: decoder, at: placement, cacheType: storage.cacheType,
+                    format: storage.formats(placement.group.count))
+            case .coefficients:
+                LayerLoad.stored(
+                    representative, of: decoder, at: placement, storage: storage, latentCache: profile.latentCache)
             }
-            weights += known[layer]?.weights ?? 0
-            cachePerToken += known[layer]?.cache ?? 0
-        }
-        let unit = profile.vocabularyUnit * plan.tensorDegree
-        let rows = Double((decoder.vocabularySize + unit - 1) / unit * profile.vocabularyUnit)
-        if placement.isFirstStage {
-            weights += 2 * rows * hidden
-            let parts = decoder.companions.reduce(0.0) { $0 + Double($1.parameterCount) }
-            weights += 2 * parts / Double(plan.tensorDegree)
-        }
-        if placement.isLastStage, !(decoder.tiesEmbeddings && placement.isFirstStage) { weights += 2 * rows * hidden }
-        // In 16 bits on this card, and gathered in float32.
-        logits = Double(profile.logitRows) * (2 * rows + 4 * Double(decoder.vocabularySize))
-    }
-
-    /// Bytes of activations for a token.
-    func perToken(_ coefficients: MemoryProfile.Coefficients) -> Double {
-        2
-            * (coefficients.hidden.value * hidden + coefficients.intermediate.value * intermediate)
-    }
-
-    /// Bytes for a pair of positions.
-    func perPair(_ coefficients: MemoryProfile.Coefficients) -> Double {
-        coefficients.pairs.value + coefficients.scores.value * unfusedHeads
+        known[key] = load
+        return load
     }
 }

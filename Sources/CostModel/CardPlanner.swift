@@ -11,6 +11,8 @@ public struct CardPlanner {
     public let memory: Double
     /// Share of them that may be used.
     public let utilization: Double
+    private let sizes: LayerSizes
+    private let distinctLayers: Set<LayerConfiguration>
 
     public init(
         _ decoder: DecoderConfiguration, profile: MemoryProfile, storage: StorageChoice, memory: Double,
@@ -21,6 +23,8 @@ public struct CardPlanner {
         self.storage = storage
         self.memory = memory
         self.utilization = utilization ?? profile.utilization
+        sizes = LayerSizes(decoder, storage: storage, profile: profile)
+        distinctLayers = Set(decoder.layers)
     }
 
     /// Bytes of a card that may be used.
@@ -32,26 +36,86 @@ public struct CardPlanner {
     /// What each card of a plan takes.
     public struct Demands: Sendable {
         public let plan: ParallelPlan
+        /// Cards that differ.
+        fileprivate let kinds: [CardDemand]
+        /// Of each rank, its place in `kinds`.
+        fileprivate let kindOfRank: [Int]
+
         /// One for each rank.
-        public let cards: [CardDemand]
+        public var cards: [CardDemand] { kindOfRank.map { kinds[$0] } }
 
         /// The card that takes the most.
         public func worst(length: Int, batch: Int) -> (rank: Int, bytes: Double) {
-            var worst = (rank: 0, bytes: 0.0)
-            for (rank, card) in cards.enumerated() {
+            var worst = (kind: 0, bytes: 0.0)
+            for (kind, card) in kinds.enumerated() {
                 let bytes = card.total(length: length, batch: batch)
-                if bytes > worst.bytes { worst = (rank, bytes) }
+                if bytes > worst.bytes { worst = (kind, bytes) }
             }
-            return worst
+            return (kindOfRank.firstIndex(of: worst.kind) ?? 0, worst.bytes)
         }
     }
 
     public func demands(of plan: ParallelPlan) -> Demands {
-        Demands(
-            plan: plan,
-            cards: (0..<plan.rankCount).map {
-                CardDemand(decoder, plan: plan, rank: $0, storage: storage, profile: profile)
-            })
+        let (tensor, layerCount) = (plan.tensorDegree, decoder.layers.count)
+        let group = plan.shardGroup(ofStage: 0)
+        let shards = shardKinds(group)
+        var kinds: [CardDemand] = []
+        var places: [CardKind: Int] = [:]
+        var kindOfRank: [Int] = []
+        for (stage, layers) in plan.stageLayers(layerCount: layerCount).enumerated() {
+            var counts: [Int: Int] = [:]
+            for layer in layers {
+                counts[storage.layerClasses.isEmpty ? layer : storage.layerClasses[layer], default: 0] += 1
+            }
+            for shard in 0..<tensor {
+                // Rank 0 gathers the logits.
+                let kind = CardKind(
+                    shard: stage == 0 && shard == 0 ? -1 : shards[shard], layers: counts, isFirst: stage == 0,
+                    isLast: stage == plan.pipelineDegree - 1)
+                if let place = places[kind] {
+                    kindOfRank.append(place)
+                    continue
+                }
+                let placement = plan.placement(ofRank: stage * tensor + shards[shard], layerCount: layerCount)
+                let loads = counts.map { (sizes.load(of: $0.key, at: placement), $0.value) }
+                places[kind] = kinds.count
+                kindOfRank.append(kinds.count)
+                kinds.append(
+                    CardDemand(
+                        loads, of: decoder, at: placement, rank: stage * tensor + shard, storage: storage,
+                        profile: profile))
+            }
+        }
+        return Demands(plan: plan, kinds: kinds, kindOfRank: kindOfRank)
+    }
+
+    private struct CardKind: Hashable {
+        var shard: Int
+        var layers: [Int: Int]
+        var isFirst: Bool
+        var isLast: Bool
+    }
+
+    /// For each shard the first that has as many heads, columns and rows.
+    private func shardKinds(_ group: ShardGroup) -> [Int] {
+        let vocabulary = group.shares(of: decoder.vocabularySize).map(\.count)
+        var counts = vocabulary.map { [$0] }
+        for layer in distinctLayers {
+            let layout = layer.feedForward.contraction(shardCount: group.count)
+            let columns = group.shares(of: layout.length, unit: layout.unit)
+            let placements = HeadPlacement.all(
+                queryHeadCount: layer.attention.queryHeadCount, keyValueHeadCount: layer.attention.keyValueHeadCount,
+                group: group)
+            for (shard, heads) in placements.enumerated() {
+                counts[shard] += [heads.queryHeads.count, heads.keyValueHeads.count, columns[shard].count]
+            }
+        }
+        var first: [[Int]: Int] = [:]
+        return counts.enumerated().map { shard, key in
+            if let known = first[key] { return known }
+            first[key] = shard
+            return shard
+        }
     }
 
     /// Bytes that the tightest card is short of; negative: has left.
@@ -158,33 +222,64 @@ public struct CardPlanner {
         return counts.sorted()
     }
 
+    /// Why a number of cards will not do.
+    public enum Reason: Sendable, CustomStringConvertible {
+        /// The tightest card of the best plan is short of so many bytes at a length.
+        case short(Double, length: Int)
+        /// Even parts of weights and cache would not leave room.
+        case atLeast(Double, length: Int)
+        case impossible(String)
+
+        public var description: String {
+            switch self {
+            case .short(let bytes, let length): "short by \(gibibytes(bytes)) at \(shortLength(length))"
+            case .atLeast(let bytes, let length):
+                "short by more than \(gibibytes(bytes)) at \(shortLength(length))"
+            case .impossible(let reason): reason
+            }
+        }
+    }
+
     /// The fewest cards, and why fewer will not do.
     public struct Fewest: Sendable {
         /// Nil: not even the most that the profile allows.
         public let option: Option?
         /// Numbers that were tried in vain, the last of them first.
-        public let tried: [(cards: Int, reason: String)]
+        public let tried: [(cards: Int, reason: Reason)]
     }
 
     /// Looks for the fewest cards that hold sequences of a length.
     public func fewestCards(length: Int, batch: Int) -> Fewest {
-        var tried: [(Int, String)] = []
-        // No plan keeps less on a card than an even part of the weights.
+        var tried: [(Int, Reason)] = []
+        // No plan keeps less on a card than an even part of weights and cache, but for what rounding up shares saves, and the
+        // step of the widest tensor group.
         let whole = demands(of: ParallelPlan(tensorDegree: 1, pipelineDegree: 1)).cards[0]
-        let room = usable - whole.overhead
-        for cards in cardCounts {
-            let spared = room * Double(cards) - whole.weights * 0.98
-            if spared < 0, cards < (cardCounts.last ?? 1) {
-                tried.append((cards, shortReason(-spared / Double(cards), length: length, isWeightsAlone: true)))
+        let divisible = whole.weights * 0.98 + whole.cache(length: length, batch: batch) * 0.98
+        let room = usable - whole.overhead - leastActivations(length: length, batch: batch)
+        let counts = cardCounts
+        for cards in counts {
+            let missing = divisible - room * Double(cards)
+            if missing > 0, cards < counts[counts.count - 1] || room <= 0 {
+                tried.append((cards, .atLeast(missing / Double(cards), length: length)))
                 continue
             }
             switch trial(cards: cards, length: length, batch: batch) {
             case .fits(let option): return Fewest(option: option, tried: tried.reversed())
-            case .short(let bytes): tried.append((cards, shortReason(bytes, length: length)))
-            case .impossible(let reason): tried.append((cards, reason))
+            case .short(let bytes): tried.append((cards, .short(bytes, length: length)))
+            case .impossible(let reason): tried.append((cards, .impossible(reason)))
             }
         }
         return Fewest(option: nil, tried: tried.reversed())
+    }
+
+    /// Activations of a card of the widest tensor group that the model can be divided among.
+    private func leastActivations(length: Int, batch: Int) -> Double {
+        var degree = min(decoder.layers[0].attention.queryHeadCount, profile.cardCounts?.max() ?? profile.maximumCards)
+        while degree > 1, obstacle(tensorDegree: degree, pipelineDegree: 1) != nil { degree /= 2 }
+        let plan = ParallelPlan(tensorDegree: max(1, degree), pipelineDegree: 1)
+        // The last shard is the smallest.
+        let card = CardDemand(decoder, plan: plan, rank: plan.rankCount - 1, storage: storage, profile: profile)
+        return plan.rankCount > 1 ? card.activations(length: length, batch: batch) : 0
     }
 
     /// What a plan can do, if the model can be divided so.
@@ -221,23 +316,16 @@ public struct CardPlanner {
         case .impossible(let reason): throw .badPlan("\(cards) cards: \(reason)")
         }
     }
-
-    private func shortReason(_ bytes: Double, length: Int, isWeightsAlone: Bool = false) -> String {
-        "short by \(isWeightsAlone ? "more than " : "")\(gibibytes(bytes)) at \(shortLength(length))"
-    }
 }
 
-/// Bytes for people: `3.1 GiB`.
+/// Bytes for people: `3.1 GiB`, or `860 MiB`.
 public func gibibytes(_ bytes: Double) -> String {
-    let tenths = (bytes / 0x1p30 * 10).rounded() / 10
-    return abs(bytes) < 0x1p30 ? "\((bytes / 0x1p20).rounded()) MiB".replacingTrailingZero : "\(tenths) GiB"
+    guard abs(bytes) < 0x1p62 else { return "too many bytes" }
+    return abs(bytes) < 0x1p30
+        ? "\(Int((bytes / 0x1p20).rounded())) MiB" : "\((bytes / 0x1p30 * 10).rounded() / 10) GiB"
 }
 
 /// Tokens for people: `4K` is 4096.
 public func shortLength(_ length: Int) -> String {
     length % 1024 == 0 ? "\(length / 1024)K" : "\(length)"
-}
-
-extension String {
-    fileprivate var replacingTrailingZero: String { replacing(".0 ", with: " ") }
 }

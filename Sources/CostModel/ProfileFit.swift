@@ -79,7 +79,7 @@ public struct ProfileFit {
         let cards: Int?
         let length: Int?
         /// For each number of cards that can share the model.
-        let choices: [(cards: Int, features: CardFeatures)]
+        let choices: [(cards: Int, load: RankLoad)]
     }
 
     /// - Parameter models: shapes and storage of the table's models, in its order.
@@ -92,15 +92,19 @@ public struct ProfileFit {
         lengths = (0..<10).map { profile.minimalLength << $0 }
         rows = zip(table.rows, models).map { row, model in
             let planner = CardPlanner(model.decoder, profile: profile, storage: model.storage, memory: 0)
+            let sizes = LayerSizes(model.decoder, storage: model.storage, profile: profile)
             let choices = planner.cardCounts.filter {
                 planner.obstacle(tensorDegree: $0, pipelineDegree: 1) == nil
             }.map { cards in
                 // The first shard is the largest wherever a dimension is not divided evenly.
-                (
+                let placement = ParallelPlan(tensorDegree: cards, pipelineDegree: 1).placement(
+                    ofRank: 0, layerCount: model.decoder.layers.count)
+                let loads = placement.layers.map { (sizes.load(of: $0, at: placement), 1) }
+                return (
                     cards,
-                    CardFeatures(
-                        model.decoder, plan: ParallelPlan(tensorDegree: cards, pipelineDegree: 1), rank: 0,
-                        storage: model.storage, profile: profile)
+                    RankLoad(
+                        stored: loads, of: model.decoder, at: placement, rank: 0,
+                        vocabularyUnit: profile.vocabularyUnit)
                 )
             }
             return Row(name: row.model, cards: row.cards, length: row.length, choices: choices)
@@ -109,9 +113,9 @@ public struct ProfileFit {
 
     /// What coefficients give for a row.
     private func answer(_ row: Row, _ coefficients: MemoryProfile.Coefficients) -> (cards: Int?, length: Int?) {
-        for (cards, features) in row.choices {
+        for (cards, load) in row.choices {
             let fitting = lengths.prefix {
-                need(features, coefficients, length: Double($0)) <= usable
+                need(load, coefficients, length: Double($0)) <= usable
             }
             if let length = fitting.last { return (cards, length) }
         }
@@ -119,11 +123,11 @@ public struct ProfileFit {
     }
 
     private func need(
-        _ features: CardFeatures, _ coefficients: MemoryProfile.Coefficients, length: Double
+        _ load: RankLoad, _ coefficients: MemoryProfile.Coefficients, length: Double
     ) -> Double {
-        features.weights + features.logits + coefficients.overhead.value
-            + length * (features.cachePerToken + features.perToken(coefficients))
-            + length * length * features.perPair(coefficients)
+        load.weights + load.logits(rows: profile.logitRows) + coefficients.overhead.value
+            + length * (load.cachePerToken + load.perToken(coefficients))
+            + length * length * load.perPair(coefficients)
     }
 
     private struct Score: Equatable {
@@ -150,15 +154,15 @@ public struct ProfileFit {
     private func margin(_ coefficients: MemoryProfile.Coefficients, _ isRight: [Bool]) -> Double {
         var least = Double.infinity
         for (row, right) in zip(rows, isRight) where right {
-            for (cards, features) in row.choices {
-                let first = need(features, coefficients, length: Double(lengths[0]))
+            for (cards, load) in row.choices {
+                let first = need(load, coefficients, length: Double(lengths[0]))
                 guard cards == row.cards, let length = row.length else {
                     if row.cards.map({ cards < $0 }) ?? true { least = min(least, first - usable) }
                     continue
                 }
-                least = min(least, usable - need(features, coefficients, length: Double(length)))
+                least = min(least, usable - need(load, coefficients, length: Double(length)))
                 if length < lengths[lengths.count - 1] {
-                    least = min(least, need(features, coefficients, length: Double(2 * length)) - usable)
+                    least = min(least, need(load, coefficients, length: Double(2 * length)) - usable)
                 }
                 break
             }

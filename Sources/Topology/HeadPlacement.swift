@@ -11,8 +11,17 @@ public struct HeadPlacement: Equatable, Sendable {
     public let keyValueHeadOfQuery: [Int]
 
     public init(queryHeadCount: Int, keyValueHeadCount: Int, group: ShardGroup, shard: Int) {
-        let perKeyValueHead = queryHeadCount / keyValueHeadCount
-        let heads = group.shares(of: queryHeadCount)[shard]
+        self.init(group.shares(of: queryHeadCount)[shard], perKeyValueHead: queryHeadCount / keyValueHeadCount)
+    }
+
+    /// Every shard's, in order.
+    public static func all(queryHeadCount: Int, keyValueHeadCount: Int, group: ShardGroup) -> [HeadPlacement] {
+        group.shares(of: queryHeadCount).map {
+            HeadPlacement($0, perKeyValueHead: queryHeadCount / keyValueHeadCount)
+        }
+    }
+
+    private init(_ heads: Range<Int>, perKeyValueHead: Int) {
         queryHeads = heads
         guard let last = heads.last else {
             keyValueHeads = 0..<0

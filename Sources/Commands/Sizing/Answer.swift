@@ -160,7 +160,7 @@ struct Answer: Encodable {
         maximumLength = usable
         tensorDegree = chosen.option?.demands.plan.tensorDegree
         pipelineDegree = chosen.option?.demands.plan.pipelineDegree
-        tried = chosen.fewest.tried.prefix(8).map { Tried(cards: $0.cards, reason: $0.reason) }
+        tried = chosen.fewest.tried.prefix(8).map { Tried(cards: $0.cards, reason: $0.reason.description) }
         whyNotFewer = chosen.fewest.tried.first.map {
             "\($0.cards) card\($0.cards == 1 ? "" : "s"): \($0.reason)"
         }
@@ -182,7 +182,7 @@ struct Answer: Encodable {
             (ranks, perCard, maximumBatch) = ([], nil, nil)
             (decodeBound, readMilliseconds, communicationMilliseconds) = (nil, nil, nil)
         }
-        let isHeads = chosen.option == nil && (chosen.fewest.tried.first?.reason.contains("heads") ?? false)
+        let isHeads = chosen.option == nil && (chosen.fewest.tried.first?.reason.description.contains("heads") ?? false)
         bindingLimit =
             isHeads
             ? "heads" : lengthByMemory.map { $0 < (asked ?? decoder.positionLimit) } ?? true ? "memory" : "model"

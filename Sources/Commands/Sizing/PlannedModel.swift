@@ -115,7 +115,7 @@ struct PlannedModel {
                 }
             },
             scheme: stored ?? StoredScheme.named(found) ?? StoredScheme.all[0], cacheType: arguments.cacheType,
-            quantizesActivations: arguments.quantizesActivations)
+            quantizesActivations: arguments.quantizesActivations, layerClasses: isSynthetic ? representatives : [])
     }
 }
 
