@@ -94,6 +94,7 @@ let tests: KeyValuePairs<String, [String]> = [
         "Collectives",
         "Kernels", "Tensors", "Engine", "Sampling", "AllocationCounter",
     ],
+    "CostModelTests": ["CostModel", "Architectures", "Topology", "Tensors"],
     "EngineTests": ["Engine", "Collectives", "Sampling"],
     "GenerationTests": ["Generation"],
     "RankTests": ["MPICollectives", "Collectives"],
@@ -113,12 +114,13 @@ let products: [String: Target.Dependency] = [
     "Logging": .product(name: "Logging", package: "swift-log"),
 ]
 
-/// What a step runs through.
+/// What a step, or a search over plans, runs through.
 ///
 /// Optimised in debug builds too: unspecialised generics take memory from the heap, which the allocation test counts,
 /// and the tests would take minutes more.
-let stepModules: Set<String> = [
-    "Tensors", "Collectives", "Kernels", "Layers", "Models", "Engine", "Sampling", "Checkpoints",
+let optimizedModules: Set<String> = [
+    "Topology", "Architectures", "CostModel", "Tensors", "Collectives", "Kernels", "Layers", "Models", "Engine",
+    "Sampling", "Checkpoints",
     "Quantization", "Tokenization",
 ]
 
@@ -146,7 +148,8 @@ let package = Package(
         + libraries.map {
             .target(
                 name: $0.key, dependencies: dependencies($0.value), resources: resources[$0.key],
-                swiftSettings: stepModules.contains($0.key) ? [.unsafeFlags(["-O"], .when(configuration: .debug))] : [])
+                swiftSettings: optimizedModules.contains($0.key)
+                    ? [.unsafeFlags(["-O"], .when(configuration: .debug))] : [])
         }
         + commands.map {
             .executableTarget(

@@ -8,6 +8,10 @@ public struct MeasuredRow: Equatable, Sendable {
     /// Nil: it does not run.
     public let cards: Int?
     public let length: Int?
+
+    public init(model: String, cards: Int?, length: Int?) {
+        (self.model, self.cards, self.length) = (model, cards, length)
+    }
 }
 
 /// A table of what was found to run on cards of one size.
@@ -176,7 +180,7 @@ public struct ProfileFit {
     public func fitted(table: String, starts: Int = 48, steps: Int = 6000) -> MemoryProfile {
         let all = MemoryProfile.Coefficients.all
         var random = SplitMix(state: 1)
-        var best = (coefficients: profile.coefficients, score: score(profile.coefficients))
+        var candidates: [(coefficients: MemoryProfile.Coefficients, score: Score)] = []
         for start in 0..<starts {
             var current = profile.coefficients
             if start > 0 {
@@ -185,32 +189,37 @@ public struct ProfileFit {
             var found = score(current)
             for _ in 0..<steps {
                 var next = current
-                let entry = all[Int(random.uniform() * Double(all.count))]
-                let other = all[Int(random.uniform() * Double(all.count))]
-                for path in Set([entry.path, other.path].map { $0 as AnyHashable }).count == 1
-                    ? [entry] : [entry, other]
-                {
-                    let size = [1, 0.3, 0.1][Int(random.uniform() * 3)] * path.scale
-                    next[keyPath: path.path].value = max(
-                        0, next[keyPath: path.path].value + size * (2 * random.uniform() - 1))
+                for _ in 0..<2 {
+                    let entry = all[Int(random.uniform() * Double(all.count))]
+                    let size = [1, 0.3, 0.1][Int(random.uniform() * 3)] * entry.scale
+                    next[keyPath: entry.path].value = max(
+                        0, next[keyPath: entry.path].value + size * (2 * random.uniform() - 1))
                 }
                 let score = score(next)
                 if score.value >= found.value { (current, found) = (next, score) }
             }
-            if found.value > best.score.value { best = (current, found) }
+            candidates.append((current, found))
         }
-        // The middle of what explains as much.
-        var (coefficients, room) = (best.coefficients, margin(best.coefficients, best.score.isRight))
-        for step in 0..<6 * steps {
-            var next = coefficients
-            let size = 0.3 * (1 - Double(step) / Double(6 * steps)) + 0.003
-            for entry in all where random.uniform() < 0.5 {
-                next[keyPath: entry.path].value = max(
-                    0, next[keyPath: entry.path].value + size * entry.scale * (2 * random.uniform() - 1))
+        // The middle of the region that explains as much and leaves the most room.
+        let most = candidates.map(\.score.value).max() ?? 0
+        var (coefficients, room) = (profile.coefficients, -Double.infinity)
+        for candidate in candidates where candidate.score.value == most {
+            var (centre, width) = (
+                candidate.coefficients, margin(candidate.coefficients, candidate.score.isRight)
+            )
+            for step in 0..<steps {
+                var next = centre
+                let size = 0.3 * (1 - Double(step) / Double(steps)) + 0.003
+                for entry in all where random.uniform() < 0.5 {
+                    next[keyPath: entry.path].value = max(
+                        0, next[keyPath: entry.path].value + size * entry.scale * (2 * random.uniform() - 1))
+                }
+                let found = score(next)
+                guard found.value >= most else { continue }
+                let margin = margin(next, found.isRight)
+                if margin > width { (centre, width) = (next, margin) }
             }
-            guard score(next).value >= best.score.value else { continue }
-            let margin = margin(next, score(next).isRight)
-            if margin > room { (coefficients, room) = (next, margin) }
+            if width > room { (coefficients, room) = (centre, width) }
         }
         for entry in all {
             // Three digits are more than a table of this kind gives.

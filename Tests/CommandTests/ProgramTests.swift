@@ -4,7 +4,8 @@ import Testing
 
 /// What all programs have in common, and `tokenize`.
 @Suite(.serialized) struct ProgramTests {
-    @Test(arguments: ["generate", "evaluate", "bench", "all_reduce_bench", "tokenize", "quantize"]) func helpAndVersion(
+    @Test(arguments: ["generate", "evaluate", "bench", "all_reduce_bench", "tokenize", "quantize", "sizing"])
+    func helpAndVersion(
         program: String
     )
         throws

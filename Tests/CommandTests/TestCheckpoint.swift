@@ -7,31 +7,6 @@ let goldenPath = "\(ProgramRun.repositoryPath)/Tests/Golden/checkpoints"
 /// The embedded model.
 let embeddedModel = "\(ProgramRun.repositoryPath)/Models/tale-23m"
 
-/// A folder of a test's own, removed when the test is over.
-final class TemporaryFolder {
-    let path: String
-
-    init() throws {
-        path = FileManager.default.temporaryDirectory.appending(path: "trireme-test-\(UUID().uuidString)").path
-        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-    }
-
-    deinit {
-        try? FileManager.default.removeItem(atPath: path)
-    }
-
-    /// Writes a file and gives its path.
-    func write(_ text: String, to name: String) throws -> String {
-        try write(Data(text.utf8), to: name)
-    }
-
-    @discardableResult
-    func write(_ data: Data, to name: String) throws -> String {
-        try data.write(to: URL(filePath: "\(path)/\(name)"))
-        return "\(path)/\(name)"
-    }
-}
-
 /// A copy of a golden checkpoint, to be damaged.
 struct TestCheckpoint {
     typealias Object = [String: Any]

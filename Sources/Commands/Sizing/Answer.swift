@@ -124,7 +124,7 @@ struct Answer: Encodable {
     init(_ plan: Plan) throws {
         let model = try PlannedModel(named: plan.model)
         let profile = try MemoryProfile(named: plan.profile)
-        let options = PlanOptions(dtype: plan.dtype, groupSize: plan.groupSize, lmHead: plan.lmHead)
+        let options = plan.options
         let memory = plan.memory.bytes(ofGigabyte: profile.nominalGigabyte)
         let bandwidth = (plan.memoryBandwidth ?? profile.memoryBandwidth) * 1e9
         let link = try plan.interconnect.map(Self.link)

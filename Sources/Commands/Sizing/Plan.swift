@@ -78,10 +78,10 @@ struct Plan: ParsableCommand {
                 "--quantization must be one of \(PlannedModel.schemeNames.joined(separator: ", ")), not '\(quantization)'."
             )
         }
-        _ = try WeightArguments.parse([
-            "--dtype", dtype, "--group-size", "\(groupSize)", "--kv-cache-dtype", kvCacheDtype, "--lm-head", lmHead,
-        ])
+        _ = try options.weightArguments(kvCacheType: kvCacheDtype)
     }
+
+    var options: PlanOptions { PlanOptions(dtype: dtype, groupSize: groupSize, lmHead: lmHead) }
 
     func run() throws {
         try Sizing.answering {

@@ -1,4 +1,5 @@
 import Architectures
+import ArgumentParser
 import Checkpoints
 import CostModel
 import Foundation
@@ -87,10 +88,7 @@ struct PlannedModel {
         let stored = StoredScheme.named(name)
         // This runtime keeps any scheme of 8 bits as its own int8, and any of 4 as int4.
         let own = isAsStored ? "auto" : stored.map { $0.bits >= 16 ? "none" : $0.bits >= 8 ? "int8" : "int4" } ?? "none"
-        let arguments = try WeightArguments.parse([
-            "--dtype", options.dtype, "--quantization", own, "--group-size", "\(options.groupSize)",
-            "--kv-cache-dtype", kvCacheType, "--lm-head", options.lmHead,
-        ])
+        let arguments = try options.weightArguments(quantization: own, kvCacheType: kvCacheType)
         let weightOptions = try arguments.weightOptions()
         let (decoder, weights, layers) = (decoder, weights, isSynthetic ? distinctLayers : nil)
         let formats = FormatTable { shardCount in
@@ -143,4 +141,16 @@ struct PlanOptions {
     var dtype = "auto"
     var groupSize = 128
     var lmHead = "int8"
+
+    /// The runtime's own options for this; wrong ones are a wrong use.
+    func weightArguments(quantization: String = "auto", kvCacheType: String) throws -> WeightArguments {
+        do {
+            return try WeightArguments.parse([
+                "--dtype", dtype, "--quantization", quantization, "--group-size", "\(groupSize)", "--kv-cache-dtype",
+                kvCacheType, "--lm-head", lmHead,
+            ])
+        } catch {
+            throw ValidationError(WeightArguments.message(for: error))
+        }
+    }
 }

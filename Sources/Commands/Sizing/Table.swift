@@ -34,7 +34,7 @@ struct Table: ParsableCommand {
         guard PlannedModel.schemeNames.contains(quantization) else {
             throw ValidationError("--quantization must be one of \(PlannedModel.schemeNames.joined(separator: ", ")).")
         }
-        _ = try WeightArguments.parse(["--kv-cache-dtype", kvCacheDtype])
+        _ = try PlanOptions().weightArguments(kvCacheType: kvCacheDtype)
     }
 
     struct Row: Encodable {
