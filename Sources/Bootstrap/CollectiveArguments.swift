@@ -42,6 +42,11 @@ public struct CollectiveArguments: ParsableArguments, Sendable {
     /// How long a rank waits for others.
     public var patience: Duration { .seconds(timeout) }
 
+    /// How long an operation waits for a rank beside a heartbeat.
+    ///
+    /// A second longer, so that of a rank that is lost the heartbeat speaks first: it knows the host and what was done there.
+    public var operationPatience: Duration { patience + .seconds(1) }
+
     /// How collectives work, over `backend`.
     public func options(_ backend: Backend = .auto) -> CollectiveOptions {
         var options = CollectiveOptions(backend: backend, wireType: wireType)

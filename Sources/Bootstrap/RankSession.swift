@@ -176,7 +176,7 @@ private func runRank<Prepared, Result>(
     runner.onTrace = { trace, step in printTrace(trace, step: step, rank: world.rank) }
 
     // Only from here on do ranks work in step: until now each reads at its own speed, and later rank 0 may wait for a reader.
-    context.setTimeout(arguments.collectives.patience)
+    context.setTimeout(arguments.collectives.operationPatience)
     var result: Result?
     if world.rank == 0, let prepared {
         let engine = Engine(runner: runner, cacheBlockCount: run.cacheBlockCount, blockLength: CacheStorage.blockLength)

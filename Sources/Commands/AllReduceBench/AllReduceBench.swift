@@ -162,7 +162,7 @@ struct AllReduceBench: ParsableCommand {
                 return try withHeartbeat(over: world, options: HeartbeatOptions(timeout: collectives.patience)) {
                     heartbeat in
                     heartbeat.activity.enter(.communicating)
-                    world.timeout = collectives.patience
+                    world.timeout = collectives.operationPatience
                     defer { world.timeout = nil }
                     guard let stress else { return try Measurement(options: self, plan: plan, world: world).run() }
                     return try RandomCalls(count: stress, seed: seed, wireType: collectives.wireType, world: world)
