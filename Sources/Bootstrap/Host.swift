@@ -36,7 +36,7 @@ public struct HostShare {
         isBoundTightly = allowed.count == 1 && online / neighbours.count > 1
     }
 
-    /// What the kernel says can be had without swapping, or the group's limit if that is less.
+    /// What the kernel says can be had without swapping, or what the control group's limits leave if that is less.
     private static func availableMemory() -> Int {
         func kilobytes(_ key: String, in path: String) -> Int? {
             guard let data = FileManager.default.contents(atPath: path) else { return nil }
@@ -54,10 +54,16 @@ public struct HostShare {
                 $0.hasPrefix("0::")
             })
         else { return host }
-        let directory = "/sys/fs/cgroup" + group.dropFirst(3)
-        guard let limit = bytes(in: directory + "/memory.max"), let used = bytes(in: directory + "/memory.current")
-        else { return host }
-        return min(host, max(0, limit - used))
+        // A group's own limit may be its parent's, or that of any above.
+        var least = host
+        var directory = "/sys/fs/cgroup" + group.dropFirst(3)
+        while directory.hasPrefix("/sys/fs/cgroup") {
+            if let limit = bytes(in: directory + "/memory.max"), let used = bytes(in: directory + "/memory.current") {
+                least = min(least, max(0, limit - used))
+            }
+            directory = (directory as NSString).deletingLastPathComponent
+        }
+        return least
     }
 
     /// The most memory that this process has had resident, in bytes.

@@ -198,8 +198,12 @@ struct Answer: Encodable {
                 guard !isSame else { continue }
                 warnings.append(
                     "the answer flips within the profile's range: with \(entry.name) \(shown(value)) instead of \(shown(entry.value)) it is "
-                        + "\(count.map { "\($0) cards" } ?? "does not fit"), \(length.map(shortLength) ?? "-")")
+                        + "\(count.map { "\($0) card\($0 == 1 ? "" : "s")" } ?? "nothing that fits"), \(length.map(shortLength) ?? "-")"
+                )
             }
+        }
+        if let asked, let found = lengthByMemory, found < asked {
+            warnings.append("\(asked) tokens do not fit on these cards; \(found) do")
         }
         if let found = usable, found > decoder.positionLimit {
             warnings.append("\(found) tokens are more than the \(decoder.positionLimit) that the model was made for")
