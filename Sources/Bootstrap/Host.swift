@@ -38,7 +38,7 @@ public struct HostShare {
 
     /// What the kernel says can be had without swapping, or what the control group's limits leave if that is less.
     private static func availableMemory() -> Int {
-        func kilobytes(_ key: String, in path: String) -> Int? {
+        func number(_ key: String, in path: String) -> Int? {
             guard let data = FileManager.default.contents(atPath: path) else { return nil }
             let line = String(decoding: data, as: UTF8.self).split(separator: "\n").first { $0.hasPrefix(key) }
             return line.flatMap { Int($0.drop { !$0.isNumber }.prefix { $0.isNumber }) }
@@ -48,23 +48,38 @@ public struct HostShare {
                 Int(String(decoding: $0, as: UTF8.self).filter { $0.isNumber })
             }
         }
-        let host = (kilobytes("MemAvailable", in: "/proc/meminfo") ?? 0) * 1024
-        guard let line = FileManager.default.contents(atPath: "/proc/self/cgroup"),
-            let group = String(decoding: line, as: UTF8.self).split(separator: "\n").first(where: {
-                $0.hasPrefix("0::")
-            })
-        else { return host }
-        // A group's own limit may be its parent's, or that of any above.
-        var least = host
-        var directory = "/sys/fs/cgroup" + group.dropFirst(3)
-        while directory.hasPrefix("/sys/fs/cgroup") {
-            if let limit = bytes(in: directory + "/memory.max"), let used = bytes(in: directory + "/memory.current") {
-                least = min(least, max(0, limit - used))
+        var least = (number("MemAvailable", in: "/proc/meminfo") ?? 0) * 1024
+        guard let groups = FileManager.default.contents(atPath: "/proc/self/cgroup") else { return least }
+        for line in String(decoding: groups, as: UTF8.self).split(separator: "\n") {
+            let fields = line.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
+            guard fields.count == 3, let tree = controlGroups.first(where: { $0.controller == fields[1] }) else {
+                continue
             }
-            directory = (directory as NSString).deletingLastPathComponent
+            // A group's own limit may be its parent's, or that of any above.
+            var directory = tree.root + fields[2]
+            while directory.hasPrefix(tree.root) {
+                if let limit = bytes(in: "\(directory)/\(tree.limit)"),
+                    let used = bytes(in: "\(directory)/\(tree.used)")
+                {
+                    // Pages of files that were not read lately are given back when memory is asked for.
+                    let spare = (number(tree.cache, in: "\(directory)/memory.stat") ?? 0)
+                    least = min(least, max(0, limit - used + spare))
+                }
+                directory = (directory as NSString).deletingLastPathComponent
+            }
         }
         return least
     }
+
+    /// Where version 2 of control groups, and version 1, say what memory a group may have and has.
+    private static let controlGroups: [(controller: String, root: String, limit: String, used: String, cache: String)] =
+        [
+            ("", "/sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
+            (
+                "memory", "/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes",
+                "total_inactive_file"
+            ),
+        ]
 
     /// The most memory that this process has had resident, in bytes.
     static func peakResidentByteCount() -> Int {
