@@ -9,6 +9,7 @@ public struct ConfigurationFile: Sendable {
     private let prefix: String
 
     public init(data: Data, path: String) throws(ConfigurationError) {
+        guard !data.isNestedDeeply else { throw .malformed(path: path, reason: "it is not a JSON object") }
         do {
             values = try JSONDecoder().decode([String: JSONValue].self, from: data)
         } catch {
@@ -150,6 +151,28 @@ public struct ConfigurationFile: Sendable {
     }
 }
 
+extension Data {
+    /// Whether JSON has lists in lists beyond what any configuration has: decoding takes time that grows with the square.
+    fileprivate var isNestedDeeply: Bool {
+        var (depth, isText, isEscaped) = (0, false, false)
+        for byte in self {
+            if isText {
+                (isText, isEscaped) = (
+                    isEscaped || byte != UInt8(ascii: "\""), !isEscaped && byte == UInt8(ascii: "\\")
+                )
+            } else if byte == UInt8(ascii: "\"") {
+                isText = true
+            } else if byte == UInt8(ascii: "[") || byte == UInt8(ascii: "{") {
+                depth += 1
+                if depth > 64 { return true }
+            } else if byte == UInt8(ascii: "]") || byte == UInt8(ascii: "}") {
+                depth -= 1
+            }
+        }
+        return false
+    }
+}
+
 /// A string of the file for a message: no longer than a line, and no control characters on the reader's terminal.
 func quoted(_ text: String) -> String {
     String(String.UnicodeScalarView(text.unicodeScalars.prefix(40))).debugDescription
@@ -171,7 +194,7 @@ public enum ConfigurationError: Error, Equatable, CustomStringConvertible {
         case .unsupported(let path, let key, let reason):
             "\(path): \"\(key)\": \(reason)"
         case .unknownFamily(let path, let modelType, let known):
-            "\(path): model_type \(quoted(modelType)) is not supported; supported are \(known.joined(separator: ", "))"
+            "\(path): model_type \(quoted(modelType)) is not supported; supported are \(known.joined(separator: ", ")), and for plans those of sizing models"
         }
     }
 }

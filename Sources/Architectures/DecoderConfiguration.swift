@@ -76,15 +76,6 @@ public enum NormPlacement: Hashable, Sendable {
     case around
     /// One norm, whose result both of them read.
     case shared
-
-    /// How many there are.
-    public var count: Int {
-        switch self {
-        case .before, .after: 2
-        case .around: 4
-        case .shared: 1
-        }
-    }
 }
 
 /// How a layer's tokens look at each other.

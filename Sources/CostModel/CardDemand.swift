@@ -38,12 +38,13 @@ public struct CardDemand: Sendable {
     public let cachePerToken: Double
     public let overhead: Double
     private let step: Step
+    private let load: RankLoad
     private let cacheBlock: Double
     private let stepTokens: Int?
     private let logitRows: Int
 
     private enum Step: Sendable {
-        case runtime(RankLoad, KeyValueType, quantizesActivations: Bool)
+        case runtime(KeyValueType, quantizesActivations: Bool)
         case coefficients(perToken: Double, perPair: Double, fixed: Double)
     }
 
@@ -77,18 +78,22 @@ public struct CardDemand: Sendable {
         stepTokens = profile.stepTokens
         logitRows = profile.logitRows
         overhead = profile.coefficients.overhead.value
+        self.load = load
         weights = load.weights
         cachePerToken = load.cachePerToken
         step =
             switch profile.accounting {
             case .runtime:
-                .runtime(load, storage.cacheType, quantizesActivations: storage.quantizesActivations)
+                .runtime(storage.cacheType, quantizesActivations: storage.quantizesActivations)
             case .coefficients:
                 .coefficients(
                     perToken: load.perToken(profile.coefficients), perPair: load.perPair(profile.coefficients),
                     fixed: load.logits(rows: profile.logitRows))
             }
     }
+
+    /// Bytes that a token of one sequence reads at a position.
+    public func readBytes(length: Int) -> Double { load.readBytes(length: length) }
 
     /// Bytes of the cache for sequences of a length.
     public func cache(length: Int, batch: Int) -> Double {
@@ -99,7 +104,7 @@ public struct CardDemand: Sendable {
     public func activations(length: Int, batch: Int) -> Double {
         let tokens = min(Double(stepTokens ?? length), Double(length) * Double(batch))
         switch step {
-        case .runtime(let load, let type, let quantizes):
+        case .runtime(let type, let quantizes):
             let shape = RunShape(
                 tokensPerStep: max(Int(tokens), batch), logitRows: logitRows, cacheBlockCount: 0,
                 cacheBlockLength: 1, cacheType: type, quantizesActivations: quantizes)
@@ -112,18 +117,6 @@ public struct CardDemand: Sendable {
     /// All of it.
     public func total(length: Int, batch: Int) -> Double {
         weights + overhead + cache(length: length, batch: batch) + activations(length: length, batch: batch)
-    }
-}
-
-extension DecoderConfiguration {
-    /// The part of a layer's weights that a token meets.
-    var activeShare: Double {
-        guard
-            layers.contains(where: {
-                if case .experts = $0.feedForward { true } else { false }
-            })
-        else { return 1 }
-        return Double(activeParameterCount) / Double(max(1, parameterCount))
     }
 }
 

@@ -160,6 +160,12 @@ public struct CardPlanner {
     /// Why a number of cards cannot run the model whatever their memory; nil: it can.
     public func obstacle(tensorDegree: Int, pipelineDegree: Int) -> String? {
         let heads = decoder.layers[0].attention.queryHeadCount
+        let cards = tensorDegree * pipelineDegree
+        guard profile.allowsPipeline || pipelineDegree == 1 else { return "\(profile.name) knows no pipeline" }
+        guard cards <= profile.maximumCards, profile.cardCounts?.contains(cards) ?? true else {
+            let counts = profile.cardCounts.map { $0.map(String.init).joined(separator: ", ") }
+            return "\(profile.name) runs on \(counts ?? "1 to \(profile.maximumCards)") cards"
+        }
         if profile.needsEvenHeads,
             let uneven = decoder.layers.first(where: {
                 $0.attention.queryHeadCount % tensorDegree != 0
@@ -188,11 +194,12 @@ public struct CardPlanner {
         public let longestLength: Int?
     }
 
-    /// A number of cards, and the best way to use them for a length.
+    /// A number of cards, and the first way to use them that holds a length.
     public enum Trial: Sendable {
         case fits(Option)
-        /// The tightest card of the best plan is short of so many bytes.
+        /// The tightest card of the plan that comes nearest is short of so many bytes.
         case short(Double)
+        /// No way to use so many; whether the model's heads are why.
         case impossible(String)
     }
 
@@ -294,6 +301,8 @@ public struct CardPlanner {
         public let fewest: Fewest
         /// What the cards can do; nil: too little.
         public let option: Option?
+        /// Why the cards asked for will not do; nil: they do, or none were asked for.
+        public let reason: Reason?
     }
 
     /// The fewest cards for a length, and what the cards asked for can do.
@@ -307,12 +316,17 @@ public struct CardPlanner {
             if let obstacle = obstacle(tensorDegree: fixed.tensorDegree, pipelineDegree: fixed.pipelineDegree) {
                 throw .badPlan(obstacle)
             }
-            return Choice(fewest: fewest, option: option(fixed, batch: batch))
+            let demands = demands(of: fixed)
+            let missing = shortage(demands, length: length, batch: batch)
+            let longest = longestLength(demands, batch: batch)
+            return Choice(
+                fewest: fewest, option: longest == nil ? nil : Option(demands: demands, longestLength: longest),
+                reason: missing > 0 ? .short(missing, length: length) : nil)
         }
-        guard let cards else { return Choice(fewest: fewest, option: fewest.option) }
+        guard let cards else { return Choice(fewest: fewest, option: fewest.option, reason: nil) }
         switch trial(cards: cards, length: length, batch: batch) {
-        case .fits(let found): return Choice(fewest: fewest, option: found)
-        case .short: return Choice(fewest: fewest, option: nil)
+        case .fits(let found): return Choice(fewest: fewest, option: found, reason: nil)
+        case .short(let bytes): return Choice(fewest: fewest, option: nil, reason: .short(bytes, length: length))
         case .impossible(let reason): throw .badPlan("\(cards) cards: \(reason)")
         }
     }

@@ -35,10 +35,10 @@ public struct DecodeBound: Equatable, Sendable {
     ) {
         let plan = demands.plan
         // Shards of a stage read at the same time, stages one after the other.
-        let (all, active) = (demands.cards, decoder.activeShare)
+        let all = demands.cards
         readMilliseconds = (0..<plan.pipelineDegree).reduce(0) { sum, stage in
             let cards = all[stage * plan.tensorDegree..<(stage + 1) * plan.tensorDegree]
-            let bytes = cards.map { $0.weights * active + $0.cachePerToken * Double(length) }.max() ?? 0
+            let bytes = cards.map { $0.readBytes(length: length) }.max() ?? 0
             return sum + bytes / bandwidth * 1e3
         }
         communicationMilliseconds = link.map { link in

@@ -6,8 +6,12 @@ import Topology
 struct LayerLoad: Equatable, Sendable {
     /// Bytes of weights.
     var weights = 0.0
+    /// Bytes of the weights that a token meets: of experts those that it goes through.
+    var activeWeights = 0.0
     /// Bytes that the cache keeps of a token.
     var cachePerToken = 0.0
+    /// Positions that a token sees; nil: all before it.
+    var window: Int?
     /// Of this runtime's accounting.
     var widths = LayerWidths()
     /// Of accounting by coefficients: features between up and down, of the experts that a token goes through.
@@ -28,6 +32,10 @@ struct LayerLoad: Equatable, Sendable {
         let shares = decoder.parameters(of: layer, at: index).map { ($0, decoder.share(of: $0, at: placement)) }
         var load = LayerLoad()
         load.weights = Double(packedByteCount(shares, of: decoder, at: placement, format: format))
+        let idle = shares.filter { $0.1.copies > 1 }
+        let experts = Double(packedByteCount(idle, of: decoder, at: placement, format: format))
+        load.activeWeights = load.weights - experts * (1 - layer.feedForward.activeShare)
+        load.window = layer.attention.window
         load.widths = LayerWidths(layer, shares)
         switch layer.attention {
         case .groupedQuery(let attention):
@@ -52,7 +60,9 @@ struct LayerLoad: Equatable, Sendable {
         var load = LayerLoad()
         for parameter in decoder.parameters(of: layer, at: index) {
             let share = decoder.share(of: parameter, at: placement)
-            load.weights += storage.scheme.byteCount(parameter, share)
+            let bytes = storage.scheme.byteCount(parameter, share)
+            load.weights += bytes
+            load.activeWeights += bytes * (share.copies > 1 ? layer.feedForward.activeShare : 1)
             guard case .layer(_, let part) = parameter.name, parameter.role == .matrix else { continue }
             switch part {
             case .down, .sharedDown: load.intermediate += Double(share.columns.count)
@@ -60,6 +70,7 @@ struct LayerLoad: Equatable, Sendable {
             default: break
             }
         }
+        load.window = layer.attention.window
         if layer.attention.writesScores { load.unfusedHeads = Double(heads.queryHeads.count) }
         load.cachePerToken = Double(
             layer.attention.cachedNumbers(latentCache, keyValueHeadCount: heads.keyValueHeads.count)
@@ -111,6 +122,13 @@ extension ComputeFormat {
             rows: rows, columns: columns.count, block: layout.inputBlock(group: groups?.size) ?? 1,
             groupOffset: groups.map { columns.lowerBound % $0.size } ?? 0
         ).total
+    }
+}
+
+extension FeedForwardKind {
+    /// The share of experts that a token goes through.
+    fileprivate var activeShare: Double {
+        if case .experts(let part) = self { Double(part.activeCount) / Double(part.expertCount) } else { 1 }
     }
 }
 

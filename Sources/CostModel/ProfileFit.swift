@@ -62,6 +62,7 @@ public struct MeasuredTable: Sendable {
                     model: String(line[modelColumn]), cards: try value(cardColumn),
                     length: try value(lengthColumn).map { $0 * 1024 }))
         }
+        guard !rows.isEmpty else { throw .badTable(path: path, reason: "it has no rows") }
         self.rows = rows
         self.gigabytes = size
     }

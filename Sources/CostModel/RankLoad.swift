@@ -8,6 +8,10 @@ struct RankLoad: Sendable {
     private(set) var weights = 0.0
     /// Bytes that the cache keeps of a token.
     private(set) var cachePerToken = 0.0
+    /// Bytes of the weights that a token reads.
+    private var activeWeights = 0.0
+    /// Bytes of cache for each position that a token sees, by the windows of layers; 0: without one.
+    private var cacheByWindow: [Int: Double] = [:]
     private(set) var intermediate = 0.0
     private(set) var unfusedHeads = 0.0
     /// Rows of the output head; nil unless this is the last stage.
@@ -29,7 +33,9 @@ struct RankLoad: Sendable {
         isFirstRank = rank == 0
         for (load, count) in loads {
             weights += load.weights * Double(count)
+            activeWeights += load.activeWeights * Double(count)
             cachePerToken += load.cachePerToken * Double(count)
+            cacheByWindow[load.window ?? 0, default: 0] += load.cachePerToken * Double(count)
             intermediate = max(intermediate, load.intermediate)
             unfusedHeads = max(unfusedHeads, load.unfusedHeads)
             if widths.last != load.widths { widths.append(load.widths) }
@@ -53,8 +59,11 @@ struct RankLoad: Sendable {
         guard placement.isLastStage else { return }
         let rows = placement.group.shares(of: decoder.vocabularySize)[placement.shard].count
         headRows = rows
-        weights += Double(hidden * (decoder.hasNormBias ? 8 : 4))
-        weights += Double(headFormat.byteCount(rows: rows, ContractionLayout(length: hidden), columns: 0..<hidden))
+        let end =
+            Double(hidden * (decoder.hasNormBias ? 8 : 4))
+            + Double(headFormat.byteCount(rows: rows, ContractionLayout(length: hidden), columns: 0..<hidden))
+        weights += end
+        activeWeights += end
     }
 
     /// As checkpoints store it, the vocabulary padded.
@@ -69,6 +78,7 @@ struct RankLoad: Sendable {
         if placement.isFirstStage { weights += table }
         guard placement.isLastStage else { return }
         headRows = rows
+        activeWeights += table
         if !(decoder.tiesEmbeddings && placement.isFirstStage) { weights += table }
     }
 
@@ -87,6 +97,13 @@ struct RankLoad: Sendable {
             2 * Arena.roundedUp(tokens * (rotated / 2) * 4) + 2 * Arena.roundedUp(tokens * hidden * 4)
             + max(widest, logits)
         return (arena, arena + (isFirstRank ? shape.logitRows * vocabulary * 4 : 0))
+    }
+
+    /// Bytes that a token of one sequence reads at a position: weights that it meets, and the cache that it sees.
+    func readBytes(length: Int) -> Double {
+        cacheByWindow.reduce(activeWeights) { sum, layers in
+            sum + layers.value * Double(layers.key > 0 ? min(layers.key, length) : length)
+        }
     }
 
     /// Bytes of logits, in 16 bits on this card and gathered in float32.

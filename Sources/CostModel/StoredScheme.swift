@@ -2,7 +2,7 @@ import Architectures
 
 /// How published checkpoints store the linear layers of a model, in bits; everything else stays in 16-bit floats.
 ///
-/// Sources: the layouts of the formats' own documents; `docs` lists them.
+/// Sources: the layouts that the formats' own documents give.
 public struct StoredScheme: Sendable {
     public let name: String
     /// Bits of a weight.

@@ -91,6 +91,79 @@ import Testing
         #expect(flips.warnings.contains { $0.contains("flips") } || flips.warnings.isEmpty)
     }
 
+    /// The embedded model is quantized: what other schemes would give is said of its floats.
+    @Test func checkpointsArePlanned() throws {
+        let stored = try plan(["--model", "Models/tale-23m", "--memory", "1GiB"])
+        #expect(stored.min_cards == 1 && stored.max_model_len == stored.model_limit)
+        let none = try #require(stored.alternatives.first { $0.quantization == "none" })
+        #expect(none.max_model_len ?? .max < stored.max_model_len_by_memory ?? 0)
+        let floats = try plan(["--model", "Models/tale-23m", "--memory", "1GiB", "--quantization", "none"])
+        #expect(floats.per_card?.weights ?? 0 > stored.per_card?.weights ?? .max)
+        try Refusal(65, naming: "quantized already").expect(
+            "sizing", ["plan", "--model", "Models/tale-23m", "--memory", "1GiB", "--quantization", "int4"])
+        // Groups that do not suit a shape are no reason not to answer what was asked.
+        let odd = try plan(["--model", "llama2-7b", "--memory", "32GB", "--group-size", "7"])
+        #expect(odd.alternatives.contains { $0.max_model_len == nil } && odd.min_cards == 1)
+    }
+
+    @Test func publishedSchemesAreRead() throws {
+        func weights(_ quantization: String) throws -> Int {
+            let text = """
+                {"model_type": "llama", "hidden_size": 1024, "num_hidden_layers": 4, "num_attention_heads": 8,
+                 "intermediate_size": 4096, "vocab_size": 1000, "max_position_embeddings": 2048,
+                 "quantization_config": \(quantization)}
+                """
+            let config = try folder.write(text, to: "config.json")
+            return try plan(["--model", config, "--memory", "8GiB", "--profile", "vllm-cuda"]).per_card?.weights ?? 0
+        }
+        let half = try weights("null")
+        let eight = try weights(#"{"quant_method": "gptq", "bits": 8, "group_size": 128}"#)
+        #expect((0.4...0.6).contains(Double(eight) / Double(half)))
+        for four in [
+            #"{"quant_method": "gptq", "bits": 4}"#, #"{"quant_method": "bitsandbytes", "load_in_4bit": true}"#,
+            #"{"quant_method": "compressed-tensors", "config_groups": {"group_0": {"weights": {"num_bits": 4}}}}"#,
+        ] {
+            #expect((0.2...0.35).contains(Double(try weights(four)) / Double(half)), "\(four)")
+        }
+    }
+
+    /// Who reads the JSON finds the keys, whatever the answer.
+    @Test func whatThereIsNotIsNull() throws {
+        let outcome = try ProgramRun.run(
+            "sizing",
+            ["plan", "--model", "llama2-70b", "--memory", "16GB", "--profile", "ascend-vllm", "--format", "json"],
+            isShort: true)
+        let object = try #require(try JSONSerialization.jsonObject(with: Data(outcome.output.utf8)) as? [String: Any])
+        for key in [
+            "min_cards", "max_model_len", "tensor_parallel_size", "pipeline_parallel_size", "per_card", "max_batch",
+            "decode_tokens_per_s_bound",
+        ] {
+            #expect(object[key] is NSNull, "\(key)")
+        }
+    }
+
+    @Test func profilesBindPlans() throws {
+        let model = ["plan", "--model", "llama2-70b", "--memory", "32GB"]
+        let ascend = model + ["--profile", "ascend-vllm"]
+        try Refusal(65, naming: "no pipeline").expect("sizing", ascend + ["-tp", "8", "-pp", "2"])
+        try Refusal(65, naming: "1, 2, 4, 8").expect("sizing", ascend + ["-tp", "16"])
+        try Refusal(65, naming: "1024").expect("sizing", model + ["--cards", "4096"])
+        let text = try ProgramRun.run("sizing", ascend + ["--cards", "1"], isShort: true).output
+        #expect(text.contains("1 cards: short by") && text.contains("the fewest is 8 cards"), "\(text)")
+        // One step of a prompt of any length would be of any size.
+        var own = try #require(
+            try JSONSerialization.jsonObject(
+                with: Data(
+                    try ProgramRun.run(
+                        "sizing", ["fit", "--table", "Tests/Golden/ascend-min-cards.tsv"], isShort: true
+                    )
+                    .output.utf8)) as? [String: Any])
+        own["accounting"] = "runtime"
+        let path = try folder.write(
+            String(decoding: try JSONSerialization.data(withJSONObject: own), as: UTF8.self), to: "profile.json")
+        try Refusal(65, naming: "step_tokens").expect("sizing", model + ["--profile", path])
+    }
+
     @Test func aBenchGivesTheTimeOfCommunication() throws {
         let bench = try folder.write(#"{"fit": {"alpha_us": 5, "beta_ns_per_byte": 0.1}}"#, to: "bench.json")
         let model = ["--model", "llama2-7b", "--memory", "64GiB", "-tp", "2", "--memory-bandwidth", "40"]
@@ -113,9 +186,11 @@ import Testing
         let model = ["plan", "--model", "llama2-7b", "--memory", "32GB"]
         try Refusal(66, naming: "nonesuch").expect("sizing", ["plan", "--model", "/nonesuch", "--memory", "32GB"])
         try Refusal(66, naming: "nonesuch", "trireme").expect("sizing", model + ["--profile", "nonesuch"])
-        try Refusal(65, naming: "3", "32 heads").expect("sizing", model + ["--profile", "ascend-vllm", "--cards", "3"])
+        try Refusal(65, naming: "1, 2, 4, 8").expect("sizing", model + ["--profile", "ascend-vllm", "--cards", "3"])
+        try Refusal(65, naming: "3", "32 heads").expect("sizing", model + ["--profile", "vllm-cuda", "-tp", "3"])
         for bad in [
-            ["--utilization", "0"], ["--batch", "0"], ["--cards", "0"], ["--cards", "some"], ["--max-model-len", "0"],
+            ["--topology", "a.json", "-tp", "2"], ["--utilization", "0"], ["--batch", "0"], ["--cards", "0"],
+            ["--cards", "some"], ["--max-model-len", "0"],
             ["--quantization", "int3"], ["--kv-cache-dtype", "int4"], ["--memory-bandwidth", "-1"],
             ["--format", "tsv"],
             ["-tp", "0"], ["--cards", "3", "-tp", "2"], ["--memory", "much"],
@@ -200,7 +275,10 @@ import Testing
         // A debug build's process may be larger than a release build's: the status is that of the sizes made up below.
         let verified = try ProgramRun.run(
             "sizing", ["verify", "--plan", plan, "--measured", measured, "--format", "json"], isShort: true)
-        let rows: [Row] = try verified.json()
+        struct Report: Decodable {
+            let ranks: [Row]
+        }
+        let rows = try verified.json(Report.self).ranks
         #expect(rows.count == 2)
         for row in rows {
             for pair in [
@@ -213,7 +291,7 @@ import Testing
             (1_000_000_000, true), (1_015_000_000, true), (1_021_000_000, false), (900_000_000, false),
         ] {
             let plan = try folder.write(
-                #"{"ranks": [{"weights": 900000000, "kv_cache": 50000000, "activations": 25000000, "overhead": 25000000}]}"#,
+                #"{"ranks": [{"rank": 0, "weights": 900000000, "kv_cache": 50000000, "activations": 25000000, "overhead": 25000000}]}"#,
                 to: "plan.json")
             let measured = try folder.write(
                 """

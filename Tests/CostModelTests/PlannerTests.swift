@@ -90,7 +90,7 @@ func catalogued(_ name: String) throws -> DecoderConfiguration {
         #expect(own.obstacle(tensorDegree: 15, pipelineDegree: 1) != nil)
         #expect(own.obstacle(tensorDegree: 1, pipelineDegree: 25) != nil)
         #expect(throws: SizingError.self) {
-            try own.choice(fixed: nil, cards: 29 * 31, length: 4096, batch: 1)
+            try own.choice(fixed: nil, cards: 29 * 31, length: 4096, batch: 1)  // 31 stages of 24 layers
         }
     }
 
@@ -110,6 +110,21 @@ func catalogued(_ name: String) throws -> DecoderConfiguration {
         // Shards read at the same time; stages do not.
         #expect(abs(bound(2, 1).readMilliseconds / alone.readMilliseconds - 0.5) < 0.01)
         #expect(abs(bound(1, 2).readMilliseconds / alone.readMilliseconds - 1) < 0.01)
+        // Windows bound what is read of the cache, and experts that are not chosen are not read.
+        func read(_ name: String, length: Int) throws -> Double {
+            let planner = try self.planner(name, "vllm-cuda", gibibytes: 1000)
+            return DecodeBound(
+                planner.decoder, demands: planner.demands(of: ParallelPlan(tensorDegree: 1, pipelineDegree: 1)),
+                length: length, bandwidth: 1, link: nil
+            ).readMilliseconds / 1e3
+        }
+        let mistral = try read("mistral-7b", length: 32768) - read("mistral-7b", length: 4096)
+        #expect(mistral == 0)
+        let llama = try read("llama2-7b", length: 32768) - read("llama2-7b", length: 4096)
+        #expect(abs(llama - 524_288 * 28672) < 1)
+        let qwen = try catalogued("qwen3-30b-a3b")
+        let active = 2 * Double(qwen.activeParameterCount - qwen.vocabularySize * qwen.hiddenSize)
+        #expect(abs(try read("qwen3-30b-a3b", length: 0) / active - 1) < 0.001)
         let link = LinkModel(alphaMicroseconds: 10, betaNanosecondsPerByte: 1)
         // 2 x 32 sums of 16 KiB.
         #expect(bound(2, 1, link: link).communicationMilliseconds.map { abs($0 - 64 * 26.384e-3) < 1e-9 } == true)

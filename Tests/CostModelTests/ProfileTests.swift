@@ -76,7 +76,8 @@ import Testing
     }
 
     @Test(arguments: [
-        "", "model\tcards_32\n", "model\tcards_x\tmax_len_k_x\na\t1\t1\n", "model\tcards_32\tmax_len_k_32\na\t1\n",
+        "", "model\tcards_32\n", "model\tcards_32\tmax_len_k_32\n", "model\tcards_x\tmax_len_k_x\na\t1\t1\n",
+        "model\tcards_32\tmax_len_k_32\na\t1\n",
         "model\tcards_32\tmax_len_k_32\na\t0\t4\n", "model\tcards_32\tmax_len_k_32\na\t1\t99999999999999999999\n",
     ]) func badTablesAreRefused(text: String) {
         #expect(throws: SizingError.self) { try MeasuredTable(text, path: "table.tsv") }

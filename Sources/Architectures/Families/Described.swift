@@ -59,7 +59,11 @@ extension ModelFamily {
             return decoder
         },
         described(["qwen3"]) { file throws(ConfigurationError) in
-            try ShapeReader(file).decoder { attention, _ in attention.queryKeyNorm = .perHead }
+            let hasBias = try file.optionalBool("attention_bias") ?? false
+            return try ShapeReader(file).decoder { attention, _ in
+                attention.queryKeyNorm = .perHead
+                (attention.hasInputBias, attention.hasOutputBias) = (hasBias, hasBias)
+            }
         },
         described(["phi3", "internlm2"]) { file throws(ConfigurationError) in try ShapeReader(file).decoder() },
         described(["olmo2"]) { file throws(ConfigurationError) in
@@ -75,11 +79,13 @@ extension ModelFamily {
             let hidden = try file.integer("hidden_size", in: ShapeReader.sizes)
             let width = try file.optionalInteger("ffn_hidden_size", in: ShapeReader.sizes) ?? 4 * hidden
             let hasBias = try file.optionalBool("bias") ?? false
+            let isLinear = try file.optionalBool("alibi") ?? false
             var decoder = try ShapeReader(
                 file, keyValueHeads: isNew ? "num_kv_heads" : nil, lengths: ["max_position_embeddings"], ties: true,
                 defaults: ["max_position_embeddings": 2048]
             ).decoder(intermediate: width) { attention, _ in
                 if !isNew && isShared { attention.keyValueHeadCount = 1 }
+                attention.hasLinearBias = isLinear
                 (attention.hasInputBias, attention.hasOutputBias) = (hasBias, hasBias)
             }
             decoder.changeLayers {
@@ -104,10 +110,11 @@ extension ModelFamily {
                 experts.hasSharedGate = experts.sharedSize > 0
             }
             let step = try file.optionalInteger("decoder_sparse_step", in: 1...1 << 12) ?? 1
+            let dense = Set(try file.tokenIDs("mlp_only_layers"))
             return try ShapeReader(file).decoder { attention, _ in
                 attention.hasInputBias = second
                 attention.queryKeyNorm = second ? .none : .perHead
-            }.replacingFeedForward { ($0 + 1) % step == 0 ? .experts(experts) : nil }
+            }.replacingFeedForward { ($0 + 1) % step == 0 && !dense.contains($0) ? .experts(experts) : nil }
         },
         described(["llama4_text"]) { file throws(ConfigurationError) in
             let width = try file.integer("intermediate_size", in: ShapeReader.sizes)
@@ -187,16 +194,23 @@ extension ModelFamily {
         guard named.isComputed || !hasParts else {
             throw file.unsupported("model_type", "a model inside a model's part is not supported")
         }
-        // Files of models made from Llama 2 7B leave out what is as there.
-        return named.modelTypes == ["llama"] && !file.has("hidden_size")
-            ? try ShapeReader(
-                file,
-                defaults: [
-                    "hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32,
-                    "intermediate_size": 11008, "vocab_size": 32000, "max_position_embeddings": 2048,
-                ]
-            ).decoder() : try named.configure(file)
+        // Files of models made from Llama 2 7B or Mistral 7B leave out what is as there.
+        guard let defaults = partDefaults[named.modelTypes[0]], !file.has("hidden_size") else {
+            return try named.configure(file)
+        }
+        return try ShapeReader(file, defaults: defaults).decoder()
     }
+
+    private static let partDefaults: [String: [String: Int]] = [
+        "llama": [
+            "hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32, "intermediate_size": 11008,
+            "vocab_size": 32000, "max_position_embeddings": 2048,
+        ],
+        "mistral": [
+            "hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 8,
+            "intermediate_size": 14336, "vocab_size": 32000, "max_position_embeddings": 32768,
+        ],
+    ]
 }
 
 /// Reads what most families have in common, whatever their keys are.
@@ -336,7 +350,13 @@ extension ConfigurationFile {
         return [
             Companion(
                 name: names[0], parameterCount: layers * layer + hidden * (3 * patch * patch + patches + 5)),
-            Companion(name: names[1], parameterCount: hidden * width),
+            // A matrix from the tower's features, of four patches where they are joined, and one more but for Gemma.
+            Companion(
+                name: names[1],
+                parameterCount: try optionalString("model_type") == "gemma3"
+                    ? hidden * width
+                    : (try optionalString("model_type") == "internvl_chat" ? 4 : 1) * hidden * width + width * width
+                        + 2 * width),
         ]
     }
 }

@@ -11,28 +11,30 @@ struct Answer: Encodable {
     let model: String
     let profile: String
     let parameters: Int
-    /// Nil: it does not fit on the most cards that the profile allows.
-    let minimalCards: Int?
-    let maximumLength: Int?
-    let lengthByMemory: Int?
+    /// Null: it does not fit on the most cards that the profile allows.
+    @OrNull var minimalCards: Int?
+    @OrNull var maximumLength: Int?
+    @OrNull var lengthByMemory: Int?
     let modelLimit: Int
-    let tensorDegree: Int?
-    let pipelineDegree: Int?
+    @OrNull var tensorDegree: Int?
+    @OrNull var pipelineDegree: Int?
     let memoryBytes: Int
     let utilization: Double
     let quantization: String
     let cacheType: String
     let batch: Int
-    let perCard: PerCard?
+    @OrNull var perCard: PerCard?
     let ranks: [PerCard]
     let cacheBytesPerToken: Int
-    let maximumBatch: Int?
+    @OrNull var maximumBatch: Int?
     let bindingLimit: String
-    let whyNotFewer: String?
+    @OrNull var whyNotFewer: String?
+    /// Why the cards that were asked for will not do.
+    @OrNull var whyNot: String?
     let tried: [Tried]
-    let decodeBound: Double?
-    let readMilliseconds: Double?
-    let communicationMilliseconds: Double?
+    @OrNull var decodeBound: Double?
+    @OrNull var readMilliseconds: Double?
+    @OrNull var communicationMilliseconds: Double?
     let memoryBandwidth: Double
     let alternatives: [Alternative]
     let warnings: [String]
@@ -69,13 +71,15 @@ struct Answer: Encodable {
         let change: String
         let quantization: String
         let cacheType: String
-        let minimalCards: Int?
-        let cards: Int?
-        let tensorDegree: Int?
-        let pipelineDegree: Int?
+        @OrNull var minimalCards: Int?
+        @OrNull var cards: Int?
+        @OrNull var tensorDegree: Int?
+        @OrNull var pipelineDegree: Int?
         /// By memory, on `cards`.
-        let maximumLength: Int?
-        let decodeBound: Double?
+        @OrNull var maximumLength: Int?
+        @OrNull var decodeBound: Double?
+        /// Why there is no answer.
+        @OrNull var reason: String?
 
         enum CodingKeys: String, CodingKey {
             case change
@@ -87,6 +91,7 @@ struct Answer: Encodable {
             case pipelineDegree = "pipeline_parallel_size"
             case maximumLength = "max_model_len"
             case decodeBound = "decode_tokens_per_s_bound"
+            case reason
         }
     }
 
@@ -111,6 +116,7 @@ struct Answer: Encodable {
         case maximumBatch = "max_batch"
         case bindingLimit = "binding_limit"
         case whyNotFewer = "why_not_fewer"
+        case whyNot = "why_not"
         case tried
         case decodeBound = "decode_tokens_per_s_bound"
         case readMilliseconds = "read_ms_per_token"
@@ -123,7 +129,8 @@ struct Answer: Encodable {
 
     init(_ plan: Plan) throws {
         let model = try PlannedModel(named: plan.model)
-        let profile = try MemoryProfile(named: plan.profile)
+        var profile = try MemoryProfile(named: plan.profile)
+        if let tokens = plan.maxNumBatchedTokens { profile.stepTokens = tokens.count }
         let options = plan.options
         let memory = plan.memory.bytes(ofGigabyte: profile.nominalGigabyte)
         let bandwidth = (plan.memoryBandwidth ?? profile.memoryBandwidth) * 1e9
@@ -134,13 +141,12 @@ struct Answer: Encodable {
         // A model counts as running if it holds what is asked for, or a context of some use.
         let needed =
             asked ?? (profile.doublesLength ? profile.minimalLength : min(profile.minimalLength, decoder.positionLimit))
-        func planner(_ scheme: String, _ cache: String, _ profile: MemoryProfile = profile) throws -> CardPlanner {
-            CardPlanner(
-                decoder, profile: profile,
-                storage: try model.storage(scheme: scheme, kvCacheType: cache, options: options),
-                memory: memory, utilization: plan.utilization)
+        func planner(_ storage: StorageChoice, _ profile: MemoryProfile) -> CardPlanner {
+            CardPlanner(decoder, profile: profile, storage: storage, memory: memory, utilization: plan.utilization)
         }
-        let main = try planner(plan.quantization, plan.kvCacheDtype)
+        let main = planner(
+            try model.storage(
+                scheme: plan.quantization, kvCacheType: plan.kvCacheDtype, options: options, profile: profile), profile)
         let fixed = try plan.fixedPlan()
         let chosen = try main.choice(fixed: fixed, cards: Int(plan.cards), length: needed, batch: batch)
 
@@ -154,15 +160,18 @@ struct Answer: Encodable {
         cacheType = main.storage.cacheType.rawValue
         self.batch = batch
         memoryBandwidth = bandwidth / 1e9
-        minimalCards = chosen.fewest.option?.demands.plan.rankCount
-        lengthByMemory = chosen.option?.longestLength
+        let fewestCount = chosen.fewest.option?.demands.plan.rankCount
+        let byMemory = chosen.option?.longestLength
+        minimalCards = fewestCount
+        lengthByMemory = byMemory
         let usable = chosen.option?.longestLength.map { min($0, asked ?? decoder.positionLimit) }
         maximumLength = usable
         tensorDegree = chosen.option?.demands.plan.tensorDegree
         pipelineDegree = chosen.option?.demands.plan.pipelineDegree
         tried = chosen.fewest.tried.prefix(8).map { Tried(cards: $0.cards, reason: $0.reason.description) }
-        whyNotFewer = chosen.fewest.tried.first.map {
-            "\($0.cards) card\($0.cards == 1 ? "" : "s"): \($0.reason)"
+        whyNotFewer = chosen.fewest.tried.first.map { "\(counted($0.cards, "card")): \($0.reason)" }
+        whyNot = chosen.reason.map { reason in
+            "\(fixed.map { "\($0.tensorDegree) x \($0.pipelineDegree)" } ?? plan.cards) cards: \(reason)"
         }
         let one = CardDemand(
             decoder, plan: ParallelPlan(tensorDegree: 1, pipelineDegree: 1), rank: 0, storage: main.storage,
@@ -182,31 +191,33 @@ struct Answer: Encodable {
             (ranks, perCard, maximumBatch) = ([], nil, nil)
             (decodeBound, readMilliseconds, communicationMilliseconds) = (nil, nil, nil)
         }
-        let isHeads = chosen.option == nil && (chosen.fewest.tried.first?.reason.description.contains("heads") ?? false)
+        let isDivided = if case .impossible? = chosen.fewest.tried.first?.reason { true } else { false }
         bindingLimit =
-            isHeads
-            ? "heads" : lengthByMemory.map { $0 < (asked ?? decoder.positionLimit) } ?? true ? "memory" : "model"
+            chosen.option == nil && isDivided
+            ? "heads" : byMemory.map { $0 < decoder.positionLimit } ?? true ? "memory" : "model"
 
         var warnings: [String] = []
         for entry in profile.coefficientRanges {
             for value in [entry.low, entry.high] where value != entry.value {
-                let other = try planner(plan.quantization, plan.kvCacheDtype, profile.setting(entry.name, to: value))
+                let other = try planner(main.storage, profile.setting(entry.name, to: value))
                     .choice(fixed: fixed, cards: Int(plan.cards), length: needed, batch: batch)
                 let count = other.fewest.option?.demands.plan.rankCount
                 let length = other.option?.longestLength
-                let isSame = count == minimalCards && (length == lengthByMemory || !profile.doublesLength)
+                let isSame = count == fewestCount && (length == byMemory || !profile.doublesLength)
                 guard !isSame else { continue }
                 warnings.append(
                     "the answer flips within the profile's range: with \(entry.name) \(shown(value)) instead of \(shown(entry.value)) it is "
-                        + "\(count.map { "\($0) card\($0 == 1 ? "" : "s")" } ?? "nothing that fits"), \(length.map(shortLength) ?? "-")"
+                        + "\(count.map { counted($0, "card") } ?? "nothing that fits"), \(length.map(shortLength) ?? "-")"
                 )
             }
         }
-        if let asked, let found = lengthByMemory, found < asked {
+        if let asked, let found = byMemory, found < asked {
             warnings.append("\(asked) tokens do not fit on these cards; \(found) do")
         }
         if let found = usable, found > decoder.positionLimit {
-            warnings.append("\(found) tokens are more than the \(decoder.positionLimit) that the model was made for")
+            warnings.append(
+                "\(found) tokens are more than the \(decoder.positionLimit) that the model was made for"
+                    + (model.hasWeights ? ": generate refuses them" : ""))
         }
         self.warnings = warnings
 
@@ -228,17 +239,32 @@ struct Answer: Encodable {
                                 link: link
                             ).tokensPerSecond
                         }
-                    }))
+                    },
+                    reason: option == nil
+                        ? parallel.flatMap {
+                            planner.obstacle(tensorDegree: $0.tensorDegree, pipelineDegree: $0.pipelineDegree)
+                        }
+                        : nil))
         }
         let present = chosen.option?.demands.plan ?? fixed
-        let schemes = profile.accounting == .runtime ? ["none", "int8", "int4"] : ["none", "w8a8", "fp8", "int4"]
+        let schemes =
+            profile.accounting == .runtime ? ["none", "int8", "w8a8", "int4"] : StoredScheme.all.map(\.name)
         for scheme in schemes {
             for cache in ["float16", "int8"] {
-                let planner = try planner(scheme, cache)
-                let isMain =
-                    planner.storage.name == main.storage.name && planner.storage.cacheType == main.storage.cacheType
-                guard !isMain else { continue }
-                add("\(scheme) weights, \(cache) cache", planner, plan: present, findsFewest: true)
+                let change = "\(scheme) weights, \(cache) cache"
+                do {
+                    let storage = try model.storage(
+                        scheme: scheme, kvCacheType: cache, options: options, profile: profile, isHypothetical: true)
+                    let isMain = storage.name == main.storage.name && storage.cacheType == main.storage.cacheType
+                    if !isMain { add(change, planner(storage, profile), plan: present, findsFewest: true) }
+                } catch {
+                    // What is not asked for may be impossible: group sizes do not suit every shape.
+                    alternatives.append(
+                        Alternative(
+                            change: change, quantization: scheme, cacheType: cache, minimalCards: nil, cards: nil,
+                            tensorDegree: nil, pipelineDegree: nil, maximumLength: nil, decodeBound: nil,
+                            reason: "\(error)"))
+                }
             }
         }
         if let present {
@@ -296,11 +322,31 @@ extension Answer.PerCard {
 /// A whole number of bytes, however absurd.
 func clamped(_ bytes: Double) -> Int { Int(min(max(bytes, 0), 0x1p62)) }
 
+/// `1 card`, `2 cards`.
+func counted(_ count: Int, _ thing: String) -> String { "\(count) \(thing)\(count == 1 ? "" : "s")" }
+
 /// A number with three digits.
 func shown(_ value: Double) -> String {
     guard value != 0, value.isFinite else { return value == 0 ? "0" : "-" }
-    if abs(value) >= 1e6 { return gibibytes(value) }
+    guard abs(value) < 1e6 else {
+        let exponent = Int(log10(abs(value)).rounded(.down))
+        return "\((value / pow(10, Double(exponent - 2))).rounded() / 100)e\(exponent)"
+    }
     let unit = pow(10, 2 - log10(abs(value)).rounded(.down))
     let rounded = (value * unit).rounded() / unit
     return rounded == rounded.rounded() ? "\(Int(rounded))" : "\(rounded)"
+}
+
+/// A value of which JSON says `null` where there is none: who reads it finds the key.
+@propertyWrapper struct OrNull<Value: Encodable>: Encodable {
+    var wrappedValue: Value?
+
+    init(wrappedValue: Value?) {
+        self.wrappedValue = wrappedValue
+    }
+
+    func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        if let wrappedValue { try container.encode(wrappedValue) } else { try container.encodeNil() }
+    }
 }

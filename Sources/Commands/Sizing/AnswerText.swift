@@ -29,16 +29,22 @@ extension Answer {
         say(
             "\(model): \(shownCount(parameters)) parameters, \(quantization) weights, \(cacheType) cache, profile \(profile)"
         )
+        if let whyNot {
+            say(
+                "does not fit: \(whyNot); the fewest is \(minimalCards.map { counted($0, "card") } ?? "more than there may be")"
+            )
+        }
         if let tensorDegree, let pipelineDegree, let maximumLength, let lengthByMemory {
             say(
-                "\(cards) card\(cards == 1 ? "" : "s") of \(gibibytes(Double(memoryBytes))), tensor parallel \(tensorDegree), pipeline parallel "
+                "\(counted(cards, "card")) of \(gibibytes(Double(memoryBytes))), tensor parallel \(tensorDegree), pipeline parallel "
                     + "\(pipelineDegree)\(cards == minimalCards ? " (the fewest)" : minimalCards.map { "; the fewest is \($0)" } ?? "")"
             )
             say(
                 "longest context: \(maximumLength) tokens; by memory \(lengthByMemory), by the model \(modelLimit): "
-                    + "\(bindingLimit == "memory" ? "memory" : "the model") binds")
+                    + (maximumLength < min(lengthByMemory, modelLimit) || maximumLength > modelLimit
+                        ? "as asked" : "\(bindingLimit == "memory" ? "memory" : "the model") binds"))
         } else {
-            say("does not fit: \(whyNotFewer ?? tried.first.map { "\($0.cards) cards: \($0.reason)" } ?? "no plan")")
+            if whyNot == nil { say("does not fit: \(whyNotFewer ?? "no plan")") }
         }
         if cards > 0, cards == minimalCards, let whyNotFewer { say("why not fewer: \(whyNotFewer)") }
         if let perCard, let maximumLength {
@@ -54,7 +60,7 @@ extension Answer {
                 ])
             if let maximumBatch {
                 say(
-                    "at most \(maximumBatch) sequence\(maximumBatch == 1 ? "" : "s") of \(maximumLength) tokens at a time"
+                    "at most \(counted(maximumBatch, "sequence")) of \(maximumLength) tokens at a time"
                 )
             }
         }
@@ -75,6 +81,9 @@ extension Answer {
                         each.maximumLength.map(String.init) ?? "-", each.decodeBound.map(shown) ?? "",
                     ]
                 })
+        }
+        for each in alternatives {
+            if let reason = each.reason { say("\(each.change): \(reason)") }
         }
         for warning in warnings { say("warning: \(warning)") }
         for note in notes { say("note: \(note)") }

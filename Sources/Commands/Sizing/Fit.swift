@@ -28,6 +28,11 @@ struct Fit: ParsableCommand {
                 throw SizingError.badProfile(
                     path: profile.name, reason: "it adds up what is allocated: there is nothing to fit")
             }
+            guard profile.stepTokens == nil, !profile.allowsPipeline else {
+                throw SizingError.badProfile(
+                    path: profile.name,
+                    reason: "only a runtime that takes whole prompts, without a pipeline, can be fitted to a table")
+            }
             guard let data = FileManager.default.contents(atPath: table) else {
                 throw RunError(.missingInput, "no such table: \(table)")
             }
@@ -38,7 +43,11 @@ struct Fit: ParsableCommand {
                         path: table, reason: "no model \"\(row.model)\" in the catalogue (see sizing models)")
                 }
                 let model = try PlannedModel(entry)
-                return (model.decoder, try model.storage(scheme: "auto", kvCacheType: "auto", options: PlanOptions()))
+                return (
+                    model.decoder,
+                    try model.storage(
+                        scheme: "auto", kvCacheType: "auto", options: try PlanOptions.parse([]), profile: profile)
+                )
             }
             let name = URL(fileURLWithPath: table).lastPathComponent
             let fitted = ProfileFit(measured, models: models, profile: profile).fitted(table: name)

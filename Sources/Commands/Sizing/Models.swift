@@ -47,7 +47,8 @@ struct Models: ParsableCommand {
                 let family = try ModelFamily.named(by: entry.configuration)
                 let decoder = try FoundModel(entry).decoder(of: family)
                 return Row(
-                    model: entry.name, repository: entry.repository, modelType: family.modelTypes[0],
+                    model: entry.name, repository: entry.repository,
+                    modelType: try entry.configuration.optionalString("model_type") ?? "",
                     isComputed: family.isComputed, parameters: decoder.parameterCount,
                     activeParameters: decoder.activeParameterCount,
                     publishedParameters: entry.publishedParameterCount, layers: decoder.layers.count,
@@ -55,7 +56,7 @@ struct Models: ParsableCommand {
                     expandedCacheBytes: 2 * decoder.cachedNumbersPerToken(.expanded),
                     quantization: entry.quantization ?? "none")
             }
-            guard format != .json else { return try printJSON(rows) }
+            guard format != .json else { return try printJSON(["models": rows]) }
             var lines = [
                 ["model", "parameters", "active", "layers", "limit", "cache_bytes_per_token", "computed", "repository"]
             ]

@@ -30,16 +30,15 @@ struct Plan: ParsableCommand {
         name: [.customLong("pipeline-parallel-size"), .customLong("pp", withSingleDash: true)],
         help: "Stages of layers.")
     var pipelineParallelSize: Int?
+    @Option(help: "A plan from a file, such as Topologies/tp2-pp2.json; weights of ranks are not looked at.")
+    var topology: String?
+    @Option(help: "Tokens computed in one step at most. Default: the profile's.")
+    var maxNumBatchedTokens: TokenCount?
     @Option(help: "Sequences of that length at a time.")
     var batch = 1
     @Option(help: ArgumentHelp("\(PlannedModel.schemeNames.joined(separator: ", ")).", valueName: "scheme"))
     var quantization = "auto"
-    @Option(help: "Float type of what is not quantized: auto, float32, bfloat16, float16.")
-    var dtype = "auto"
-    @Option(help: "Weights that share a scale.")
-    var groupSize = 128
-    @Option(help: "Output head of quantized weights: int8, none (as stored), same.")
-    var lmHead = "int8"
+    @OptionGroup var options: PlanOptions
     @Option(help: "Key-value cache: auto, float32, float16, bfloat16, int8, fp8.")
     var kvCacheDtype = "auto"
     @Option(help: "trireme, ascend-vllm, vllm-cuda, or a file that sizing fit wrote.")
@@ -70,6 +69,13 @@ struct Plan: ParsableCommand {
         guard cards == "auto" || Int(cards).map((1...4096).contains) ?? false else {
             throw ValidationError("--cards must be from 1 to 4096, or auto, not '\(cards)'.")
         }
+        guard maxNumBatchedTokens.map({ $0.count <= 1 << 20 }) ?? true else {
+            throw ValidationError("--max-num-batched-tokens must be up to 1024K.")
+        }
+        if topology != nil, tensorParallelSize != nil || pipelineParallelSize != nil {
+            throw ValidationError(
+                "--topology and --tensor-parallel-size or --pipeline-parallel-size exclude each other.")
+        }
         for degree in [tensorParallelSize, pipelineParallelSize] where !(1...4096).contains(degree ?? 1) {
             throw ValidationError("tensor and pipeline parallel sizes must be from 1 to 4096.")
         }
@@ -80,8 +86,6 @@ struct Plan: ParsableCommand {
         }
         _ = try options.weightArguments(kvCacheType: kvCacheDtype)
     }
-
-    var options: PlanOptions { PlanOptions(dtype: dtype, groupSize: groupSize, lmHead: lmHead) }
 
     func run() throws {
         try Sizing.answering {
@@ -96,6 +100,18 @@ struct Plan: ParsableCommand {
 
     /// The plan that the options fix; nil: to be chosen.
     func fixedPlan() throws -> ParallelPlan? {
+        if let topology {
+            guard let data = FileManager.default.contents(atPath: topology) else {
+                throw RunError(.missingInput, "no such topology file: \(topology)")
+            }
+            guard let read = try? JSONDecoder().decode(ParallelPlan.self, from: data) else {
+                throw RunError(.badInput, "\(topology) is no topology, like {\"tensor_parallel_size\": 2}")
+            }
+            guard ParallelPlan.degreeRange.contains(read.tensorDegree), (1...4096).contains(read.pipelineDegree) else {
+                throw RunError(.badInput, "\(topology): sizes must be from 1 to 4096")
+            }
+            return try plan(read.tensorDegree, read.pipelineDegree)
+        }
         let count = Int(cards)
         switch (tensorParallelSize, pipelineParallelSize, count) {
         case (nil, nil, _): return nil

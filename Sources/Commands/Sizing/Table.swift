@@ -34,7 +34,7 @@ struct Table: ParsableCommand {
         guard PlannedModel.schemeNames.contains(quantization) else {
             throw ValidationError("--quantization must be one of \(PlannedModel.schemeNames.joined(separator: ", ")).")
         }
-        _ = try PlanOptions().weightArguments(kvCacheType: kvCacheDtype)
+        _ = try PlanOptions.parse([]).weightArguments(kvCacheType: kvCacheDtype)
     }
 
     struct Row: Encodable {
@@ -45,9 +45,9 @@ struct Table: ParsableCommand {
 
     struct Cell: Encodable {
         let memoryBytes: Int
-        let cards: Int?
-        let length: Int?
-        let reason: String?
+        @OrNull var cards: Int?
+        @OrNull var length: Int?
+        @OrNull var reason: String?
 
         enum CodingKeys: String, CodingKey {
             case memoryBytes = "memory_bytes"
@@ -63,7 +63,8 @@ struct Table: ParsableCommand {
             let rows = try ModelCatalogue.entries.enumerated().map { index, entry in
                 let model = try PlannedModel(entry)
                 let storage = try model.storage(
-                    scheme: quantization, kvCacheType: kvCacheDtype, options: PlanOptions())
+                    scheme: quantization, kvCacheType: kvCacheDtype, options: try PlanOptions.parse([]),
+                    profile: profile)
                 return Row(
                     index: index + 1, model: entry.name,
                     cells: memory.map { memory in
@@ -83,7 +84,7 @@ struct Table: ParsableCommand {
     }
 
     private func print(_ rows: [Row]) throws {
-        guard format != .json else { return try printJSON(rows) }
+        guard format != .json else { return try printJSON(["models": rows]) }
         let sizes = memory.map { memory -> String in
             let gigabytes = Double(memory.byteCount) / (memory.isDecimal ? 1e9 : 0x1p30)
             return gigabytes == gigabytes.rounded() ? "\(Int(gigabytes))" : "\(gigabytes)"

@@ -21,13 +21,13 @@ struct Verify: ParsableCommand {
 
     private struct Planned: Decodable {
         struct Rank: Decodable {
+            let rank: Int
             let weights: Double
             let kv_cache: Double
             let activations: Double
             let overhead: Double
         }
         let ranks: [Rank]
-        let max_model_len: Int?
     }
 
     private struct Measured: Decodable {
@@ -39,6 +39,16 @@ struct Verify: ParsableCommand {
             let peak_rss_bytes: Double
         }
         let memory: [Rank]
+    }
+
+    struct Report: Encodable {
+        let isRight: Bool
+        let ranks: [Row]
+
+        enum CodingKeys: String, CodingKey {
+            case isRight = "within_bounds"
+            case ranks
+        }
     }
 
     struct Row: Encodable {
@@ -63,18 +73,26 @@ struct Verify: ParsableCommand {
         }
     }
 
+    func validate() throws {
+        guard [.text, .json].contains(format) else { throw ValidationError("--format must be text or json.") }
+    }
+
     func run() throws {
         var isRight = true
         try Sizing.answering {
             let planned: Planned = try read(plan, "sizing plan --format json")
             let run: Measured = try read(measured, "generate --format json")
-            guard planned.ranks.count == run.memory.count else {
+            let ranks = Dictionary(planned.ranks.map { ($0.rank, $0) }) { first, _ in first }
+            guard !ranks.isEmpty, Set(run.memory.map(\.rank)) == Set(ranks.keys), run.memory.count == ranks.count else {
                 throw RunError(
-                    .badInput, "\(plan) is for \(planned.ranks.count) ranks, and \(measured) of \(run.memory.count)")
+                    .badInput,
+                    "\(plan) is for \(planned.ranks.count) ranks, and \(measured) of \(run.memory.count): not the same")
             }
-            let rows = zip(planned.ranks, run.memory).map { planned, measured in
+            let rows = run.memory.compactMap { measured -> Row? in
+                guard let planned = ranks[measured.rank] else { return nil }
                 let total = planned.weights + planned.kv_cache + planned.activations + planned.overhead
-                let difference = total - measured.peak_rss_bytes
+                // Absurd numbers are only compared.
+                let difference = max(-0x1p62, min(total, 0x1p62) - measured.peak_rss_bytes)
                 let share = difference / max(1, measured.peak_rss_bytes)
                 return Row(
                     rank: measured.rank, predicted: clamped(total), measured: clamped(measured.peak_rss_bytes),
@@ -85,7 +103,7 @@ struct Verify: ParsableCommand {
                     activations: [clamped(planned.activations), clamped(measured.activation_bytes)])
             }
             isRight = rows.allSatisfy(\.isRight)
-            if format == .json { return try printJSON(rows) }
+            if format == .json { return try printJSON(Report(isRight: isRight, ranks: rows)) }
             for row in rows {
                 func pair(_ values: [Int]) -> String {
                     "\(gibibytes(Double(values[0]))) / \(gibibytes(Double(values[1])))"
@@ -96,7 +114,10 @@ struct Verify: ParsableCommand {
                 )
             }
         }
-        guard isRight else { throw ExitCode(ExitStatus.badInput.rawValue) }
+        guard isRight else {
+            complain("sizing: a prediction is out of bounds; see the rows marked WRONG")
+            throw ExitCode(ExitStatus.badInput.rawValue)
+        }
     }
 
     private func read<Value: Decodable>(_ path: String, _ maker: String) throws -> Value {
