@@ -18,6 +18,8 @@ public final class Heartbeat {
             // One write, so that the line arrives whole.
             let line = Array("\(loss)\n".utf8)
             _ = write(STDERR_FILENO, line, line.count)
+            // A launcher that has lost a rank may end as soon as the others have, with what it has not read yet.
+            usleep(200_000)
         }
         _exit(75)
     }
