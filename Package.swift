@@ -68,8 +68,8 @@ let commands: KeyValuePairs<String, (directory: String, dependencies: [String])>
     "sizing": (
         "Sizing",
         [
-            "ProgramEntry", "ModelOptions", "Weights", "CostModel", "Checkpoints", "Architectures", "Topology",
-            "Tensors", "ArgumentParser",
+            "ProgramEntry", "ModelOptions", "Weights", "CostModel", "Architectures", "Topology", "Tensors",
+            "ArgumentParser",
         ]
     ),
     "tokenize": ("Tokenize", ["ProgramEntry", "Tokenization", "ArgumentParser"]),

@@ -331,15 +331,3 @@ public struct CardPlanner {
         }
     }
 }
-
-/// Bytes for people: `3.1 GiB`, or `860 MiB`.
-public func gibibytes(_ bytes: Double) -> String {
-    guard abs(bytes) < 0x1p62 else { return "too many bytes" }
-    return abs(bytes) < 0x1p30
-        ? "\(Int((bytes / 0x1p20).rounded())) MiB" : "\((bytes / 0x1p30 * 10).rounded() / 10) GiB"
-}
-
-/// Tokens for people: `4K` is 4096.
-public func shortLength(_ length: Int) -> String {
-    length % 1024 == 0 ? "\(length / 1024)K" : "\(length)"
-}

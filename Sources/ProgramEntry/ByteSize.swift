@@ -18,11 +18,9 @@ public struct ByteSize: ExpressibleByArgument, CustomStringConvertible, Sendable
     }
 
     public var description: String {
-        for (unit, shift) in [("GiB", 30), ("MiB", 20), ("KiB", 10)]
-        where byteCount > 0 && byteCount % (1 << shift) == 0 {
-            return "\(byteCount >> shift)\(unit)"
-        }
-        return "\(byteCount)"
+        let units = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("GB", 1_000_000_000), ("MB", 1_000_000)]
+        guard byteCount > 0, let unit = units.first(where: { byteCount % $0.1 == 0 }) else { return "\(byteCount)" }
+        return "\(byteCount / unit.1)\(unit.0)"
     }
 
     public init?(argument: String) {

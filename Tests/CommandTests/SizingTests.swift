@@ -14,7 +14,7 @@ import Testing
             let free: Int
         }
         struct Alternative: Decodable {
-            let quantization: String
+            let quantization: String?
             let min_cards: Int?
             let max_model_len: Int?
         }

@@ -59,7 +59,7 @@ struct Quantize: ParsableCommand {
     var symmetry: Symmetry = .symmetric
 
     @Option(help: ArgumentHelp("Begin another weight file beyond this size, such as 2GiB.", valueName: "size"))
-    var maxShardSize: ByteCount = ByteCount(5_000_000_000)
+    var maxShardSize = ByteSize(byteCount: 5_000_000_000)
 
     func validate() throws {
         if let groupSize, granularity != .group {
@@ -91,7 +91,7 @@ struct Quantize: ParsableCommand {
         let scheme = try IntegerScheme(
             bits: scheme == .int8 ? 8 : 4, granularity: granularity, isSymmetric: symmetry == .symmetric)
         let quantizer = try CheckpointQuantizer(
-            model: model, output: output, scheme: scheme, maximumShardByteCount: maxShardSize.value)
+            model: model, output: output, scheme: scheme, maximumShardByteCount: maxShardSize.byteCount)
         let progress = ProgressLine()
         let summary = try quantizer.run(
             progress: progress.show, isCancelled: { isInterrupted.load(ordering: .relaxed) })
@@ -100,31 +100,6 @@ struct Quantize: ParsableCommand {
             "\(output): \(summary.quantizedCount) matrices quantized,",
             "\(summary.bytesBefore) → \(summary.bytesAfter) bytes")
     }
-}
-
-/// A size on the command line: a number of bytes with an optional unit (5GB = 5·10⁹, 2GiB = 2·2³⁰).
-struct ByteCount: ExpressibleByArgument {
-    let value: Int
-
-    private static let units: [(suffix: String, factor: Int)] = [
-        ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("KB", 1000), ("MB", 1_000_000), ("GB", 1_000_000_000),
-        ("B", 1), ("", 1),
-    ]
-
-    init(_ value: Int) {
-        self.value = value
-    }
-
-    init?(argument: String) {
-        guard let unit = Self.units.first(where: { argument.hasSuffix($0.suffix) }),
-            let number = Int(argument.dropLast(unit.suffix.count)), number > 0
-        else { return nil }
-        let (value, overflow) = number.multipliedReportingOverflow(by: unit.factor)
-        guard !overflow else { return nil }
-        self.value = value
-    }
-
-    var defaultValueDescription: String { "\(value / 1_000_000_000)GB" }
 }
 
 /// Percent done, rewritten in place on standard error, where a person watches.

@@ -89,13 +89,72 @@ struct Plan: ParsableCommand {
 
     func run() throws {
         try Sizing.answering {
-            let answer = try Answer(self)
+            let model = try PlannedModel(named: self.model)
+            var profile = try MemoryProfile(named: self.profile)
+            if let maxNumBatchedTokens { profile.stepTokens = maxNumBatchedTokens.count }
+            var question = SizingQuestion(
+                model: self.model,
+                storage: try model.storage(
+                    scheme: quantization, kvCacheType: kvCacheDtype, options: options, profile: profile),
+                memory: memory.bytes(ofGigabyte: profile.nominalGigabyte))
+            question.utilization = utilization
+            question.length = TokenCount(argument: maxModelLen)?.count
+            question.cards = Int(cards)
+            question.plan = try fixedPlan()
+            question.batch = batch
+            question.bandwidth = memoryBandwidth
+            question.link = try interconnect.map(Self.link)
+            question.hasWeights = model.hasWeights
+            question.notes = model.notes
+            let scheme = question.storage.name
+            if profile.accounting == .runtime, StoredScheme.named(scheme) != nil, !Self.ownSchemes.contains(scheme) {
+                question.notes.append(
+                    "\(scheme) weights are counted as this runtime's own of as many bits; it does not read them yet")
+            }
+            question.others = (profile.accounting == .runtime ? Self.ownSchemes : StoredScheme.all.map(\.name)).flatMap
+            {
+                scheme in
+                ["float16", "int8"].map { cache in
+                    (
+                        "\(scheme) weights, \(cache) cache",
+                        Result {
+                            try model.storage(
+                                scheme: scheme, kvCacheType: cache, options: options, profile: profile,
+                                isHypothetical: true)
+                        }
+                    )
+                }
+            }
+            let answer = try SizingAnswer(question, decoder: model.decoder, profile: profile)
             switch format {
             case .json: try printJSON(answer)
-            case .markdown: try writeOut(answer.text(isMarkdown: true))
-            default: try writeOut(answer.text(isMarkdown: false))
+            default: try writeOut(answer.text(isMarkdown: format == .markdown))
             }
         }
+    }
+
+    /// What this runtime quantizes to while loading.
+    private static let ownSchemes = ["none", "int8", "w8a8", "int4"]
+
+    /// The fit of a bench's report.
+    private static func link(_ path: String) throws -> LinkModel {
+        struct Report: Decodable {
+            struct Fit: Decodable {
+                let alpha_us: Double
+                let beta_ns_per_byte: Double
+            }
+            let fit: Fit?
+        }
+        guard let data = FileManager.default.contents(atPath: path) else {
+            throw RunError(.missingInput, "no such file: \(path)")
+        }
+        guard let fit = try? JSONDecoder().decode(Report.self, from: data).fit,
+            (0...1e12).contains(fit.alpha_us), (0...1e12).contains(fit.beta_ns_per_byte)
+        else {
+            throw RunError(
+                .badInput, "\(path) has no fit of alpha and beta; make it with all_reduce_bench --format json")
+        }
+        return LinkModel(alphaMicroseconds: fit.alpha_us, betaNanosecondsPerByte: fit.beta_ns_per_byte)
     }
 
     /// The plan that the options fix; nil: to be chosen.

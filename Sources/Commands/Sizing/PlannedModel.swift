@@ -1,20 +1,16 @@
 import Architectures
 import ArgumentParser
-import Checkpoints
 import CostModel
-import Foundation
 import ModelOptions
 import ProgramEntry
-import Quantization
 import Synchronization
 import Tensors
 import Weights
 
 /// A model that a plan is made for: its shape, and how its weights may be stored.
 struct PlannedModel {
-    let name: String
     let decoder: DecoderConfiguration
-    let family: ModelFamily
+    private let family: ModelFamily
     /// Whether there are weights beside the shape.
     var hasWeights: Bool { !isSynthetic }
     /// What a reader should know of where the sizes come from.
@@ -28,15 +24,14 @@ struct PlannedModel {
     private let representatives: [Int]
 
     init(named name: String) throws {
-        try self.init(FoundModel(named: name, mayBeShape: true), name: name)
+        try self.init(FoundModel(named: name, mayBeShape: true))
     }
 
     init(_ entry: ModelCatalogue.Entry) throws {
-        try self.init(FoundModel(entry), name: entry.name)
+        try self.init(FoundModel(entry))
     }
 
-    private init(_ found: FoundModel, name: String) throws {
-        self.name = name
+    private init(_ found: FoundModel) throws {
         let family = try ModelFamily.named(by: found.configuration)
         let decoder = try found.decoder(of: family)
         self.family = family

@@ -1,9 +1,6 @@
-import Architectures
-import CostModel
-
-extension Answer {
+extension SizingAnswer {
     /// The answer for people.
-    func text(isMarkdown: Bool) -> String {
+    public func text(isMarkdown: Bool) -> String {
         var lines: [String] = []
         func table(_ header: [String], _ rows: [[String]]) {
             guard !isMarkdown else {
@@ -89,10 +86,4 @@ extension Answer {
         for note in notes { say("note: \(note)") }
         return lines.joined(separator: "\n") + "\n"
     }
-}
-
-/// `6.74 G`.
-func shownCount(_ count: Int) -> String {
-    count >= 1_000_000_000
-        ? "\((Double(count) / 1e7).rounded() / 100) G" : "\((Double(count) / 1e4).rounded() / 100) M"
 }

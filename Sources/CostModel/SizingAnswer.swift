@@ -1,13 +1,44 @@
 import Architectures
-import CostModel
-import Foundation
-import ModelOptions
-import ProgramEntry
-import Tensors
 import Topology
 
-/// What `sizing plan` answers.
-struct Answer: Encodable {
+/// What is asked about one model.
+public struct SizingQuestion {
+    /// Its name, for the answer.
+    public var model: String
+    /// How it is stored.
+    public var storage: StorageChoice
+    /// Other ways to store it, to be set beside that; a failure says why one cannot be.
+    public var others: [(change: String, storage: Result<StorageChoice, any Error>)] = []
+    /// Bytes of a card.
+    public var memory: Double
+    /// Share of them that may be used; nil: the profile's.
+    public var utilization: Double?
+    /// Longest sequence; nil: the longest that fits.
+    public var length: Int?
+    /// Number of cards; nil: the fewest.
+    public var cards: Int?
+    /// How to use them; nil: to be chosen.
+    public var plan: ParallelPlan?
+    /// Sequences at a time.
+    public var batch = 1
+    /// Gigabytes (10⁹ bytes) a second that a card reads; nil: the profile's.
+    public var bandwidth: Double?
+    /// What an all-reduce costs.
+    public var link: LinkModel?
+    /// Whether the model has weights, which `generate` does not run beyond the model's own limit.
+    public var hasWeights = false
+    /// What a reader should know of where the sizes come from.
+    public var notes: [String] = []
+
+    public init(model: String, storage: StorageChoice, memory: Double) {
+        self.model = model
+        self.storage = storage
+        self.memory = memory
+    }
+}
+
+/// What `sizing plan` answers; as JSON, the object of its `--format json`.
+public struct SizingAnswer: Encodable {
     let model: String
     let profile: String
     let parameters: Int
@@ -69,8 +100,8 @@ struct Answer: Encodable {
     /// What another choice would give.
     struct Alternative: Encodable {
         let change: String
-        let quantization: String
-        let cacheType: String
+        @OrNull var quantization: String?
+        @OrNull var cacheType: String?
         @OrNull var minimalCards: Int?
         @OrNull var cards: Int?
         @OrNull var tensorDegree: Int?
@@ -80,6 +111,23 @@ struct Answer: Encodable {
         @OrNull var decodeBound: Double?
         /// Why there is no answer.
         @OrNull var reason: String?
+
+        init(
+            change: String, quantization: String? = nil, cacheType: String? = nil, minimalCards: Int? = nil,
+            cards: Int? = nil, tensorDegree: Int? = nil, pipelineDegree: Int? = nil, maximumLength: Int? = nil,
+            decodeBound: Double? = nil, reason: String? = nil
+        ) {
+            self.change = change
+            self.quantization = quantization
+            self.cacheType = cacheType
+            self.minimalCards = minimalCards
+            self.cards = cards
+            self.tensorDegree = tensorDegree
+            self.pipelineDegree = pipelineDegree
+            self.maximumLength = maximumLength
+            self.decodeBound = decodeBound
+            self.reason = reason
+        }
 
         enum CodingKeys: String, CodingKey {
             case change
@@ -127,34 +175,30 @@ struct Answer: Encodable {
         case notes
     }
 
-    init(_ plan: Plan) throws {
-        let model = try PlannedModel(named: plan.model)
-        var profile = try MemoryProfile(named: plan.profile)
-        if let tokens = plan.maxNumBatchedTokens { profile.stepTokens = tokens.count }
-        let options = plan.options
-        let memory = plan.memory.bytes(ofGigabyte: profile.nominalGigabyte)
-        let bandwidth = (plan.memoryBandwidth ?? profile.memoryBandwidth) * 1e9
-        let link = try plan.interconnect.map(Self.link)
-        let decoder = model.decoder
-        let batch = plan.batch
-        let asked = plan.maxModelLen == "auto" ? nil : TokenCount(argument: plan.maxModelLen)?.count
+    /// Answers, with the arithmetic.
+    ///
+    /// - Throws: `SizingError.badPlan` for cards that cannot share the model.
+    public init(
+        _ question: SizingQuestion, decoder: DecoderConfiguration, profile: MemoryProfile
+    ) throws(SizingError) {
+        let bandwidth = (question.bandwidth ?? profile.memoryBandwidth) * 1e9
+        let (batch, asked, fixed, link) = (question.batch, question.length, question.plan, question.link)
         // A model counts as running if it holds what is asked for, or a context of some use.
         let needed =
             asked ?? (profile.doublesLength ? profile.minimalLength : min(profile.minimalLength, decoder.positionLimit))
         func planner(_ storage: StorageChoice, _ profile: MemoryProfile) -> CardPlanner {
-            CardPlanner(decoder, profile: profile, storage: storage, memory: memory, utilization: plan.utilization)
+            CardPlanner(
+                decoder, profile: profile, storage: storage, memory: question.memory,
+                utilization: question.utilization)
         }
-        let main = planner(
-            try model.storage(
-                scheme: plan.quantization, kvCacheType: plan.kvCacheDtype, options: options, profile: profile), profile)
-        let fixed = try plan.fixedPlan()
-        let chosen = try main.choice(fixed: fixed, cards: Int(plan.cards), length: needed, batch: batch)
+        let main = planner(question.storage, profile)
+        let chosen = try main.choice(fixed: fixed, cards: question.cards, length: needed, batch: batch)
 
-        self.model = plan.model
+        model = question.model
         self.profile = profile.name
         parameters = decoder.parameterCount
         modelLimit = decoder.positionLimit
-        memoryBytes = clamped(memory)
+        memoryBytes = clamped(question.memory)
         utilization = main.utilization
         quantization = main.storage.name
         cacheType = main.storage.cacheType.rawValue
@@ -171,7 +215,7 @@ struct Answer: Encodable {
         tried = chosen.fewest.tried.prefix(8).map { Tried(cards: $0.cards, reason: $0.reason.description) }
         whyNotFewer = chosen.fewest.tried.first.map { "\(counted($0.cards, "card")): \($0.reason)" }
         whyNot = chosen.reason.map { reason in
-            "\(fixed.map { "\($0.tensorDegree) x \($0.pipelineDegree)" } ?? plan.cards) cards: \(reason)"
+            "\(fixed.map { "\($0.tensorDegree) x \($0.pipelineDegree)" } ?? "\(question.cards ?? 0)") cards: \(reason)"
         }
         let one = CardDemand(
             decoder, plan: ParallelPlan(tensorDegree: 1, pipelineDegree: 1), rank: 0, storage: main.storage,
@@ -200,7 +244,7 @@ struct Answer: Encodable {
         for entry in profile.coefficientRanges {
             for value in [entry.low, entry.high] where value != entry.value {
                 let other = try planner(main.storage, profile.setting(entry.name, to: value))
-                    .choice(fixed: fixed, cards: Int(plan.cards), length: needed, batch: batch)
+                    .choice(fixed: fixed, cards: question.cards, length: needed, batch: batch)
                 let count = other.fewest.option?.demands.plan.rankCount
                 let length = other.option?.longestLength
                 let isSame = count == fewestCount && (length == byMemory || !profile.doublesLength)
@@ -217,7 +261,7 @@ struct Answer: Encodable {
         if let found = usable, found > decoder.positionLimit {
             warnings.append(
                 "\(found) tokens are more than the \(decoder.positionLimit) that the model was made for"
-                    + (model.hasWeights ? ": generate refuses them" : ""))
+                    + (question.hasWeights ? ": generate refuses them" : ""))
         }
         self.warnings = warnings
 
@@ -247,24 +291,14 @@ struct Answer: Encodable {
                         : nil))
         }
         let present = chosen.option?.demands.plan ?? fixed
-        let schemes =
-            profile.accounting == .runtime ? ["none", "int8", "w8a8", "int4"] : StoredScheme.all.map(\.name)
-        for scheme in schemes {
-            for cache in ["float16", "int8"] {
-                let change = "\(scheme) weights, \(cache) cache"
-                do {
-                    let storage = try model.storage(
-                        scheme: scheme, kvCacheType: cache, options: options, profile: profile, isHypothetical: true)
-                    let isMain = storage.name == main.storage.name && storage.cacheType == main.storage.cacheType
-                    if !isMain { add(change, planner(storage, profile), plan: present, findsFewest: true) }
-                } catch {
-                    // What is not asked for may be impossible: group sizes do not suit every shape.
-                    alternatives.append(
-                        Alternative(
-                            change: change, quantization: scheme, cacheType: cache, minimalCards: nil, cards: nil,
-                            tensorDegree: nil, pipelineDegree: nil, maximumLength: nil, decodeBound: nil,
-                            reason: "\(error)"))
-                }
+        for (change, result) in question.others {
+            switch result {
+            case .success(let storage):
+                let isMain = storage.name == main.storage.name && storage.cacheType == main.storage.cacheType
+                if !isMain { add(change, planner(storage, profile), plan: present, findsFewest: true) }
+            case .failure(let error):
+                // What is not asked for may be impossible: group sizes do not suit every shape.
+                alternatives.append(Alternative(change: change, reason: "\(error)"))
             }
         }
         if let present {
@@ -284,69 +318,16 @@ struct Answer: Encodable {
             }
         }
         self.alternatives = alternatives
-        notes = model.notes
-    }
-
-    /// The fit of a bench's report.
-    private static func link(_ path: String) throws -> LinkModel {
-        struct Report: Decodable {
-            struct Fit: Decodable {
-                let alpha_us: Double
-                let beta_ns_per_byte: Double
-            }
-            let fit: Fit?
-        }
-        guard let data = FileManager.default.contents(atPath: path) else {
-            throw RunError(.missingInput, "no such file: \(path)")
-        }
-        guard let fit = try? JSONDecoder().decode(Report.self, from: data).fit,
-            (0...1e12).contains(fit.alpha_us), (0...1e12).contains(fit.beta_ns_per_byte)
-        else {
-            throw RunError(
-                .badInput, "\(path) has no fit of alpha and beta; make it with all_reduce_bench --format json")
-        }
-        return LinkModel(alphaMicroseconds: fit.alpha_us, betaNanosecondsPerByte: fit.beta_ns_per_byte)
+        notes = question.notes
     }
 }
 
-extension Answer.PerCard {
+extension SizingAnswer.PerCard {
     init(_ card: CardDemand, rank: Int, length: Int, batch: Int, usable: Double) {
         self.init(
             rank: rank, usable: clamped(usable), weights: clamped(card.weights),
             cache: clamped(card.cache(length: length, batch: batch)),
             activations: clamped(card.activations(length: length, batch: batch)), overhead: clamped(card.overhead),
             free: clamped(max(0, usable - card.total(length: length, batch: batch))))
-    }
-}
-
-/// A whole number of bytes, however absurd.
-func clamped(_ bytes: Double) -> Int { Int(min(max(bytes, 0), 0x1p62)) }
-
-/// `1 card`, `2 cards`.
-func counted(_ count: Int, _ thing: String) -> String { "\(count) \(thing)\(count == 1 ? "" : "s")" }
-
-/// A number with three digits.
-func shown(_ value: Double) -> String {
-    guard value != 0, value.isFinite else { return value == 0 ? "0" : "-" }
-    guard abs(value) < 1e6 else {
-        let exponent = Int(log10(abs(value)).rounded(.down))
-        return "\((value / pow(10, Double(exponent - 2))).rounded() / 100)e\(exponent)"
-    }
-    let unit = pow(10, 2 - log10(abs(value)).rounded(.down))
-    let rounded = (value * unit).rounded() / unit
-    return rounded == rounded.rounded() ? "\(Int(rounded))" : "\(rounded)"
-}
-
-/// A value of which JSON says `null` where there is none: who reads it finds the key.
-@propertyWrapper struct OrNull<Value: Encodable>: Encodable {
-    var wrappedValue: Value?
-
-    init(wrappedValue: Value?) {
-        self.wrappedValue = wrappedValue
-    }
-
-    func encode(to encoder: any Encoder) throws {
-        var container = encoder.singleValueContainer()
-        if let wrappedValue { try container.encode(wrappedValue) } else { try container.encodeNil() }
     }
 }
