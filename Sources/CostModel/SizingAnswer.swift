@@ -215,7 +215,9 @@ public struct SizingAnswer: Encodable {
         tried = chosen.fewest.tried.prefix(8).map { Tried(cards: $0.cards, reason: $0.reason.description) }
         whyNotFewer = chosen.fewest.tried.first.map { "\(counted($0.cards, "card")): \($0.reason)" }
         whyNot = chosen.reason.map { reason in
-            "\(fixed.map { "\($0.tensorDegree) x \($0.pipelineDegree)" } ?? "\(question.cards ?? 0)") cards: \(reason)"
+            let asked =
+                fixed.map { "\($0.tensorDegree) x \($0.pipelineDegree)" } ?? counted(question.cards ?? 0, "card")
+            return "\(asked): \(reason)"
         }
         let one = CardDemand(
             decoder, plan: ParallelPlan(tensorDegree: 1, pipelineDegree: 1), rank: 0, storage: main.storage,

@@ -149,7 +149,7 @@ import Testing
         try Refusal(65, naming: "1, 2, 4, 8").expect("sizing", ascend + ["-tp", "16"])
         try Refusal(65, naming: "1024").expect("sizing", model + ["--cards", "4096"])
         let text = try ProgramRun.run("sizing", ascend + ["--cards", "1"], isShort: true).output
-        #expect(text.contains("1 cards: short by") && text.contains("the fewest is 8 cards"), "\(text)")
+        #expect(text.contains("1 card: short by") && text.contains("the fewest is 8 cards"), "\(text)")
         // One step of a prompt of any length would be of any size.
         var own = try #require(
             try JSONSerialization.jsonObject(
