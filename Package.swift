@@ -27,7 +27,8 @@ let libraries: KeyValuePairs<String, [String]> = [
     "Generation": ["Engine", "Tokenization", "Sampling"],
     "ProgramEntry": ["ArgumentParser"],
     "ModelOptions": [
-        "ProgramEntry", "Weights", "Quantization", "Checkpoints", "Architectures", "Tensors", "ArgumentParser",
+        "ProgramEntry", "Weights", "Quantization", "Checkpoints", "Architectures", "Topology", "Tensors",
+        "ArgumentParser",
     ],
     "Bootstrap": [
         "ModelOptions", "Weights", "Generation", "Engine", "Models", "Layers", "MPICollectives", "Collectives",

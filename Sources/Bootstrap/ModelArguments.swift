@@ -1,6 +1,5 @@
 import Architectures
 import ArgumentParser
-import Foundation
 import ModelOptions
 import ProgramEntry
 import Tensors
@@ -110,19 +109,7 @@ extension ModelArguments {
 
     /// The plan that options or file ask for; with neither, every rank shares every layer.
     func plan(rankCount: Int) throws -> ParallelPlan {
-        if let topology {
-            guard let data = FileManager.default.contents(atPath: topology) else {
-                throw RunError(.missingInput, "no such topology file: \(topology)")
-            }
-            do {
-                return try JSONDecoder().decode(ParallelPlan.self, from: data)
-            } catch {
-                throw RunError(
-                    .badInput,
-                    "\(topology) is no topology: it must be JSON like {\"tensor_parallel_size\": 2, \"pipeline_parallel_size\": 2, "
-                        + "\"layers\": [12, 10], \"weights\": [2, 1, 1, 1]}")
-            }
-        }
+        if let topology { return try ParallelPlan(topology: topology) }
         let pipeline = pipelineParallelSize ?? 1
         let tensor = tensorParallelSize ?? (pipelineParallelSize == nil ? rankCount : max(1, rankCount / pipeline))
         return ParallelPlan(tensorDegree: tensor, pipelineDegree: pipeline)

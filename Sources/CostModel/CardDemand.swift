@@ -121,9 +121,6 @@ public struct CardDemand: Sendable {
 }
 
 /// What layers take on a shard; those that are alike are counted once.
-///
-/// Shards that have as much of everything count as one too: which group of weights a shard begins in makes a difference of a
-/// scale a row.
 final class LayerSizes {
     private let decoder: DecoderConfiguration
     private let storage: StorageChoice

@@ -57,12 +57,14 @@ public struct CardPlanner {
 
     public func demands(of plan: ParallelPlan) -> Demands {
         let (tensor, layerCount) = (plan.tensorDegree, decoder.layers.count)
-        let group = plan.shardGroup(ofStage: 0)
-        let shards = shardKinds(group)
+        var shardsByWeights: [[Double]?: [Int]] = [:]
         var kinds: [CardDemand] = []
         var places: [CardKind: Int] = [:]
         var kindOfRank: [Int] = []
         for (stage, layers) in plan.stageLayers(layerCount: layerCount).enumerated() {
+            let group = plan.shardGroup(ofStage: stage)
+            let shards = shardsByWeights[group.weights] ?? shardKinds(group)
+            shardsByWeights[group.weights] = shards
             var counts: [Int: Int] = [:]
             for layer in layers {
                 counts[storage.layerClasses.isEmpty ? layer : storage.layerClasses[layer], default: 0] += 1
@@ -70,8 +72,8 @@ public struct CardPlanner {
             for shard in 0..<tensor {
                 // Rank 0 gathers the logits.
                 let kind = CardKind(
-                    shard: stage == 0 && shard == 0 ? -1 : shards[shard], layers: counts, isFirst: stage == 0,
-                    isLast: stage == plan.pipelineDegree - 1)
+                    shard: stage == 0 && shard == 0 ? -1 : shards[shard], weights: group.weights, layers: counts,
+                    isFirst: stage == 0, isLast: stage == plan.pipelineDegree - 1)
                 if let place = places[kind] {
                     kindOfRank.append(place)
                     continue
@@ -91,12 +93,15 @@ public struct CardPlanner {
 
     private struct CardKind: Hashable {
         var shard: Int
+        var weights: [Double]?
         var layers: [Int: Int]
         var isFirst: Bool
         var isLast: Bool
     }
 
     /// For each shard the first that has as many heads, columns and rows.
+    ///
+    /// Which group of weights a shard begins in makes a difference of a scale a row, which is not looked at.
     private func shardKinds(_ group: ShardGroup) -> [Int] {
         let vocabulary = group.shares(of: decoder.vocabularySize).map(\.count)
         var counts = vocabulary.map { [$0] }
@@ -157,10 +162,15 @@ public struct CardPlanner {
         return low
     }
 
-    /// Why a number of cards cannot run the model whatever their memory; nil: it can.
+    /// Why a plan cannot run the model whatever the memory; nil: it can.
     public func obstacle(tensorDegree: Int, pipelineDegree: Int) -> String? {
+        obstacle(ParallelPlan(tensorDegree: tensorDegree, pipelineDegree: pipelineDegree))
+    }
+
+    /// Why a plan cannot run the model whatever the memory; nil: it can.
+    public func obstacle(_ plan: ParallelPlan) -> String? {
         let heads = decoder.layers[0].attention.queryHeadCount
-        let cards = tensorDegree * pipelineDegree
+        let (tensorDegree, pipelineDegree, cards) = (plan.tensorDegree, plan.pipelineDegree, plan.rankCount)
         guard profile.allowsPipeline || pipelineDegree == 1 else { return "\(profile.name) knows no pipeline" }
         guard cards <= profile.maximumCards, profile.cardCounts?.contains(cards) ?? true else {
             let counts = profile.cardCounts.map { $0.map(String.init).joined(separator: ", ") }
@@ -173,7 +183,6 @@ public struct CardPlanner {
         {
             return "\(tensorDegree) does not divide \(uneven.attention.queryHeadCount) heads"
         }
-        let plan = ParallelPlan(tensorDegree: tensorDegree, pipelineDegree: pipelineDegree)
         do {
             try plan.validate(for: decoder, rankCount: plan.rankCount, names: .huggingFace)
             return nil
@@ -199,7 +208,7 @@ public struct CardPlanner {
         case fits(Option)
         /// The tightest card of the plan that comes nearest is short of so many bytes.
         case short(Double)
-        /// No way to use so many; whether the model's heads are why.
+        /// No way to use so many.
         case impossible(String)
     }
 
@@ -291,7 +300,7 @@ public struct CardPlanner {
 
     /// What a plan can do, if the model can be divided so.
     public func option(_ plan: ParallelPlan, batch: Int) -> Option? {
-        guard obstacle(tensorDegree: plan.tensorDegree, pipelineDegree: plan.pipelineDegree) == nil else { return nil }
+        guard obstacle(plan) == nil else { return nil }
         let demands = demands(of: plan)
         return Option(demands: demands, longestLength: longestLength(demands, batch: batch))
     }
@@ -313,9 +322,7 @@ public struct CardPlanner {
     public func choice(fixed: ParallelPlan?, cards: Int?, length: Int, batch: Int) throws(SizingError) -> Choice {
         let fewest = fewestCards(length: length, batch: batch)
         if let fixed {
-            if let obstacle = obstacle(tensorDegree: fixed.tensorDegree, pipelineDegree: fixed.pipelineDegree) {
-                throw .badPlan(obstacle)
-            }
+            if let obstacle = obstacle(fixed) { throw .badPlan(obstacle) }
             let demands = demands(of: fixed)
             let missing = shortage(demands, length: length, batch: batch)
             let longest = longestLength(demands, batch: batch)

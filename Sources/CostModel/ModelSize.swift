@@ -5,14 +5,12 @@ extension DecoderConfiguration {
     public var parameterCount: Int { parameters().reduce(0) { $0 + $1.count } }
 
     /// Elements that a token meets: of experts only the active ones, of a vision tower none.
-    public var activeParameterCount: Int { parameters().reduce(0) { $0 + $1.count / divisor(of: $1) * factor(of: $1) } }
-
-    /// Experts that a parameter is divided into.
-    private func divisor(of parameter: Parameter) -> Int { experts(of: parameter)?.expertCount ?? 1 }
-
-    private func factor(of parameter: Parameter) -> Int {
-        if case .companion = parameter.name { return 0 }
-        return experts(of: parameter)?.activeCount ?? 1
+    public var activeParameterCount: Int {
+        parameters().reduce(0) { sum, parameter in
+            if case .companion = parameter.name { return sum }
+            guard let experts = experts(of: parameter) else { return sum + parameter.count }
+            return sum + parameter.count / experts.expertCount * experts.activeCount
+        }
     }
 
     private func experts(of parameter: Parameter) -> ExpertFeedForward? {

@@ -287,9 +287,7 @@ public struct SizingAnswer: Encodable {
                         }
                     },
                     reason: option == nil
-                        ? parallel.flatMap {
-                            planner.obstacle(tensorDegree: $0.tensorDegree, pipelineDegree: $0.pipelineDegree)
-                        }
+                        ? parallel.flatMap(planner.obstacle)
                         : nil))
         }
         let present = chosen.option?.demands.plan ?? fixed

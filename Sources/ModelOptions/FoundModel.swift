@@ -22,14 +22,23 @@ public struct FoundModel {
         let isPrefixed = name.hasPrefix(Self.syntheticPrefix)
         let source = isPrefixed ? String(name.dropFirst(Self.syntheticPrefix.count)) : name
         let isFile = mayBeShape && source.hasSuffix(".json")
-        if isPrefixed || isFile || (mayBeShape && ModelCatalogue.entry(named: source) != nil) {
+        // A directory of that name is what is meant.
+        let isName = mayBeShape && access(name, F_OK) != 0 && ModelCatalogue.entry(named: source) != nil
+        if isPrefixed || isFile || isName {
             entry = ModelCatalogue.entry(named: source)
             configuration = try Self.configuration(ofSynthetic: source)
             directory = nil
             checkpoint = nil
             return
         }
-        let directory = try Self.locate(name)
+        let directory: String
+        do {
+            directory = try Self.locate(name)
+        } catch CheckpointError.noDirectory where mayBeShape {
+            throw RunError(
+                .missingInput,
+                "no such model: \(name) is no directory here, and no name of the catalogue (sizing models lists them)")
+        }
         entry = nil
         if mayBeShape, let data = FileManager.default.contents(atPath: "\(directory)/config.json"),
             try !FileManager.default.contentsOfDirectory(atPath: directory).contains(where: {

@@ -88,7 +88,26 @@ import Testing
         let heads = try plan(["--model", "qwen2-57b-a14b", "--memory", "32GB", "--profile", "ascend-vllm"])
         #expect(heads.binding_limit == "heads" && heads.why_not_fewer == "8 cards: 8 does not divide 28 heads")
         let flips = try plan(["--model", "falcon-11b", "--memory", "32GB", "--profile", "ascend-vllm"])
-        #expect(flips.warnings.contains { $0.contains("flips") } || flips.warnings.isEmpty)
+        // It has 8K in the guide with 0.1 GiB to spare.
+        #expect(flips.warnings.contains { $0.contains("flips") && $0.contains("overhead_bytes") })
+        let calm = try plan(["--model", "llama2-70b", "--memory", "64GB", "--profile", "ascend-vllm", "--cards", "8"])
+        #expect(calm.warnings.isEmpty, "\(calm.warnings)")
+        // A topology's layers and weights are planned for.
+        let uneven = try folder.write(#"{"pipeline_parallel_size": 2, "layers": [30, 2]}"#, to: "layers.json")
+        let stages = try plan(["--model", "llama2-7b", "--memory", "32GB", "--topology", uneven]).ranks
+        #expect(
+            stages.count == 2 && stages[0].weights > 8 * stages[1].weights
+                && stages[0].kv_cache == 15 * stages[1].kv_cache)
+        let weighted = try folder.write(#"{"tensor_parallel_size": 2, "weights": [3, 1]}"#, to: "weights.json")
+        let shards = try plan(["--model", "llama2-7b", "--memory", "32GB", "--topology", weighted]).ranks
+        #expect(shards[0].kv_cache == 3 * shards[1].kv_cache)
+        let wrong = try folder.write(#"{"tensor_parallel_size": 2, "weights": [3]}"#, to: "wrong.json")
+        try Refusal(65, naming: "1 weights").expect(
+            "sizing", ["plan", "--model", "llama2-7b", "--memory", "32GB", "--topology", wrong])
+        let huge = try folder.write(
+            #"{"tensor_parallel_size": 9000000000000000000, "pipeline_parallel_size": 9}"#, to: "huge.json")
+        try Refusal(65, naming: "parallel sizes must be").expect(
+            "sizing", ["plan", "--model", "llama2-7b", "--memory", "32GB", "--topology", huge])
     }
 
     /// The embedded model is quantized: what other schemes would give is said of its floats.
@@ -185,6 +204,8 @@ import Testing
     @Test func badQuestionsAreRefused() throws {
         let model = ["plan", "--model", "llama2-7b", "--memory", "32GB"]
         try Refusal(66, naming: "nonesuch").expect("sizing", ["plan", "--model", "/nonesuch", "--memory", "32GB"])
+        try Refusal(66, naming: "llama2-8b", "catalogue").expect(
+            "sizing", ["plan", "--model", "llama2-8b", "--memory", "32GB"])
         try Refusal(66, naming: "nonesuch", "trireme").expect("sizing", model + ["--profile", "nonesuch"])
         try Refusal(65, naming: "1, 2, 4, 8").expect("sizing", model + ["--profile", "ascend-vllm", "--cards", "3"])
         try Refusal(65, naming: "3", "32 heads").expect("sizing", model + ["--profile", "vllm-cuda", "-tp", "3"])

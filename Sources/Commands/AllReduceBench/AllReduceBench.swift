@@ -149,8 +149,8 @@ struct AllReduceBench: ParsableCommand {
     /// The model of `--predict`.
     func model() throws -> DecoderConfiguration? {
         guard let predict else { return nil }
-        let isFound = predict.contains(":") || access(predict, F_OK) == 0
-        return try OpenedModel(named: isFound ? predict : "synthetic:" + predict, seed: 0).decoder
+        let found = try FoundModel(named: predict, mayBeShape: true)
+        return try found.decoder(of: ModelFamily.named(by: found.configuration))
     }
 
     func run() throws {

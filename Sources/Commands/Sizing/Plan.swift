@@ -30,7 +30,7 @@ struct Plan: ParsableCommand {
         name: [.customLong("pipeline-parallel-size"), .customLong("pp", withSingleDash: true)],
         help: "Stages of layers.")
     var pipelineParallelSize: Int?
-    @Option(help: "A plan from a file, such as Topologies/tp2-pp2.json; weights of ranks are not looked at.")
+    @Option(help: "A plan from a file, such as Topologies/tp2-pp2.json.")
     var topology: String?
     @Option(help: "Tokens computed in one step at most. Default: the profile's.")
     var maxNumBatchedTokens: TokenCount?
@@ -160,30 +160,30 @@ struct Plan: ParsableCommand {
     /// The plan that the options fix; nil: to be chosen.
     func fixedPlan() throws -> ParallelPlan? {
         if let topology {
-            guard let data = FileManager.default.contents(atPath: topology) else {
-                throw RunError(.missingInput, "no such topology file: \(topology)")
-            }
-            guard let read = try? JSONDecoder().decode(ParallelPlan.self, from: data) else {
-                throw RunError(.badInput, "\(topology) is no topology, like {\"tensor_parallel_size\": 2}")
-            }
-            guard ParallelPlan.degreeRange.contains(read.tensorDegree), (1...4096).contains(read.pipelineDegree) else {
-                throw RunError(.badInput, "\(topology): sizes must be from 1 to 4096")
-            }
-            return try plan(read.tensorDegree, read.pipelineDegree)
+            let read = try ParallelPlan(topology: topology)
+            guard ParallelPlan.degreeRange.contains(read.tensorDegree),
+                ParallelPlan.degreeRange.contains(read.pipelineDegree)
+            else { throw SizingError.badPlan("\(topology): \(read.problems(rankCount: 0, layerCount: 0)[0])") }
+            return try checked(read)
         }
         let count = Int(cards)
         switch (tensorParallelSize, pipelineParallelSize, count) {
         case (nil, nil, _): return nil
-        case (let tensor?, let pipeline?, _): return try plan(tensor, pipeline)
-        case (let tensor?, nil, let count): return try plan(tensor, max(1, (count ?? tensor) / tensor))
-        case (nil, let pipeline?, let count): return try plan(max(1, (count ?? pipeline) / pipeline), pipeline)
+        case (let tensor?, let pipeline?, _):
+            return try checked(ParallelPlan(tensorDegree: tensor, pipelineDegree: pipeline))
+        case (let tensor?, nil, let count):
+            return try checked(ParallelPlan(tensorDegree: tensor, pipelineDegree: max(1, (count ?? tensor) / tensor)))
+        case (nil, let pipeline?, let count):
+            return try checked(
+                ParallelPlan(tensorDegree: max(1, (count ?? pipeline) / pipeline), pipelineDegree: pipeline))
         }
     }
 
-    private func plan(_ tensor: Int, _ pipeline: Int) throws -> ParallelPlan {
-        if let count = Int(cards), count != tensor * pipeline {
-            throw ValidationError("--cards \(count) is not \(tensor) times \(pipeline).")
+    private func checked(_ plan: ParallelPlan) throws -> ParallelPlan {
+        if let count = Int(cards), count != plan.rankCount {
+            throw ValidationError(
+                "--cards \(count) is not \(plan.tensorDegree) times \(plan.pipelineDegree).")
         }
-        return ParallelPlan(tensorDegree: tensor, pipelineDegree: pipeline)
+        return plan
     }
 }

@@ -79,11 +79,11 @@ struct Table: ParsableCommand {
                                 ? fewest.tried.first.map { "\($0.cards) cards: \($0.reason)" } : nil)
                     })
             }
-            try print(rows)
+            try show(rows)
         }
     }
 
-    private func print(_ rows: [Row]) throws {
+    private func show(_ rows: [Row]) throws {
         guard format != .json else { return try printJSON(["models": rows]) }
         let sizes = memory.map { memory -> String in
             let gigabytes = Double(memory.byteCount) / (memory.isDecimal ? 1e9 : 0x1p30)

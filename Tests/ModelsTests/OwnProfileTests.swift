@@ -1,0 +1,14 @@
+import CostModel
+import Engine
+import Kernels
+import Testing
+
+/// The profile that plans for this runtime counts as it does.
+@Suite struct OwnProfileTests {
+    @Test func sizesAreTheRuntimes() throws {
+        let profile = MemoryProfile.trireme
+        #expect(try profile.name == "trireme" && profile == MemoryProfile(named: "trireme"))
+        #expect(profile.logitRows == StepLimits.logitRows)
+        #expect(profile.cacheBlock == CacheStorage.blockLength)
+    }
+}
