@@ -14,13 +14,6 @@ public struct ModelArguments: ParsableArguments, Sendable {
     public var weights: WeightArguments
 
     @Option(
-        help: """
-            Type that rotary frequencies are rounded to: auto, float32, saved (the type that config.json names). \
-            auto: saved with --dtype float32, which widens a saved model as it is; float32 otherwise.
-            """)
-    var rotaryDtype = "auto"
-
-    @Option(
         help:
             "Longest sequence, such as 8K, or auto (what memory allows). Default: the model's limit, or less if enough."
     )
@@ -74,9 +67,6 @@ public struct ModelArguments: ParsableArguments, Sendable {
 
 extension ModelArguments {
     public mutating func validate() throws {
-        guard ["auto", "float32", "saved"].contains(rotaryDtype) else {
-            throw ValidationError("--rotary-dtype must be one of auto, float32, saved, not '\(rotaryDtype)'.")
-        }
         if topology != nil, tensorParallelSize != nil || pipelineParallelSize != nil {
             throw ValidationError(
                 "--topology and --tensor-parallel-size or --pipeline-parallel-size exclude each other.")
@@ -97,15 +87,6 @@ extension ModelArguments {
     var threadCount: Int? { threads }
     /// Workers are bound to processors only where those are this rank's own.
     var pinsThreads: Bool { threads == nil }
-
-    /// What rotary frequencies are rounded to.
-    ///
-    /// A model that is cast to bfloat16 and then widened has frequencies rounded to bfloat16; this is how the golden
-    /// files of our tests were computed. Loaded as published, in transformers and here, they are exact.
-    func rotaryType(of model: OpenedModel) -> ElementType {
-        let isWidened = rotaryDtype == "saved" || (rotaryDtype == "auto" && weights.dtype == "float32")
-        return isWidened ? model.savedType ?? .float32 : .float32
-    }
 
     /// The plan that options or file ask for; with neither, every rank shares every layer.
     func plan(rankCount: Int) throws -> ParallelPlan {

@@ -1,6 +1,5 @@
 import Architectures
 import Glibc
-import Tensors
 
 /// The angles of a rotary embedding, as cosines and sines of the positions of a step.
 public struct RotaryTable: Sendable {
@@ -8,17 +7,8 @@ public struct RotaryTable: Sendable {
     let frequencies: [Float]
     let amplitude: Float
 
-    /// - Parameter frequencyType: what the frequencies are rounded to before they are used; float32 is exact.
-    public init(
-        _ rotary: RotaryEmbedding, headDimension: Int, maximumLength: Int, frequencyType: ElementType = .float32
-    ) {
-        let exact = rotary.frequencies(dimension: headDimension, maximumLength: maximumLength)
-        frequencies =
-            switch frequencyType {
-            case .bfloat16: exact.map { Float(BFloat16($0)) }
-            case .float16: exact.map { Float(Float16($0)) }
-            default: exact
-            }
+    public init(_ rotary: RotaryEmbedding, headDimension: Int, maximumLength: Int) {
+        frequencies = rotary.frequencies(dimension: headDimension, maximumLength: maximumLength)
         amplitude = rotary.amplitude
     }
 

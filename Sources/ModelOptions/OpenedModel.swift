@@ -16,8 +16,6 @@ public struct OpenedModel: Sendable {
     public let family: ModelFamily
     public let weights: any WeightSource
     public let isSynthetic: Bool
-    /// The float type that `config.json` says the model was saved in.
-    public let savedType: ElementType?
     /// Tokens that end a sequence.
     public let endTokens: [Int]
     public let beginToken: Int?
@@ -49,7 +47,6 @@ public struct OpenedModel: Sendable {
             weights = SyntheticWeights(seed: seed, names: family.tensorNames, decoder: decoder)
             self.directory = nil
             isSynthetic = true
-            savedType = nil
             endTokens = []
             beginToken = nil
             sampling = SamplingDefaults()
@@ -61,9 +58,6 @@ public struct OpenedModel: Sendable {
             decoder: decoder)
         self.directory = directory
         isSynthetic = false
-        let oldType = try file.optionalString("torch_dtype")
-        let type = try file.optionalString("dtype") ?? oldType
-        savedType = ["float32": .float32, "float16": .float16, "bfloat16": .bfloat16][type ?? ""]
         let generationData = try checkpoint.json("generation_config.json")
         let generation = try generationData.map {
             try ConfigurationFile(data: $0, path: "\(directory)/generation_config.json")

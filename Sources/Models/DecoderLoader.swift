@@ -25,19 +25,17 @@ public struct DecoderLoader {
     let source: any WeightSource
     public let options: WeightOptions
     let context: ParallelContext
-    let rotaryType: ElementType
     private let packer: MatrixPacker
     private let parameters: [ParameterName: [Parameter]]
 
     public init(
         configuration: DecoderConfiguration, source: any WeightSource, options: WeightOptions, context: ParallelContext,
-        pool: WorkerPool, rotaryType: ElementType = .float32
+        pool: WorkerPool
     ) {
         self.configuration = configuration
         self.source = source
         self.options = options
         self.context = context
-        self.rotaryType = rotaryType
         packer = MatrixPacker(pool: pool)
         parameters = Dictionary(grouping: configuration.parameters(), by: \.name)
     }
@@ -74,8 +72,7 @@ public struct DecoderLoader {
             configuration: configuration, context: context,
             rotary: RotaryTable(
                 configuration.rotary, headDimension: configuration.layers[0].attention.headDimension,
-                maximumLength: maximumLength,
-                frequencyType: rotaryType),
+                maximumLength: maximumLength),
             layers: layers, embedding: placement.isFirstStage ? table.map { StoredEmbedding(matrix: $0) } : nil,
             finalNorm: finalNorm, head: head, vocabularyShares: shares, weightByteCount: bytes)
     }
