@@ -34,20 +34,25 @@ static bool has_amx(void) {
 static bool has_dot_products(void) { return getauxval(AT_HWCAP) & HWCAP_ASIMDDP; }
 #endif
 
+enum { any_vendor = 1 << CK_OTHER_VENDOR | 1 << CK_INTEL | 1 << CK_AMD };
+
+/// `fast_on`: the vendors whose processors gain by the table wherever they run it (Kernels.md has the measurements).
 static const struct {
     const ck_kernels *table;
     bool (*runs)(void);
+    int fast_on;
 } tables[] = {
-    {&ck_scalar, always},
+    {&ck_scalar, always, any_vendor},
 #if defined(__x86_64__)
-    {&ck_avx2, has_avx2},
-    {&ck_avx2vnni, has_avx2vnni},
-    {&ck_avx512, has_avx512},
-    {&ck_avx512vnni, has_avx512vnni},
-    {&ck_avx512bf16, has_avx512bf16},
-    {&ck_amx, has_amx},
+    {&ck_avx2, has_avx2, any_vendor},
+    {&ck_avx2vnni, has_avx2vnni, any_vendor},
+    {&ck_avx512, has_avx512, any_vendor},
+    {&ck_avx512vnni, has_avx512vnni, any_vendor},
+    // Zen 4 and later start a vdpbf16ps every cycle; Intel's cores take two for one, and do float32 products in half.
+    {&ck_avx512bf16, has_avx512bf16, 1 << CK_AMD},
+    {&ck_amx, has_amx, any_vendor},
 #elif defined(__aarch64__)
-    {&ck_neon, has_dot_products},
+    {&ck_neon, has_dot_products, any_vendor},
 #endif
 };
 
@@ -59,10 +64,20 @@ const ck_kernels *ck_table(int32_t index, bool *runs) {
     return tables[index].table;
 }
 
+bool ck_is_fast(int32_t index, int32_t vendor) {
+    return index >= 0 && index < table_count && (tables[index].fast_on >> vendor & 1);
+}
+
+int32_t ck_vendor(void) {
+#if defined(__x86_64__)
+    if (__builtin_cpu_is("intel")) return CK_INTEL;
+    if (__builtin_cpu_is("amd")) return CK_AMD;
+#endif
+    return CK_OTHER_VENDOR;
+}
+
 const ck_kernels *ck_select(const char *name) {
-    for (int i = table_count - 1; i >= 0; i--) {
-        if (name && strcmp(name, tables[i].table->name) != 0) continue;
-        if (tables[i].runs()) return tables[i].table;
-    }
+    for (int i = 0; i < table_count; i++)
+        if (strcmp(name, tables[i].table->name) == 0) return tables[i].runs() ? tables[i].table : NULL;
     return NULL;
 }

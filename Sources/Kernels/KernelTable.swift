@@ -10,14 +10,14 @@ public struct KernelTable: @unchecked Sendable {
     /// Whether products of bfloat16 weights round their inputs to that type too, as the processor's instructions want it:
     /// other bits than those of tables that do not.
     public let roundsInputs: Bool
-    /// Place in the order of preference of this architecture's tables.
+    /// The place in the order of preference of this architecture's tables, which is also the index in `all`.
     public let level: Int
 
-    private init(_ functions: UnsafePointer<ck_kernels>) {
+    private init(_ functions: UnsafePointer<ck_kernels>, level: Int) {
         self.functions = functions
         name = String(cString: functions.pointee.name)
         roundsInputs = functions.pointee.rounds_inputs
-        level = Int(functions.pointee.level)
+        self.level = level
     }
 
     /// Every table of this architecture, best last, and whether this processor runs it.
@@ -25,7 +25,7 @@ public struct KernelTable: @unchecked Sendable {
         var result: [(KernelTable, Bool)] = []
         var runs = false
         while let functions = ck_table(Int32(result.count), &runs) {
-            result.append((KernelTable(functions), runs))
+            result.append((KernelTable(functions, level: result.count), runs))
         }
         return result
     }
@@ -33,8 +33,38 @@ public struct KernelTable: @unchecked Sendable {
     /// The tables that this processor runs, best last; `scalar` is always one.
     public static var supported: [KernelTable] { all.filter(\.runs).map(\.table) }
 
-    /// The table of that name, or the best; nil if there is none or the processor cannot run it.
+    /// The table of that name, or the one that is chosen unasked; nil if there is none or the processor cannot run it.
     public static func select(_ name: String? = nil) -> KernelTable? {
-        ck_select(name).map(KernelTable.init)
+        common([choices(name)])
     }
+
+    /// Whether a processor of this maker gains by the table where it runs it.
+    ///
+    /// The rule rests on the maker and not on a measurement at the start, because tables can differ in bits.
+    public func isFast(on vendor: ProcessorVendor) -> Bool { ck_is_fast(Int32(level), vendor.rawValue) }
+
+    /// The tables that a rank may use, a bit for each index in `all`: those that are fast here, or the one named.
+    public static func choices(
+        _ name: String? = nil, supported: [KernelTable] = supported, vendor: ProcessorVendor = .current
+    ) -> UInt64 {
+        supported.filter { name.map($0.name.elementsEqual) ?? $0.isFast(on: vendor) }
+            .reduce(0) { $0 | 1 << UInt64($1.level) }
+    }
+
+    /// The best table among the choices of every rank; nil if they have none in common.
+    public static func common(_ choices: [UInt64]) -> KernelTable? {
+        let shared = choices.reduce(UInt64.max, &)
+        return all.last { shared >> UInt64($0.table.level) & 1 == 1 }?.table
+    }
+}
+
+/// Who made a processor, as far as the choice of a table depends on it.
+public enum ProcessorVendor: Int32, Sendable, CaseIterable {
+    // The values are those of CKernels.h.
+    case other = 0
+    case intel = 1
+    case amd = 2
+
+    /// The maker of this machine's processor.
+    public static var current: ProcessorVendor { ProcessorVendor(rawValue: ck_vendor()) ?? .other }
 }

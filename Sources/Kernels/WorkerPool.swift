@@ -9,10 +9,15 @@ import Synchronization
 public final class WorkerPool: @unchecked Sendable {
     // Sendable: `run` is called by one thread at a time (the rank thread); workers see the job through `generation`.
 
+    /// Pauses before a waiting worker gives its processor away when others need it: some microseconds.
+    private static let crowdedPauses = 100
+
     typealias Job = @convention(c) (UnsafeRawPointer, ck_part) -> Void
 
     /// Workers, the caller included.
     public let count: Int
+    /// Whether there are more workers than processors, so that one that waits must let another run.
+    private let isCrowded: Bool
 
     private var job: Job?
     private var arguments: UnsafeRawPointer?
@@ -28,8 +33,11 @@ public final class WorkerPool: @unchecked Sendable {
     ///
     /// The calling thread is bound to the first one by `bindCaller`, after all threads were made: a thread inherits
     /// its maker's binding.
-    public init(count: Int, processors: [Int] = []) {
+    ///
+    /// - Parameter isCrowded: whether workers, or those of other ranks, share processors.
+    public init(count: Int, processors: [Int] = [], isCrowded: Bool = false) {
         self.count = max(1, count)
+        self.isCrowded = isCrowded
         pthread_mutex_init(&mutex, nil)
         pthread_cond_init(&wakeUp, nil)
         for index in 1..<max(1, self.count) {
@@ -75,10 +83,11 @@ public final class WorkerPool: @unchecked Sendable {
         generation.add(1, ordering: .sequentiallyConsistent)
         if sleepers.load(ordering: .sequentiallyConsistent) > 0 { wake() }
         kernel(arguments, ck_part(index: 0, count: Int32(threads.count + 1)))
+        let patience = isCrowded ? Self.crowdedPauses : 20_000
         var spins = 0
         while remaining.load(ordering: .acquiring) > 0 {
             spins += 1
-            if spins > 20_000 { sched_yield() } else { ck_pause() }
+            if spins > patience { sched_yield() } else { ck_pause() }
         }
     }
 
@@ -99,10 +108,11 @@ public final class WorkerPool: @unchecked Sendable {
     private func work(index: Int) {
         var seen: UInt32 = 0
         while true {
+            let patience = isCrowded ? Self.crowdedPauses : 50_000
             var spins = 0
             while generation.load(ordering: .acquiring) == seen {
                 spins += 1
-                if spins > 50_000 { sleep(after: seen) } else { ck_pause() }
+                if spins > patience { sleep(after: seen) } else { ck_pause() }
             }
             seen &+= 1
             if isStopping.load(ordering: .acquiring) { return }

@@ -14,6 +14,5 @@
 
 #define TABLE ck_neon
 #define TABLE_NAME "neon"
-#define TABLE_LEVEL 1
 #include "../vector/table.h"
 #endif

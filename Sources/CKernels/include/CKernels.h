@@ -220,8 +220,6 @@ typedef struct ck_peak {
 
 /// The kernels of one instruction set. Every entry is set.
 typedef struct ck_kernels {
-    uint32_t abi_version;
-    int32_t level; // tables of one architecture in order of preference
     const char *name;
     /// BF16 weights are multiplied by inputs rounded to bfloat16, with the processor's own instructions: other bits than
     /// those of other tables, but the same for every number of tokens.
@@ -237,13 +235,20 @@ typedef struct ck_kernels {
     void (*peak)(const ck_peak *, ck_part);         // every part does all rounds
 } ck_kernels;
 
-#define CK_ABI_VERSION 4u
-
-/// The best table this processor can run, or the one named; NULL if it cannot run that one or none has the name.
-const ck_kernels *_Nullable ck_select(const char *_Nullable name);
+/// The table of that name; NULL if this processor cannot run it or none has the name.
+const ck_kernels *_Nullable ck_select(const char *name);
 
 /// The tables in order of preference, best last; NULL past the end. Those the processor cannot run have gaps.
 const ck_kernels *_Nullable ck_table(int32_t index, bool *runs);
+
+/// Who made a processor, as far as the choice of a table depends on it.
+enum { CK_OTHER_VENDOR, CK_INTEL, CK_AMD };
+
+/// The maker of this processor.
+int32_t ck_vendor(void);
+
+/// Whether processors of that vendor gain by the table at `index` where they run it, so that it may be chosen unasked.
+bool ck_is_fast(int32_t index, int32_t vendor);
 
 /// Binds the calling thread to one processor; false if that is not allowed.
 bool ck_bind_thread(int32_t processor);

@@ -291,8 +291,6 @@ static void peak(const ck_peak *a, ck_part part) {
 }
 
 const ck_kernels ck_scalar = {
-    .abi_version = CK_ABI_VERSION,
-    .level = 0,
     .name = "scalar",
     .matmul = matmul,
     .quantize = quantize,

@@ -16,6 +16,5 @@
 
 #define TABLE ck_amx
 #define TABLE_NAME "amx"
-#define TABLE_LEVEL 6
 #include "../vector/table.h"
 #endif

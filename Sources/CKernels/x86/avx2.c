@@ -14,6 +14,5 @@
 
 #define TABLE ck_avx2
 #define TABLE_NAME "avx2"
-#define TABLE_LEVEL 1
 #include "../vector/table.h"
 #endif

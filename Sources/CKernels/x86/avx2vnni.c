@@ -15,6 +15,5 @@
 
 #define TABLE ck_avx2vnni
 #define TABLE_NAME "avx2vnni"
-#define TABLE_LEVEL 2
 #include "../vector/table.h"
 #endif

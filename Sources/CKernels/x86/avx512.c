@@ -14,6 +14,5 @@
 
 #define TABLE ck_avx512
 #define TABLE_NAME "avx512"
-#define TABLE_LEVEL 3
 #include "../vector/table.h"
 #endif

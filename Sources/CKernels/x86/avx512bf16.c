@@ -16,6 +16,5 @@
 
 #define TABLE ck_avx512bf16
 #define TABLE_NAME "avx512bf16"
-#define TABLE_LEVEL 5
 #include "../vector/table.h"
 #endif

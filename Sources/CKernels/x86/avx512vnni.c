@@ -15,6 +15,5 @@
 
 #define TABLE ck_avx512vnni
 #define TABLE_NAME "avx512vnni"
-#define TABLE_LEVEL 4
 #include "../vector/table.h"
 #endif

@@ -7,7 +7,10 @@ import Tensors
 /// What the processors of this process can do at best.
 struct Limits: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Read bandwidth and peak arithmetic, for one thread and for all, with and without huge pages.")
+        abstract: """
+            Read bandwidth and peak arithmetic, for one thread and for all, with and without huge pages; and the arithmetic of \
+            every kernel table that runs here, on which the choice of a table rests.
+            """)
 
     @Option(help: "Threads. Default: one for each processor that the process may run on.")
     var threads: Int?
@@ -51,9 +54,31 @@ struct Limits: ParsableCommand {
         }
     }
 
+    /// The arithmetic of one kernel table, one thread.
+    struct TableRow: Encodable {
+        let kernels: String
+        let int8GigaOperationsPerSecond: Double
+        let bfloat16GigaOperationsPerSecond: Double
+        let float32GigaOperationsPerSecond: Double
+        /// Whether the rule takes the table to be fast on this maker's processors.
+        let isFast: Bool
+        /// Whether it is chosen where `--kernels` names none.
+        let isChosen: Bool
+
+        enum CodingKeys: String, CodingKey {
+            case kernels
+            case int8GigaOperationsPerSecond = "int8_gop_per_s"
+            case bfloat16GigaOperationsPerSecond = "bfloat16_gop_per_s"
+            case float32GigaOperationsPerSecond = "float32_gop_per_s"
+            case isFast = "is_fast"
+            case isChosen = "is_chosen"
+        }
+    }
+
     struct Report: Encodable {
         let machine: MachineReport
         let limits: [Row]
+        let tables: [TableRow]
     }
 
     func run() throws {
@@ -67,20 +92,18 @@ struct Limits: ParsableCommand {
                 defer { pool.stop() }
                 let limits = try HardwareLimits(
                     table: table, pool: pool, byteCount: size?.byteCount ?? 1 << 30, hugePages: hugePages)
-                func best(_ measure: () -> Double) -> Double { (0..<rounds).map { _ in measure() }.max() ?? 0 }
+                let peak = arithmetic(limits)
                 rows.append(
                     Row(
                         threads: count, hugePages: hugePages,
                         readGigabytesPerSecond: best(limits.readBytesPerSecond) / 1e9,
-                        int8GigaOperationsPerSecond: best {
-                            limits.operationsPerSecond(.int8(WeightGroups(size: 32)))
-                        } / 1e9,
-                        bfloat16GigaOperationsPerSecond: best { limits.operationsPerSecond(.bfloat16) } / 1e9,
-                        float32GigaOperationsPerSecond: best { limits.operationsPerSecond(.float32) } / 1e9))
+                        int8GigaOperationsPerSecond: peak.int8, bfloat16GigaOperationsPerSecond: peak.bfloat16,
+                        float32GigaOperationsPerSecond: peak.float32))
             }
         }
+        let tables = try tableRows()
         if format == "json" {
-            try printJSON(Report(machine: MachineReport(kernels: table.name), limits: rows))
+            try printJSON(Report(machine: MachineReport(kernels: table.name), limits: rows, tables: tables))
             return
         }
         print("kernels \(table.name), best of \(rounds)")
@@ -92,6 +115,39 @@ struct Limits: ParsableCommand {
                     rounded(row.int8GigaOperationsPerSecond), rounded(row.bfloat16GigaOperationsPerSecond),
                     rounded(row.float32GigaOperationsPerSecond),
                 ]))
+        }
+        print(columns(["kernels", "fast here", "chosen", "int8 Gop/s", "bf16 Gop/s", "f32 Gop/s"]))
+        for row in tables {
+            print(
+                columns([
+                    row.kernels, row.isFast ? "yes" : "no", row.isChosen ? "yes" : "",
+                    rounded(row.int8GigaOperationsPerSecond), rounded(row.bfloat16GigaOperationsPerSecond),
+                    rounded(row.float32GigaOperationsPerSecond),
+                ]))
+        }
+    }
+
+    private func best(_ measure: () -> Double) -> Double { (0..<rounds).map { _ in measure() }.max() ?? 0 }
+
+    /// The best rates of a table's products, in Gop/s.
+    private func arithmetic(_ limits: HardwareLimits) -> (int8: Double, bfloat16: Double, float32: Double) {
+        (
+            best { limits.operationsPerSecond(.int8(WeightGroups(size: 32))) } / 1e9,
+            best { limits.operationsPerSecond(.bfloat16) } / 1e9, best { limits.operationsPerSecond(.float32) } / 1e9
+        )
+    }
+
+    /// Every table that runs here, measured by one thread.
+    private func tableRows() throws -> [TableRow] {
+        let pool = WorkerPool(count: 1)
+        defer { pool.stop() }
+        let chosen = KernelTable.select()
+        return try KernelTable.supported.filter { $0.name != "scalar" }.map { table in
+            let peak = arithmetic(try HardwareLimits(table: table, pool: pool, byteCount: 1 << 20))
+            return TableRow(
+                kernels: table.name, int8GigaOperationsPerSecond: peak.int8,
+                bfloat16GigaOperationsPerSecond: peak.bfloat16, float32GigaOperationsPerSecond: peak.float32,
+                isFast: table.isFast(on: .current), isChosen: table.name == chosen?.name)
         }
     }
 }
