@@ -2,9 +2,9 @@ import Glibc
 
 /// An error that every rank of a group knows about: each throws the same one, and one of them reports it.
 public struct AgreedError: Error, Equatable, Sendable, CustomStringConvertible {
-    /// The lowest rank that failed.
+    /// The lowest rank that failed; 0 where no single rank did.
     public let rank: Int
-    /// The host that this rank runs on.
+    /// The host that this rank runs on; empty where no single rank failed.
     public let host: String
     /// What that rank's error says.
     public let message: String
@@ -15,7 +15,14 @@ public struct AgreedError: Error, Equatable, Sendable, CustomStringConvertible {
 
     /// The message, with the rank and its host where there is more than one.
     public var description: String {
-        groupSize == 1 ? message : "rank \(rank) on \(host): \(message)"
+        groupSize == 1 || host.isEmpty ? message : "rank \(rank) on \(host): \(message)"
+    }
+}
+
+extension AgreedError {
+    /// Makes an error that no single rank caused, and that every rank of the group throws.
+    init(ofAll message: String, status: Int32, groupSize: Int) {
+        self.init(rank: 0, host: "", message: message, status: status, groupSize: groupSize)
     }
 }
 

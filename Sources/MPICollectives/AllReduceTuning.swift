@@ -34,6 +34,8 @@ public struct CollectiveOptions: Sendable {
     public var backend: Backend
     /// As what sums of float32 travel.
     public var wireType: WireType
+    /// What the program wants compared over the ranks before they exchange anything else.
+    public var facts: [SharedFact]
     /// How long ranks wait for each other while they get to know each other; nil: for ever.
     public var timeout: Duration?
     /// Called on rank 0: sizes to use instead of measuring, or nil.
@@ -45,6 +47,9 @@ public struct CollectiveOptions: Sendable {
     public init(backend: Backend = .auto, wireType: WireType = .float32) {
         self.backend = backend
         self.wireType = wireType
+        facts = [("--backend", backend.rawValue), ("--all-reduce-dtype", wireType.rawValue)].map {
+            SharedFact($0.0, $0.1, remedy: SharedFact.sameOptions)
+        }
     }
 }
 
