@@ -13,12 +13,25 @@ import Topology
 public struct RunNeeds: Sendable {
     /// Prompt and new tokens of the longest sequence; nil: as long as the model allows.
     public var sequenceLength: Int?
+    /// The shortest length at which every sequence can be computed: the longest prompt, and a new token if any is wanted.
+    public var leastLength: Int
     /// Sequences that can be computed together.
     public var sequenceCount: Int
 
-    public init(sequenceLength: Int?, sequenceCount: Int) {
+    public init(sequenceLength: Int?, leastLength: Int = 1, sequenceCount: Int) {
         self.sequenceLength = sequenceLength
+        self.leastLength = leastLength
         self.sequenceCount = sequenceCount
+    }
+
+    /// The needs of sequences, each of some prompt tokens and at most so many new ones, within the longest allowed.
+    ///
+    /// - Parameter prompts: the numbers of tokens of the prompts.
+    public init(prompts: [Int], newTokens: Int, limit: Int, sequenceCount: Int) {
+        let longest = prompts.max() ?? 0
+        self.init(
+            sequenceLength: min(limit, longest + newTokens), leastLength: longest + min(1, newTokens),
+            sequenceCount: sequenceCount)
     }
 }
 
@@ -65,6 +78,13 @@ struct RunPlan {
         case "auto": length = longest ?? min(limit, CacheStorage.blockLength)
         // Asked for by number, all of it is kept ready.
         default: length = limit
+        }
+        guard needs.leastLength <= length else {
+            throw RunError(
+                .badInput,
+                "a sequence of \(needs.leastLength) tokens does not fit into the \(length) that "
+                    + (arguments.maxModelLen == "auto" ? "memory has room for" : "--max-model-len allows")
+                    + "; shorten the prompt, use more ranks or --memory, or --kv-cache-dtype int8")
         }
         let worst = tightest(length: length)
         if worst.missing > 0 {

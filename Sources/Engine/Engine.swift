@@ -29,11 +29,21 @@ public final class Engine {
         public var decode = StepTimes()
     }
 
-    private struct Active {
+    /// A request that has not ended.
+    ///
+    /// A class, so that a draw changes the sampler's counts where they lie.
+    private final class Active {
         let request: Request
-        let promptLength: Int
-        var sampler: Sampler
+        /// Tokens that were in the cache before the request's own.
+        let history: [Int32]
+        /// Made for the first draw: it has the size of the vocabulary, and a batch may have many requests that wait.
+        var sampler: Sampler?
         var newTokens = 0
+
+        init(request: Request, history: [Int32]) {
+            self.request = request
+            self.history = history
+        }
     }
 
     private var scheduler: Scheduler
@@ -63,24 +73,35 @@ public final class Engine {
     /// Whether there is anything to compute.
     public var isIdle: Bool { scheduler.isIdle }
 
-    /// Takes a request; it must fit the limits (`Generation` checks prompts, with messages).
-    public func submit(_ request: Request) -> RequestID {
-        let id = register(request, history: [])
-        scheduler.add(
-            id, tokens: request.promptTokens, length: request.promptTokens.count + request.maximumNewTokens,
-            wantsAllLogits: request.wantsPromptLogProbabilities)
-        return id
-    }
-
-    /// Continues a finished request that stayed in the cache with more tokens; nil if it did not, or there is no room.
-    public func resume(_ previous: RequestID, with request: Request) -> RequestID? {
-        guard let known = scheduler.restingTokens(of: previous) else { return nil }
-        let id = register(request, history: known)
-        let length = known.count + request.promptTokens.count + request.maximumNewTokens
-        guard scheduler.resume(previous, as: id, tokens: request.promptTokens, length: length) else {
-            active[id] = nil
-            return nil
+    /// Takes a request.
+    ///
+    /// It gets as many new tokens as it asks for, or as the longest sequence has room for if that is less.
+    ///
+    /// - Parameter previous: a finished request that stayed in the cache; the new tokens follow its own.
+    /// - Throws: `RequestError` for a request that could never be computed.
+    public func submit(_ request: Request, continuing previous: RequestID? = nil) throws(RequestError) -> RequestID {
+        var request = request
+        var history: [Int32] = []
+        if let previous {
+            guard let known = scheduler.restingTokens(of: previous) else { throw .notInCache }
+            history = known
         }
+        let limit = runner.limits.sequenceLength
+        let known = history.count + request.promptTokens.count
+        guard known < limit || (known == limit && request.maximumNewTokens == 0) else {
+            throw .tooLong(tokens: known, limit: limit)
+        }
+        request.maximumNewTokens = min(request.maximumNewTokens, limit - known)
+        let id = RequestID(rawValue: nextID)
+        let length = known + request.maximumNewTokens
+        if let previous {
+            try scheduler.resume(previous, as: id, tokens: request.promptTokens, length: length)
+        } else {
+            try scheduler.add(
+                id, tokens: request.promptTokens, length: length, wantsAllLogits: request.wantsPromptLogProbabilities)
+        }
+        nextID += 1
+        active[id] = Active(request: request, history: history)
         return id
     }
 
@@ -90,25 +111,13 @@ public final class Engine {
         scheduler.finish(id, staysInCache: staysInCache)
     }
 
-    private func register(_ request: Request, history: [Int32]) -> RequestID {
-        let id = RequestID(rawValue: nextID)
-        nextID += 1
-        active[id] = Active(
-            request: request, promptLength: request.promptTokens.count,
-            sampler: Sampler(
-                parameters: request.sampling, seed: request.seed, promptTokens: history + request.promptTokens,
-                vocabularySize: runner.decoder.configuration.vocabularySize))
-        return id
-    }
-
     /// Takes one step on all ranks; what it brought goes to `handle`.
     public func step(_ handle: (Event) -> Void) throws {
         message.begin(.step)
-        for sequence in scheduler.takeReleases() { message.addRelease(sequence) }
         outputs.removeAll(keepingCapacity: true)
         var tokenCount = 0
         var drawn = 0
-        scheduler.nextStep { chunk in
+        scheduler.nextStep(release: message.addRelease) { chunk in
             message.addChunk(
                 chunk.sequence, firstPosition: chunk.firstPosition, tokens: chunk.tokens, output: chunk.output)
             tokenCount += chunk.tokens.count
@@ -119,6 +128,7 @@ public final class Engine {
                         rowCount: chunk.output == .all ? chunk.tokens.count : 1, all: chunk.output == .all))
             }
         }
+        guard tokenCount > 0 || scheduler.isIdle else { throw StalledEngine() }
         message.isTraced = tracedStep == runner.stepCount + 1
         let context = runner.decoder.context
         let before = context.times
@@ -161,7 +171,7 @@ public final class Engine {
     private func take(
         _ logits: UnsafeMutableBufferPointer<Float>, of output: Output, row: Int, _ handle: (Event) -> Void
     ) -> Bool {
-        guard var state = active[output.request] else { return false }
+        guard let state = active[output.request] else { return false }
         let row = output.firstPosition + row
         let readable = UnsafeBufferPointer(logits)
         guard logits.allSatisfy(\.isFinite) else {
@@ -169,7 +179,7 @@ public final class Engine {
             return false
         }
         // Row i of a prompt gives the probabilities of its token i + 1; the last one, and rows of new tokens, are drawn from.
-        if output.all, row + 1 < state.promptLength {
+        if output.all, row + 1 < state.request.promptTokens.count {
             let token = Int(state.request.promptTokens[row + 1])
             handle(
                 .promptLogProbability(output.request, index: row + 1, value: logProbability(of: token, in: readable)))
@@ -183,9 +193,8 @@ public final class Engine {
         let digest = state.request.wantsDigests ? self.digest(of: readable) : nil
         // The sampler may write to the row, so a copy is kept where the drawn token's probability is wanted.
         let original = state.request.topLogProbabilityCount.map { _ in Array(readable) }
-        let token = state.sampler.draw(from: logits)
+        let token = draw(from: logits, for: state)
         state.newTokens += 1
-        active[output.request] = state
         handle(
             .token(
                 output.request,
@@ -205,6 +214,15 @@ public final class Engine {
         return true
     }
 
+    private func draw(from logits: UnsafeMutableBufferPointer<Float>, for state: Active) -> Int32 {
+        if state.sampler == nil {
+            state.sampler = Sampler(
+                parameters: state.request.sampling, seed: state.request.seed,
+                promptTokens: state.history + state.request.promptTokens, vocabularySize: logits.count)
+        }
+        return state.sampler?.draw(from: logits) ?? 0
+    }
+
     private func finish(_ id: RequestID, _ reason: FinishReason, _ request: Request, _ handle: (Event) -> Void) {
         active[id] = nil
         scheduler.finish(id, staysInCache: request.staysInCache)
@@ -215,6 +233,11 @@ public final class Engine {
     private func digest(of logits: UnsafeBufferPointer<Float>) -> UInt64 {
         logits.reduce(0xCBF2_9CE4_8422_2325) { ($0 ^ UInt64($1.bitPattern)) &* 0x100_0000_01B3 }
     }
+}
+
+/// A step has nothing to compute though requests wait: a defect, which must not become an endless loop.
+struct StalledEngine: Error, CustomStringConvertible {
+    let description = "requests wait, but none can be computed; this is a defect, please report it"
 }
 
 extension Engine.Statistics {

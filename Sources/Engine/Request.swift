@@ -36,6 +36,25 @@ public struct Request: Sendable {
     }
 }
 
+/// Why a request is refused when it is submitted: it could never be computed.
+public enum RequestError: Error, Equatable, Sendable, CustomStringConvertible {
+    /// It has no token to compute.
+    case empty
+    /// Its tokens leave no room within the longest sequence that the run is planned for.
+    case tooLong(tokens: Int, limit: Int)
+    /// The sequence that it continues is not in the cache any more.
+    case notInCache
+
+    public var description: String {
+        switch self {
+        case .empty: "the prompt is empty: give text, or at least one token id"
+        case .tooLong(let tokens, let limit):
+            "the sequence is \(tokens) tokens long, which leaves no room within \(limit); shorten it, or raise --max-model-len"
+        case .notInCache: "the sequence to continue is not in the cache any more; submit all of it"
+        }
+    }
+}
+
 /// A number for a request, in order of submission.
 public struct RequestID: Hashable, Sendable {
     public let rawValue: Int

@@ -3,7 +3,9 @@
 /// Pure: no clock, no tensors, no ranks.
 ///
 /// Decoding sequences go first, one token each; what is left of the step's tokens goes to prompts, in pieces if need be.
-/// A sequence is admitted when the cache can hold all that it may grow to, so none is ever put back.
+/// A sequence is admitted when the cache can hold all that it may grow to, so none is ever put back. One that the whole
+/// cache could not hold is refused when it is added, and resting sequences make room for waiting ones: whenever there is a
+/// request, a step has something to compute.
 public struct Scheduler {
     /// Some consecutive tokens of one sequence.
     public struct Chunk: Equatable, Sendable {
@@ -34,6 +36,7 @@ public struct Scheduler {
 
     private let limits: StepLimits
     private let blockLength: Int
+    private let blockCount: Int
     private var freeBlocks: Int
     private var freeSlots: [Int]
     private var waiting: [Waiting] = []
@@ -45,6 +48,7 @@ public struct Scheduler {
     public init(limits: StepLimits, blockCount: Int, blockLength: Int) {
         self.limits = limits
         self.blockLength = blockLength
+        self.blockCount = blockCount
         freeBlocks = blockCount
         freeSlots = (0..<limits.sequenceCount).reversed()
     }
@@ -57,40 +61,50 @@ public struct Scheduler {
 
     /// Puts a request at the end of the queue.
     ///
-    /// `length`: prompt and new tokens together, at most.
-    public mutating func add(_ request: RequestID, tokens: [Int32], length: Int, wantsAllLogits: Bool) {
+    /// - Parameter length: prompt and new tokens together, at most.
+    /// - Throws: `empty`; `tooLong` for a sequence that even an empty cache could not hold.
+    public mutating func add(
+        _ request: RequestID, tokens: [Int32], length: Int, wantsAllLogits: Bool
+    ) throws(RequestError) {
+        try check(tokens, length: length)
         waiting.append(Waiting(request: request, tokens: tokens, length: length, wantsAll: wantsAllLogits))
     }
 
-    /// Adds tokens to a finished sequence that stayed in the cache; false if there is none, or no room.
-    public mutating func resume(_ request: RequestID, as next: RequestID, tokens: [Int32], length: Int) -> Bool {
-        guard var sequence = resting.removeValue(forKey: request) else { return false }
+    /// Adds tokens to a finished sequence that stayed in the cache.
+    ///
+    /// - Parameter length: known, added and new tokens together, at most.
+    /// - Throws: `notInCache` if it did not stay, or if others leave no room for it to grow; `empty`, `tooLong`.
+    public mutating func resume(
+        _ request: RequestID, as next: RequestID, tokens: [Int32], length: Int
+    ) throws(RequestError) {
+        try check(tokens, length: length)
+        guard var sequence = resting[request] else { throw .notInCache }
         let more = blockCount(forLength: length) - sequence.reserved
-        guard more <= freeBlocks, length <= limits.sequenceLength else {
-            resting[request] = sequence
-            return false
-        }
+        guard more <= freeBlocks else { throw .notInCache }
+        resting[request] = nil
         freeBlocks -= max(0, more)
         sequence.tokens += tokens
         running.append(
             Running(
                 request: next, sequence: sequence.sequence, tokens: sequence.tokens, computed: sequence.computed,
                 reserved: max(sequence.reserved, sequence.reserved + more), wantsAll: false))
-        return true
+    }
+
+    private func check(_ tokens: [Int32], length: Int) throws(RequestError) {
+        guard !tokens.isEmpty else { throw .empty }
+        guard length <= limits.sequenceLength, blockCount(forLength: length) <= blockCount else {
+            throw .tooLong(tokens: length, limit: min(limits.sequenceLength, blockCount * blockLength))
+        }
     }
 
     /// The known tokens of a sequence that stayed in the cache.
     public func restingTokens(of request: RequestID) -> [Int32]? { resting[request]?.tokens }
 
-    /// Sequences to release with the next step.
-    public mutating func takeReleases() -> [SequenceID] {
-        defer { releases.removeAll(keepingCapacity: true) }
-        return releases
-    }
-
-    /// Hands out the next step's chunks.
-    public mutating func nextStep(_ handOut: (Chunk) -> Void) {
+    /// Hands out the next step: first the sequences that every rank releases, then the chunks.
+    public mutating func nextStep(release: (SequenceID) -> Void, _ handOut: (Chunk) -> Void) {
         admit()
+        for sequence in releases { release(sequence) }
+        releases.removeAll(keepingCapacity: true)
         var budget = limits.tokenCount
         // Decoding first: a sequence with one token to go. Then prompts, in order of arrival.
         for isDecoding in [true, false] {
@@ -128,17 +142,29 @@ public struct Scheduler {
         if staysInCache {
             resting[request] = ended
         } else {
-            releases.append(ended.sequence)
-            freeSlots.append(ended.sequence.slot)
-            freeBlocks += ended.reserved
+            free(ended)
         }
     }
 
+    private mutating func free(_ sequence: Running) {
+        releases.append(sequence.sequence)
+        freeSlots.append(sequence.sequence.slot)
+        freeBlocks += sequence.reserved
+    }
+
     private mutating func admit() {
-        while let next = waiting.first, let slot = freeSlots.last, blockCount(forLength: next.length) <= freeBlocks {
+        while let next = waiting.first {
+            let reserved = blockCount(forLength: next.length)
+            // Sequences that rest make room, the oldest first.
+            while freeSlots.isEmpty || reserved > freeBlocks,
+                let oldest = resting.keys.min(by: { $0.rawValue < $1.rawValue }),
+                let rested = resting.removeValue(forKey: oldest)
+            {
+                free(rested)
+            }
+            guard let slot = freeSlots.last, reserved <= freeBlocks else { return }
             waiting.removeFirst()
             freeSlots.removeLast()
-            let reserved = blockCount(forLength: next.length)
             freeBlocks -= reserved
             var tokens = next.tokens
             tokens.reserveCapacity(next.length)

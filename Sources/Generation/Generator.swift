@@ -82,6 +82,7 @@ public final class Generator {
     ///   - isInterrupted: looked at between steps; what is there so far is returned when it says so.
     ///   - continuing: the finished request whose cache the first prompt continues.
     ///   - keepsCache: whether the last request stays in the cache; its number is returned.
+    /// - Throws: `RequestError` before anything is computed if a prompt does not fit.
     public func run(
         prompts: [[Int32]], _ options: GenerationOptions, continuing: RequestID? = nil, keepsCache: Bool = false,
         onText: (_ prompt: Int, _ output: Int, _ text: String) -> Void = { _, _, _ in },
@@ -106,7 +107,7 @@ public final class Generator {
                     topLogProbabilityCount: options.topLogProbabilityCount,
                     wantsPromptLogProbabilities: options.wantsPromptLogProbabilities && output == 0,
                     wantsDigests: options.wantsDigests, staysInCache: keepsCache)
-                let id = continuing.flatMap { engine.resume($0, with: request) } ?? engine.submit(request)
+                let id = try engine.submit(request, continuing: continuing)
                 last = id
                 live[id] = Live(
                     prompt: index, output: output, stream: tokenizer?.makeStream(skippingSpecial: true),

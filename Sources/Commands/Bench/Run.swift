@@ -59,10 +59,19 @@ struct Run: ParsableCommand {
         withRank(
             modelArguments,
             prepare: { model, _ in
+                let limit = try modelArguments.lengthLimit(of: model)
+                guard promptLength + newTokens <= limit else {
+                    throw RunError(
+                        .badInput,
+                        "--prompt-length \(promptLength) and --new-tokens \(newTokens) do not fit into the \(limit) positions of "
+                            + "\(model.name); lower one of them")
+                }
                 let prompts = (0..<batch).map { sequence in
                     (0..<promptLength).map { Int32(($0 * 7919 + sequence * 31 + 5) % model.decoder.vocabularySize) }
                 }
-                return (prompts, RunNeeds(sequenceLength: promptLength + newTokens, sequenceCount: batch))
+                return (
+                    prompts, RunNeeds(prompts: [promptLength], newTokens: newTokens, limit: limit, sequenceCount: batch)
+                )
             },
             body: { session, prompts in
                 var best = Measured()

@@ -49,7 +49,7 @@ struct Perplexity: ParsableCommand {
             modelArguments,
             prepare: { model, tokenizer in
                 let windows = try windows(model: model, tokenizer: tokenizer)
-                return (windows, RunNeeds(sequenceLength: window, sequenceCount: windows.count))
+                return (windows, RunNeeds(prompts: [window], newTokens: 0, limit: window, sequenceCount: windows.count))
             },
             body: { session, windows in
                 let start = ContinuousClock.now
@@ -83,9 +83,13 @@ struct Perplexity: ParsableCommand {
         guard let data = FileManager.default.contents(atPath: text) else {
             throw RunError(.missingInput, "no such file, or not readable: \(text)")
         }
-        guard window <= model.decoder.positionLimit else {
+        let longest = try modelArguments.lengthLimit(of: model)
+        guard window <= longest else {
             throw RunError(
-                .badInput, "--window \(window) is beyond the \(model.decoder.positionLimit) positions of \(model.name)")
+                .badInput,
+                longest < model.decoder.positionLimit
+                    ? "--window \(window) is beyond --max-model-len \(longest); lower the one or raise the other"
+                    : "--window \(window) is beyond the \(longest) positions of \(model.name); lower it")
         }
         guard let begin = model.beginToken ?? tokenizer?.beginOfText.map({ Int($0.rawValue) }) ?? model.endTokens.first
         else {

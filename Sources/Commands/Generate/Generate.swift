@@ -39,7 +39,7 @@ struct Generate: ParsableCommand {
                 let limits = try PromptLimits(
                     prompts, options: options, model: model, arguments: modelArguments,
                     isInteractive: promptArguments.interactive)
-                return (Job(prompts: prompts, options: limits.options), limits.needs)
+                return (Job(prompts: prompts, options: options), limits.needs)
             },
             body: { session, job in
                 session.engine.tracedStep = tracedStep

@@ -96,35 +96,3 @@ func readInput(_ path: String) throws -> [UInt8] {
     }
     return Array(data)
 }
-
-/// Whether prompts fit the model, and what the run must be planned for.
-struct PromptLimits {
-    let options: GenerationOptions
-    let needs: RunNeeds
-
-    init(
-        _ prompts: [[Int32]], options: GenerationOptions, model: OpenedModel, arguments: ModelArguments,
-        isInteractive: Bool
-    ) throws {
-        if isInteractive {
-            self.options = options
-            needs = RunNeeds(sequenceLength: nil, sequenceCount: 1)
-            return
-        }
-        let limit = try arguments.lengthLimit(of: model)
-        guard let longest = prompts.map(\.count).max(), let shortest = prompts.map(\.count).min(), shortest > 0 else {
-            throw RunError(.badInput, "the prompt is empty: give text, or at least one token id")
-        }
-        guard longest < limit || (longest == limit && options.maximumTokens == 0) else {
-            throw RunError(
-                .badInput,
-                "the prompt is \(longest) tokens long, which leaves no room within \(limit); shorten it, or raise --max-model-len "
-                    + "(the model goes up to \(model.decoder.positionLimit))")
-        }
-        var options = options
-        options.maximumTokens = min(options.maximumTokens, limit - longest)
-        self.options = options
-        needs = RunNeeds(
-            sequenceLength: longest + options.maximumTokens, sequenceCount: prompts.count * options.outputCount)
-    }
-}
