@@ -98,6 +98,7 @@ let tests: KeyValuePairs<String, [String]> = [
     "CostModelTests": ["CostModel", "Architectures", "Topology", "Tensors"],
     "EngineTests": ["Engine", "Collectives", "Sampling"],
     "GenerationTests": ["Generation"],
+    "BootstrapTests": ["Bootstrap"],
     "RankTests": ["MPICollectives", "Collectives"],
     "GoldenTests": [],
     "CommandTests": ["Checkpoints", "Kernels", "Tensors"],

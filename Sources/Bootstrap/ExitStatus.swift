@@ -1,4 +1,5 @@
 import Collectives
+import Engine
 import ModelOptions
 import ProgramEntry
 import Sampling
@@ -19,6 +20,7 @@ extension ExitStatus {
                 default: .badInput
                 }
             case is SamplingError: .usage
+            case is RequestError: .badInput
             case let error as AgreedError: ExitStatus(rawValue: error.status) ?? .defect
             case is CommunicationError: .lostRank
             case is CancellationError: .interrupted

@@ -69,8 +69,11 @@ public func withRank<Prepared, Result>(
     body: (RankSession, Prepared) throws -> Result,
     report: (Result, RunReport) throws -> Void
 ) -> Never {
+    var options = arguments.collectives.options()
+    options.facts.append(
+        SharedFact("--check-collectives", "\(arguments.checkCollectives)", remedy: SharedFact.sameOptions))
     let status = withMPI(
-        arguments.collectives.options(),
+        options,
         { world -> ExitStatus in
             let world = arguments.checkCollectives ? CheckedCommunicator(world) : world
             InterruptFlag.install()
@@ -108,7 +111,8 @@ private func runRank<Prepared, Result>(
         try plan.validate(for: model.decoder, rankCount: world.size, names: model.family.tensorNames)
         return (model, plan)
     }
-    let kernels = try agreeOnKernels(arguments, model: model, world: world, logger: logger, agreed: agreed)
+    try requireSameRun(arguments, model: model, plan: plan, over: world)
+    let kernels = try agreeOnKernels(arguments, world: world, logger: logger)
     let host = try HostShare(over: world)
     let threads = try agreed { try threadCount(arguments, host: host, logger: logger) }
 
@@ -124,17 +128,19 @@ private func runRank<Prepared, Result>(
         prepared = (value, tokenizer)
         needs = wanted
     }
-    let shared = try world.gatherAll([UInt64(needs.sequenceLength ?? 0), UInt64(needs.sequenceCount)])[0]
-    needs = RunNeeds(sequenceLength: shared[0] == 0 ? nil : Int(shared[0]), sequenceCount: Int(shared[1]))
+    let shared = try world.gatherAll([needs.sequenceLength ?? 0, needs.leastLength, needs.sequenceCount])[0]
+    needs = RunNeeds(
+        sequenceLength: shared[0] == 0 ? nil : shared[0], leastLength: shared[1], sequenceCount: shared[2])
     let memories = try world.gatherAll([UInt64(arguments.memoryLimit ?? host.memory)]).map { Int($0[0]) }
 
     let context = try ParallelContext(plan: plan, layerCount: model.decoder.layers.count, world: world)
-    let pool = WorkerPool(count: threads, processors: arguments.pinsThreads ? host.processors : [])
+    let pool = WorkerPool(
+        count: threads, processors: arguments.pinsThreads && host.quota == nil ? host.processors : [],
+        isCrowded: threads > host.threadCount)
     let loader = DecoderLoader(
         configuration: model.decoder, source: model.weights, options: try arguments.weights.weightOptions(),
         context: context,
-        pool: pool,
-        rotaryType: arguments.rotaryType(of: model))
+        pool: pool)
     let progress = ProgressLine(isShown: world.rank == 0)
     let (run, runner) = try agreed {
         let formats = try loader.options.formats(
@@ -213,48 +219,8 @@ private func runRank<Prepared, Result>(
     return isInterrupted ? .interrupted : .done
 }
 
-/// Ranks must run the same program on the same model; the weakest processor decides the kernels.
-private func agreeOnKernels(
-    _ arguments: ModelArguments, model: OpenedModel, world: any Communicator, logger: Logger,
-    agreed: (() throws -> KernelTable) throws -> KernelTable
-) throws -> KernelTable {
-    let mine = try agreed {
-        if let name = arguments.kernels, !KernelTable.all.contains(where: { $0.table.name == name }) {
-            throw RunError(
-                .usage,
-                "--kernels must be one of \(KernelTable.all.map(\.table.name).joined(separator: ", ")), not '\(name)'")
-        }
-        guard let table = KernelTable.select(arguments.kernels) else {
-            throw RunError(
-                .badInput,
-                "this processor cannot run the \(arguments.kernels ?? "") kernels; it runs \(KernelTable.supported.map(\.name).joined(separator: ", "))"
-            )
-        }
-        return table
-    }
-    let version = triremeVersion.utf8.reduce(UInt64(1)) { $0 &* 131 &+ UInt64($1) }
-    let architecture: UInt64 = KernelTable.all.reduce(7) { $1.table.name.utf8.reduce($0) { $0 &* 131 &+ UInt64($1) } }
-    let all = try world.gatherAll([version, model.weights.digest, architecture, UInt64(mine.level)])
-    return try agreed {
-        for (index, what) in ["program's version", "model (config.json or weight files)", "processor's architecture"]
-            .enumerated()
-        {
-            guard let other = all.indices.first(where: { all[$0][index] != all[0][index] }) else { continue }
-            throw RunError(.badInput, "rank \(other) and rank 0 differ in the \(what); install the same on every host")
-        }
-        let lowest = all.map { $0[3] }.min() ?? 0
-        guard lowest < UInt64(mine.level),
-            let table = KernelTable.all.first(where: { $0.table.level == Int(lowest) })?.table
-        else {
-            return mine
-        }
-        logger.warning("kernels \(table.name) instead of \(mine.name): a rank's processor runs no better ones")
-        return table
-    }
-}
-
 private func threadCount(_ arguments: ModelArguments, host: HostShare, logger: Logger) throws -> Int {
-    let count = arguments.threadCount ?? max(1, host.processors.count)
+    let count = arguments.threadCount ?? host.threadCount
     // Workers that wait in turn for a processor make no headway: a mistake rather than a wish.
     let most = 8 * max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))))
     guard count <= most else {
@@ -264,9 +230,10 @@ private func threadCount(_ arguments: ModelArguments, host: HostShare, logger: L
         logger.warning(
             "the launcher binds this rank to one processor though the host has more; start it with --bind-to none, as Launch/local.sh does"
         )
-    } else if count > max(1, host.processors.count) {
+    } else if count > host.threadCount {
+        let quota = host.quota.map { "the \($0) processors that the control group gives" }
         logger.warning(
-            "\(count) threads on \(max(1, host.processors.count)) processor(s): threads will wait for each other")
+            "\(count) threads on \(quota ?? "\(host.threadCount) processor(s)"): threads will wait for each other")
     }
     return count
 }

@@ -1,0 +1,95 @@
+import Foundation
+
+/// What the control groups of this process let it have of the host: memory and processor time.
+///
+/// Containers and batch systems set these limits; the processors that the kernel lists do not show them. Versions 1 and 2
+/// are read (Linux, Documentation/admin-guide/cgroup-v1 and cgroup-v2.rst).
+struct ControlGroups {
+    /// Where one controller of one version has its groups.
+    private struct Tree {
+        /// As `/proc/self/cgroup` names it: empty for version 2, which has one tree for all controllers.
+        let controller: String
+        let root: String
+    }
+
+    /// The folders of this process's groups, of the memory and of the processor controller: its own, then those above.
+    private let folders: [(controller: String, path: String)]
+    /// A text that is the same for two processes only if they are in the same groups.
+    let name: String
+
+    /// - Parameters:
+    ///   - list: what `/proc/self/cgroup` holds.
+    ///   - root: where control groups are mounted.
+    init(
+        list: String = ControlGroups.text(in: "/proc/self/cgroup") ?? "", root: String = "/sys/fs/cgroup"
+    ) {
+        let trees = [
+            Tree(controller: "", root: root), Tree(controller: "memory", root: root + "/memory"),
+            Tree(controller: "cpu", root: root + "/cpu"), Tree(controller: "cpu,cpuacct", root: root + "/cpu"),
+        ]
+        var folders: [(String, String)] = []
+        for line in list.split(separator: "\n") {
+            let fields = line.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
+            guard fields.count == 3, let tree = trees.first(where: { $0.controller == fields[1] }) else { continue }
+            // A group's own limit may be its parent's, or that of any above.
+            var folder = fields[2] == "/" ? tree.root : tree.root + fields[2]
+            while folder.hasPrefix(tree.root) {
+                folders.append((tree.controller, folder))
+                folder = (folder as NSString).deletingLastPathComponent
+            }
+        }
+        self.folders = folders
+        name = list
+    }
+
+    /// Bytes that the tightest limit leaves; nil: there is none.
+    var availableMemory: Int? {
+        let files = [
+            "": (limit: "memory.max", used: "memory.current", cache: "inactive_file"),
+            "memory": (
+                limit: "memory.limit_in_bytes", used: "memory.usage_in_bytes", cache: "total_inactive_file"
+            ),
+        ]
+        return folders.compactMap { controller, path -> Int? in
+            guard let file = files[controller], let limit = Self.number(in: "\(path)/\(file.limit)"),
+                let used = Self.number(in: "\(path)/\(file.used)")
+            else { return nil }
+            // Pages of files that were not read lately are given back when memory is asked for.
+            let spare = Self.number(after: file.cache, in: "\(path)/memory.stat") ?? 0
+            return max(0, limit - used + spare)
+        }.min()
+    }
+
+    /// Processors' worth of time that the tightest quota gives, such as 1.5; nil: there is none.
+    var processorQuota: Double? {
+        folders.compactMap { controller, path -> Double? in
+            let (quota, period): (Int?, Int?)
+            switch controller {
+            case "":
+                // "max 100000" or "150000 100000".
+                let fields = (Self.text(in: "\(path)/cpu.max") ?? "").split(whereSeparator: \.isWhitespace)
+                (quota, period) = (fields.first.flatMap { Int($0) }, fields.last.flatMap { Int($0) })
+            default:
+                quota = Self.number(in: "\(path)/cpu.cfs_quota_us")
+                period = Self.number(in: "\(path)/cpu.cfs_period_us")
+            }
+            // Version 1 says -1 for none.
+            guard let quota, let period, quota > 0, period > 0 else { return nil }
+            return Double(quota) / Double(period)
+        }.min()
+    }
+
+    static func text(in path: String) -> String? {
+        FileManager.default.contents(atPath: path).map { String(decoding: $0, as: UTF8.self) }
+    }
+
+    private static func number(in path: String) -> Int? {
+        text(in: path).flatMap { Int($0.trimmingCharacters(in: .whitespacesAndNewlines)) }
+    }
+
+    /// The number on the line of a file that begins with `key`.
+    static func number(after key: String, in path: String) -> Int? {
+        let line = text(in: path)?.split(separator: "\n").first { $0.hasPrefix(key) }
+        return line.flatMap { Int($0.drop { !$0.isNumber }.prefix { $0.isNumber }) }
+    }
+}
