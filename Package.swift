@@ -86,7 +86,7 @@ let tests: KeyValuePairs<String, [String]> = [
     "CollectivesTests": ["Collectives"],
     "TokenizationTests": ["Tokenization"],
     "SamplingTests": ["Sampling"],
-    "KernelsTests": ["Kernels", "Tensors"],
+    "KernelsTests": ["CKernels", "Kernels", "Tensors"],
     "CheckpointsTests": ["Checkpoints", "Tensors"],
     "ArchitecturesTests": ["Architectures", "Topology", "Tensors"],
     "QuantizationTests": ["Quantization", "Checkpoints", "Architectures", "Tensors"],
@@ -124,7 +124,14 @@ let optimizedModules: Set<String> = [
     "Topology", "Architectures", "CostModel", "Tensors", "Collectives", "Kernels", "Layers", "Models", "Engine",
     "Sampling", "Checkpoints",
     "Quantization", "Tokenization",
+    // Compares millions of elements with a definition in double precision.
+    "KernelsTests",
 ]
+
+/// Optimised in debug builds, or as the configuration has it.
+func settings(_ name: String) -> [SwiftSetting] {
+    optimizedModules.contains(name) ? [.unsafeFlags(["-O"], .when(configuration: .debug))] : []
+}
 
 func dependencies(_ names: [String]) -> [Target.Dependency] {
     names.map { products[$0] ?? .target(name: $0) }
@@ -150,8 +157,7 @@ let package = Package(
         + libraries.map {
             .target(
                 name: $0.key, dependencies: dependencies($0.value), resources: resources[$0.key],
-                swiftSettings: optimizedModules.contains($0.key)
-                    ? [.unsafeFlags(["-O"], .when(configuration: .debug))] : [])
+                swiftSettings: settings($0.key))
         }
         + commands.map {
             .executableTarget(
@@ -163,7 +169,9 @@ let package = Package(
             .target(name: "AllocationCounter", path: "Tests/AllocationCounter"),
         ]
         + tests.map {
-            .testTarget(name: $0.key, dependencies: dependencies($0.value) + ["TestSupport"], path: "Tests/\($0.key)")
+            .testTarget(
+                name: $0.key, dependencies: dependencies($0.value) + ["TestSupport"], path: "Tests/\($0.key)",
+                swiftSettings: settings($0.key))
         },
     swiftLanguageModes: [.v6],
     cLanguageStandard: .c17
