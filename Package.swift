@@ -86,7 +86,7 @@ let tests: KeyValuePairs<String, [String]> = [
     "CollectivesTests": ["Collectives"],
     "TokenizationTests": ["Tokenization"],
     "SamplingTests": ["Sampling"],
-    "KernelsTests": ["CKernels", "Kernels", "Tensors"],
+    "KernelsTests": ["CKernels", "Kernels", "Tensors", "TileStandIns"],
     "CheckpointsTests": ["Checkpoints", "Tensors"],
     "ArchitecturesTests": ["Architectures", "Topology", "Tensors"],
     "QuantizationTests": ["Quantization", "Checkpoints", "Architectures", "Tensors"],
@@ -167,6 +167,7 @@ let package = Package(
         + [
             .target(name: "TestSupport", dependencies: ["Collectives", "Tensors"], path: "Tests/Support"),
             .target(name: "AllocationCounter", path: "Tests/AllocationCounter"),
+            .target(name: "TileStandIns", dependencies: ["CKernels"], path: "Tests/TileStandIns"),
         ]
         + tests.map {
             .testTarget(

@@ -13,7 +13,7 @@ public struct KernelTable: @unchecked Sendable {
     /// The place in the order of preference of this architecture's tables, which is also the index in `all`.
     public let level: Int
 
-    private init(_ functions: UnsafePointer<ck_kernels>, level: Int) {
+    init(_ functions: UnsafePointer<ck_kernels>, level: Int) {
         self.functions = functions
         name = String(cString: functions.pointee.name)
         roundsInputs = functions.pointee.rounds_inputs

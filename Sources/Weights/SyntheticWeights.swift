@@ -25,9 +25,10 @@ public struct SyntheticWeights: WeightSource {
     }
 
     public func vector(_ parameter: Parameter) -> [Float] {
-        if parameter.role == .norm { return Array(repeating: 1, count: parameter.count) }
         let key = mixed(seed ^ hash(parameter))
-        return (0..<parameter.count).map { 0.02 * uniform(key &+ UInt64($0)) }
+        // Norms differ from each other and from one, so that a test notices one that is left out or stands elsewhere.
+        let (middle, width): (Float, Float) = parameter.role == .norm ? (1, 0.5) : (0, 0.02)
+        return (0..<parameter.count).map { middle + width * uniform(key &+ UInt64($0)) }
     }
 
     private func hash(_ parameter: Parameter) -> UInt64 {

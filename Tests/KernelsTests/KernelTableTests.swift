@@ -1,10 +1,14 @@
 import Tensors
 import TestSupport
 import Testing
+import TileStandIns
 
 @testable import Kernels
 
 @Suite struct KernelTableTests {
+    /// AMX's layouts, loops and sums with plain C in place of its instructions.
+    static let standIns = tile_stand_ins().map { [KernelTable($0, level: KernelTable.all.count)] } ?? []
+
     static let formats: [ComputeFormat] = [
         .float32, .float16, .bfloat16, .int8(WeightGroups(size: 32)),
         .int8(WeightGroups(size: 128, isSymmetric: false, scaleType: .float16)),
@@ -38,7 +42,7 @@ import Testing
                         table: scalar, pool: pools[0], input: input, tokens: tokens, blocked: blocked, bias: bias)
                     expectNear(product, reference, bias, tokens: tokens)
                     expectCodes(reference.input, columns: columns, block: block)
-                    for table in KernelTable.supported {
+                    for table in KernelTable.supported + Self.standIns {
                         var expected = reference
                         if format == .bfloat16 && blocked && table.roundsInputs {
                             // The processor's own order: near the reference, and one answer within the table.
@@ -68,6 +72,28 @@ import Testing
                         }
                     }
                 }
+            }
+        }
+    }
+
+    /// Where the processor has tiles, plain C gives its bits: of bfloat16 too, whose sums are in the processor's own order.
+    @Test func standInsEqualTheProcessor() throws {
+        #expect(KernelTable.select("avx2") == nil || Self.standIns.count == 1)
+        guard let tiles = KernelTable.select("amx"), let standIn = Self.standIns.first else { return }
+        var random = SeededGenerator(seed: testSeed)
+        let pool = WorkerPool(count: 1)
+        defer { pool.stop() }
+        for format in [ComputeFormat.bfloat16, .int4(WeightGroups(size: 64, isSymmetric: false))] {
+            let product = try Product(
+                format: format, rows: 83, columns: 640, block: 32, sliceEnds: [320, 640], groupOffset: 0, &random)
+            for tokens in [1, 16, 53] {
+                // Numbers whose products are subnormal, too.
+                let input = random.floats(tokens * 640).enumerated().map { $0 % 7 == 0 ? $1 * 0x1p-120 : $1 }
+                let outcomes = try [tiles, standIn].map {
+                    try product.run(
+                        table: $0, pool: pool, input: input, tokens: tokens, blocked: true, bias: nil)
+                }
+                #expect(difference(outcomes[0].output, outcomes[1].output) == nil, "\(format), \(tokens) tokens")
             }
         }
     }

@@ -3,7 +3,12 @@
 // Tiles 0 to 3 hold sums, 4 and 5 inputs, 6 and 7 weights: inputs [tokens][bytes of the block], weights a panel's steps.
 #pragma once
 #define MATRIX_TILES 1
+#ifdef TILE_STAND_INS
+#include TILE_STAND_INS // of tests: the vectors of another table, and plain C in place of the tile instructions
+#else
 #include "avx512_operations.h"
+OP void mt_store_codes(void *p, vi codes, vi offset) { _mm512_storeu_si512(p, _mm512_sub_epi8(codes, offset)); }
+#endif
 
 OP void mt_open(int tokens, int block_bytes) {
     _Alignas(64) struct {
@@ -18,8 +23,6 @@ OP void mt_open(int tokens, int block_bytes) {
     _tile_loadconfig(&shapes);
 }
 OP void mt_close(void) { _tile_release(); }
-
-OP void mt_store_codes(void *p, vi codes, vi offset) { _mm512_storeu_si512(p, _mm512_sub_epi8(codes, offset)); }
 
 #define CODE_TILE(sum, inputs, weights)                                                                                     \
     OP void mt_start_##sum(const void *w, const void *x, int block) {                                                       \
