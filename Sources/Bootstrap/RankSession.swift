@@ -234,7 +234,7 @@ private func agreeOnKernels(
     }
     let version = triremeVersion.utf8.reduce(UInt64(1)) { $0 &* 131 &+ UInt64($1) }
     let architecture: UInt64 = KernelTable.all.reduce(7) { $1.table.name.utf8.reduce($0) { $0 &* 131 &+ UInt64($1) } }
-    let all = try world.gatherAll([version, model.weights.digest, architecture, UInt64(mine.level)])
+    let all = try world.gatherAll([version, model.weights.layoutDigest, architecture, UInt64(mine.level)])
     return try agreed {
         for (index, what) in ["program's version", "model (config.json or weight files)", "processor's architecture"]
             .enumerated()
