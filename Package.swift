@@ -6,29 +6,31 @@ import PackageDescription
 /// A module may import only the modules named here; `make` builds with `--explicit-target-dependency-import-check
 /// error`, so the compiler holds it.
 let libraries: KeyValuePairs<String, [String]> = [
+    "Messages": [],
+    "JSON": ["Messages"],
     "Tensors": [],
-    "Topology": [],
+    "Topology": ["Messages"],
     "Collectives": [],
-    "Tokenization": ["CPCRE2"],
+    "Tokenization": ["Messages", "CPCRE2"],
     "Sampling": [],
     "Kernels": ["CKernels", "Tensors"],
     "MPICollectives": ["CMPI", "Collectives"],
-    "Checkpoints": ["Tensors"],
-    "Architectures": ["Tensors", "Topology"],
+    "Checkpoints": ["JSON", "Messages", "Tensors"],
+    "Architectures": ["JSON", "Messages", "Tensors", "Topology"],
     "Layers": ["Tensors", "Kernels", "Collectives", "Topology", "Architectures"],
-    "Quantization": ["Tensors", "Checkpoints", "Architectures"],
-    "Weights": ["Quantization", "Checkpoints", "Architectures", "Topology", "Tensors"],
+    "Quantization": ["JSON", "Messages", "Tensors", "Checkpoints", "Architectures"],
+    "Weights": ["Messages", "Quantization", "Checkpoints", "Architectures", "Topology", "Tensors"],
     "Models": [
         "Layers", "Weights", "Quantization", "Checkpoints", "Architectures", "Topology", "Collectives", "Kernels",
         "Tensors",
     ],
-    "CostModel": ["Architectures", "Topology", "Tensors"],
+    "CostModel": ["Messages", "Architectures", "Topology", "Tensors"],
     "Engine": ["Models", "Weights", "Layers", "Sampling", "Collectives", "Topology", "Tensors", "Kernels"],
     "Generation": ["Engine", "Tokenization", "Sampling"],
-    "ProgramEntry": ["ArgumentParser"],
+    "ProgramEntry": ["Messages", "ArgumentParser"],
     "ModelOptions": [
-        "ProgramEntry", "Weights", "Quantization", "Checkpoints", "Architectures", "Topology", "Tensors",
-        "ArgumentParser",
+        "JSON", "Messages", "ProgramEntry", "Weights", "Quantization", "Checkpoints", "Architectures", "Topology",
+        "Tensors", "ArgumentParser",
     ],
     "Bootstrap": [
         "ModelOptions", "Weights", "Generation", "Engine", "Models", "Layers", "MPICollectives", "Collectives",
@@ -69,25 +71,29 @@ let commands: KeyValuePairs<String, (directory: String, dependencies: [String])>
     "sizing": (
         "Sizing",
         [
-            "ProgramEntry", "ModelOptions", "Weights", "CostModel", "Architectures", "Topology", "Tensors",
-            "ArgumentParser",
+            "Messages", "ProgramEntry", "ModelOptions", "Weights", "Checkpoints", "CostModel", "Architectures",
+            "Topology",
+            "Tensors", "ArgumentParser",
         ]
     ),
     "tokenize": ("Tokenize", ["ProgramEntry", "Tokenization", "ArgumentParser"]),
     "quantize": (
-        "Quantize", ["ProgramEntry", "Quantization", "Checkpoints", "Architectures", "Tensors", "ArgumentParser"]
+        "Quantize",
+        ["Messages", "ProgramEntry", "Quantization", "Checkpoints", "Architectures", "Tensors", "ArgumentParser"]
     ),
 ]
 
 /// Test target under `Tests`, and what it may import besides `TestSupport`.
 let tests: KeyValuePairs<String, [String]> = [
+    "MessagesTests": ["Messages"],
+    "JSONTests": ["JSON"],
     "TensorsTests": ["Tensors"],
     "TopologyTests": ["Topology"],
     "CollectivesTests": ["Collectives"],
     "TokenizationTests": ["Tokenization"],
     "SamplingTests": ["Sampling"],
     "KernelsTests": ["CKernels", "Kernels", "Tensors", "TileStandIns"],
-    "CheckpointsTests": ["Checkpoints", "Tensors"],
+    "CheckpointsTests": ["JSON", "Checkpoints", "Tensors"],
     "ArchitecturesTests": ["Architectures", "Topology", "Tensors"],
     "QuantizationTests": ["Quantization", "Checkpoints", "Architectures", "Tensors"],
     "ModelsTests": [
@@ -96,6 +102,7 @@ let tests: KeyValuePairs<String, [String]> = [
         "Kernels", "Tensors", "Engine", "Sampling", "AllocationCounter",
     ],
     "CostModelTests": ["CostModel", "Architectures", "Topology", "Tensors"],
+    "ModelOptionsTests": ["ModelOptions", "ProgramEntry", "Topology"],
     "EngineTests": ["Engine", "Collectives", "Sampling"],
     "GenerationTests": ["Generation"],
     "BootstrapTests": ["Bootstrap"],
@@ -121,7 +128,8 @@ let products: [String: Target.Dependency] = [
 /// Optimised in debug builds too: unspecialised generics take memory from the heap, which the allocation test counts,
 /// and the tests would take minutes more.
 let optimizedModules: Set<String> = [
-    "Topology", "Architectures", "CostModel", "Tensors", "Collectives", "Kernels", "Layers", "Models", "Engine",
+    "Messages", "JSON", "Topology", "Architectures", "CostModel", "Tensors", "Collectives", "Kernels", "Layers",
+    "Models", "Engine",
     "Sampling", "Checkpoints",
     "Quantization", "Tokenization",
     // Compares millions of elements with a definition in double precision.

@@ -1,3 +1,5 @@
+import Messages
+
 /// How one model family's `config.json` and tensor names map onto `DecoderConfiguration`.
 public struct ModelFamily: Sendable {
     /// The values of `model_type` that mean this family.
@@ -27,7 +29,9 @@ public struct ModelFamily: Sendable {
 
 extension DecoderConfiguration {
     /// Reads the keys that families after Llama share; a family then changes what it does differently.
-    public init(llamaStyle file: ConfigurationFile) throws(ConfigurationError) {
+    ///
+    /// - Parameter defaultLength: `max_position_embeddings` of a file that does not give it, as of transformers' class.
+    public init(llamaStyle file: ConfigurationFile, defaultLength: Int) throws(ConfigurationError) {
         let sizes = 1...1 << 20
         let hidden = try file.integer("hidden_size", in: sizes)
         let heads = try file.integer("num_attention_heads", in: 1...1 << 16)
@@ -51,7 +55,7 @@ extension DecoderConfiguration {
         guard activation == "silu" else {
             throw file.unsupported("hidden_act", "\(quoted(activation)) is not supported; silu is")
         }
-        let rotary = try RotaryEmbedding(file)
+        let rotary = try RotaryEmbedding(file, defaultLength: defaultLength)
         let attentionBias = try file.optionalBool("attention_bias") ?? false
         let layer = LayerConfiguration(
             attention: .groupedQuery(
@@ -78,5 +82,32 @@ extension DecoderConfiguration {
             change(&attention, layer)
             layers[layer].attention = .groupedQuery(attention)
         }
+    }
+}
+
+/// What `layer_types` says of a layer's attention.
+enum LayerKind: String {
+    case full = "full_attention"
+    case sliding = "sliding_attention"
+}
+
+extension ConfigurationFile {
+    /// The kind of each layer; nil where the file does not say.
+    ///
+    /// - Parameter supported: the kinds that the family has.
+    func layerKinds(count: Int, supported: Set<LayerKind>) throws(ConfigurationError) -> [LayerKind]? {
+        guard let names = try optionalStrings("layer_types") else { return nil }
+        guard names.count == count else {
+            throw unsupported("layer_types", "\(names.count) kinds for \(count) layers")
+        }
+        var kinds: [LayerKind] = []
+        for name in names {
+            guard let kind = LayerKind(rawValue: name), supported.contains(kind) else {
+                let allowed = supported.map(\.rawValue).sorted().joined(separator: " and ")
+                throw unsupported("layer_types", "\(quoted(name)) is not supported; this family has \(allowed)")
+            }
+            kinds.append(kind)
+        }
+        return kinds
     }
 }

@@ -270,24 +270,3 @@ extension DecoderConfiguration {
         return range.lowerBound * perHead..<range.upperBound * perHead
     }
 }
-
-/// How a family's checkpoints name their tensors.
-public struct TensorNames: Sendable {
-    /// The module's name, without `.weight` or `.bias`.
-    public let module: @Sendable (ParameterName) -> String
-    /// Tensors that may be in a file and are not used, such as precomputed rotary frequencies.
-    public let isIgnored: @Sendable (String) -> Bool
-
-    /// The names of Llama in Hugging Face's transformers, which most families share.
-    public static let huggingFace = TensorNames(
-        module: { name in
-            switch name {
-            case .embedding: "model.embed_tokens"
-            case .finalNorm: "model.norm"
-            case .head: "lm_head"
-            case .layer(let layer, let part): "model.layers.\(layer).\(part.rawValue)"
-            case .companion(let name): name
-            }
-        },
-        isIgnored: { $0.hasSuffix(".rotary_emb.inv_freq") || $0 == "lm_head.weight" })
-}

@@ -111,6 +111,7 @@ private func runRank<Prepared, Result>(
         try plan.validate(for: model.decoder, rankCount: world.size, names: model.family.tensorNames)
         return (model, plan)
     }
+    if world.rank == 0 { for warning in model.warnings { logger.warning("\(warning)") } }
     try requireSameRun(arguments, model: model, plan: plan, over: world)
     let kernels = try agreeOnKernels(arguments, world: world, logger: logger)
     let host = try HostShare(over: world)

@@ -15,7 +15,10 @@ import Topology
 func requireSameRun(
     _ arguments: ModelArguments, model: OpenedModel, plan: ParallelPlan, over world: any Communicator
 ) throws {
-    try world.requireSame(try model.facts + arguments.facts(plan: plan), status: ExitStatus.badInput.rawValue)
+    let facts = try agree(on: world, status: { ExitStatus($0).rawValue }) {
+        try model.facts() + arguments.facts(plan: plan)
+    }
+    try world.requireSame(facts, status: ExitStatus.badInput.rawValue)
 }
 
 /// The table that every rank computes with: the best that is fast on all of them, or the one asked for.
@@ -45,11 +48,14 @@ func agreeOnKernels(_ arguments: ModelArguments, world: any Communicator, logger
 
 extension OpenedModel {
     /// What ranks must hold alike of a model.
-    fileprivate var facts: [SharedFact] {
+    ///
+    /// Of the weights a sample is compared: some bytes of every tensor.
+    fileprivate func facts() throws -> [SharedFact] {
         let remedy = "give every rank the same model"
         return [
             SharedFact("the model's configuration (config.json)", digest: decoder.digest, remedy: remedy),
-            SharedFact("the weight files' tensors", digest: weights.digest, remedy: remedy),
+            SharedFact("the weight files' tensors", digest: weights.layoutDigest, remedy: remedy),
+            SharedFact("the weights", digest: try weights.contentDigest(), remedy: remedy),
         ]
     }
 }

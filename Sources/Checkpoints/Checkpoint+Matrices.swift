@@ -1,3 +1,4 @@
+import Messages
 import Tensors
 
 extension Checkpoint {
@@ -33,7 +34,7 @@ extension Checkpoint {
             throw .missingTensor(name: name, directory: directory)
         }
         guard tensor.shape.count == 1 else {
-            throw tensor.malformed("its shape is \(tensor.shape); a vector has one dimension")
+            throw tensor.malformed("its shape is \(listed(tensor.shape)); a vector has one dimension")
         }
         let format = try FloatFormat(of: tensor)
         let bytes = tensor.bytes

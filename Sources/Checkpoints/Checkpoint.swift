@@ -1,5 +1,6 @@
 import FoundationEssentials
 import Glibc
+import Messages
 import Tensors
 
 /// A model's weights and configuration files: a directory as Hugging Face lays it out.
@@ -10,33 +11,55 @@ public struct Checkpoint: Sendable {
     public let tensorNames: [String]
     /// A hash over names, types and shapes of all tensors and names and sizes of all weight files.
     ///
-    /// Ranks compare it to see that they opened the same checkpoint; it says nothing about the values.
-    public let digest: UInt64
+    /// It says nothing about the values: `contentDigest` does.
+    public let layoutDigest: UInt64
     /// Bytes in all weight files.
     public let weightFileByteCount: Int
+    /// What a user should know of how the files were chosen, a line each.
+    public let warnings: [String]
 
     private let tensors: [String: StoredTensor]
+    private let files: [SafetensorsFile]
+
+    /// The file that holds all weights where there are no shards.
+    private static let wholeName = "model.safetensors"
 
     /// Maps the weight files of `directory` and checks their headers; no tensor data is read.
     ///
     /// The files are those that `model.safetensors.index.json` names, or `model.safetensors`, or, if neither
-    /// exists, all `*.safetensors`.
+    /// exists, all `*.safetensors`. Beside a `model.safetensors` that the index does not name, the index is left over
+    /// from other files and not used, as in transformers. What the files hold counts, not what the index says of it.
     ///
-    /// - Throws: `noDirectory`, `noWeights`, `missingFile` naming a shard, and what `SafetensorsFile` throws.
+    /// - Throws: `noDirectory`, `noWeights`, `missingFile` naming a shard, `brokenLink`, `duplicateTensor`, and what
+    ///   `SafetensorsFile` throws.
     public init(directory: String) throws(CheckpointError) {
-        guard fileKind(of: directory) == S_IFDIR else { throw .noDirectory(path: directory) }
+        guard try fileKind(of: directory) == S_IFDIR else { throw .noDirectory(path: directory) }
         self.directory = directory
-        let index = try ShardIndex(directory: directory)
+        var warnings: [String] = []
+        var index = try ShardIndex(directory: directory)
+        let hasWhole = try fileKind(of: "\(directory)/\(Self.wholeName)") != nil
+        if let named = index?.shards, hasWhole, !named.contains(Self.wholeName) {
+            warnings.append(
+                "\(escaped(directory))/\(ShardIndex.fileName) is not used: \(Self.wholeName) is there, and it is not one "
+                    + "of the index's files")
+            index = nil
+        }
         var files: [SafetensorsFile] = []
-        let names = if let index { index.shards } else { try Self.unindexedFiles(in: directory) }
+        let names =
+            if let index { index.shards } else if hasWhole { [Self.wholeName] } else {
+                try Self.unindexedFiles(in: directory)
+            }
         for name in names {
             let path = "\(directory)/\(name)"
-            guard fileKind(of: path) != nil else {
+            guard try fileKind(of: path) != nil else {
                 throw .missingFile(path: path, reason: "named in \(ShardIndex.fileName)")
             }
             files.append(try SafetensorsFile(path: path))
         }
+        self.files = files
         tensors = try Self.collect(files, index: index)
+        if let warning = index?.warning(tensors.mapValues { lastComponent(of: $0.path) }) { warnings.append(warning) }
+        self.warnings = warnings
         tensorNames = tensors.keys.sorted()
         weightFileByteCount = files.reduce(0) { $0 + $1.byteCount }
 
@@ -52,7 +75,7 @@ public struct Checkpoint: Sendable {
             hash.add(lastComponent(of: file.path))
             hash.add(UInt64(file.byteCount))
         }
-        digest = hash.value
+        layoutDigest = hash.value
     }
 
     /// The tensor of that name; nil if no file holds it.
@@ -60,13 +83,36 @@ public struct Checkpoint: Sendable {
         tensors[name]
     }
 
+    /// A hash over a sample of every tensor's bytes: up to 64 bytes at each of 16 places, both ends among them.
+    ///
+    /// Ranks compare it to see that they opened the same weights. It is cheap (some 10 ms for 700 tensors in the page
+    /// cache) and keeps no page mapped; values that differ only between the places are not told apart.
+    ///
+    /// - Throws: `changed`, `unreadable`.
+    public func contentDigest() throws(CheckpointError) -> UInt64 {
+        var hash = FNV1a()
+        for name in tensorNames {
+            try tensors[name]?.sample { bytes in
+                for byte in bytes { hash.add(byte) }
+            }
+        }
+        return hash.value
+    }
+
+    /// Checks that no weight file was written to since it was opened: cheap, no data is read.
+    ///
+    /// - Throws: `changed`.
+    public func checkUnchanged() throws(CheckpointError) {
+        for file in files { try file.checkUnchanged() }
+    }
+
     /// The contents of the file `name` ("config.json") beside the weights; nil if it does not exist.
     ///
-    /// - Throws: `unreadable`.
+    /// - Throws: `unreadable`, `brokenLink`.
     public func json(_ name: String) throws(CheckpointError) -> Data? {
         precondition(isPlainFileName(name), "\(name) is not a plain file name")
         let path = "\(directory)/\(name)"
-        guard fileKind(of: path) != nil else { return nil }
+        guard try fileKind(of: path) != nil else { return nil }
         let file = try MappedFile(path: path)
         return withExtendedLifetime(file) { Data(file.bytes) }
     }
@@ -76,104 +122,37 @@ public struct Checkpoint: Sendable {
     /// - Throws: `malformedFile`, `unsupported`, `unreadable`.
     public func quantizationConfiguration() throws(CheckpointError) -> QuantizationConfiguration? {
         let path = "\(directory)/config.json"
-        guard fileKind(of: path) != nil else { return nil }
+        guard try fileKind(of: path) != nil else { return nil }
         return try QuantizationConfiguration(configuration: parseJSONFile(path), path: path)
     }
 
-    /// The names of the weight files where no index names them.
+    /// The names of the weight files where no index names them, and none holds all.
     private static func unindexedFiles(in directory: String) throws(CheckpointError) -> [String] {
-        let whole = "model.safetensors"
-        if fileKind(of: "\(directory)/\(whole)") != nil { return [whole] }
-        let names: [String]
-        do {
-            names = try FileManager.default.contentsOfDirectory(atPath: directory)
-        } catch {
-            throw .unreadable(path: directory, reason: "it cannot be listed")
-        }
-        let shards = names.filter { $0.hasSuffix(".safetensors") }.sorted()
+        let shards = try fileNames(in: directory).filter { $0.hasSuffix(".safetensors") }
         guard !shards.isEmpty else { throw .noWeights(directory: directory) }
         return shards
     }
 
-    /// All tensors by name: those that the index lists, or, without one, all of all files.
+    /// All tensors of all files by name; of copies the one in the file that the index names.
     private static func collect(
         _ files: [SafetensorsFile], index: ShardIndex?
     ) throws(CheckpointError) -> [String: StoredTensor] {
         var tensors: [String: StoredTensor] = [:]
         for file in files {
-            let fileName = lastComponent(of: file.path)
             for tensor in file.tensors {
-                // A shard may hold copies that the index assigns elsewhere.
-                if let index, index.shardOfTensor[tensor.name] != fileName { continue }
-                if let other = tensors[tensor.name] {
-                    throw .duplicateTensor(name: tensor.name, paths: [other.path, file.path])
+                guard let other = tensors[tensor.name] else {
+                    tensors[tensor.name] = tensor
+                    continue
                 }
-                tensors[tensor.name] = tensor
+                switch index?.shardOfTensor[tensor.name] {
+                case lastComponent(of: other.path): break
+                case lastComponent(of: file.path): tensors[tensor.name] = tensor
+                default: throw .duplicateTensor(name: tensor.name, paths: [other.path, file.path])
+                }
             }
-        }
-        if let index, let missing = index.shardOfTensor.keys.filter({ tensors[$0] == nil }).min() {
-            throw .malformedTensor(
-                name: missing, path: index.path,
-                problem: "the index places it in \(index.shardOfTensor[missing] ?? ""), which does not hold it")
         }
         return tensors
     }
-}
-
-/// The contents of `model.safetensors.index.json`.
-private struct ShardIndex {
-    static let fileName = "model.safetensors.index.json"
-
-    let path: String
-    let shardOfTensor: [String: String]
-    /// The shards' file names, each once, sorted.
-    var shards: [String] { Set(shardOfTensor.values).sorted() }
-
-    /// Nil if the directory has no index.
-    init?(directory: String) throws(CheckpointError) {
-        path = "\(directory)/\(Self.fileName)"
-        guard fileKind(of: path) != nil else { return nil }
-        guard let members = try parseJSONFile(path)["weight_map"]?.members, !members.isEmpty else {
-            throw .malformedFile(path: path, problem: "it has no weight_map")
-        }
-        var shardOfTensor: [String: String] = [:]
-        for member in members {
-            // A name with a separator could lead out of the directory.
-            guard let shard = member.value.stringValue, isPlainFileName(shard) else {
-                throw .malformedFile(
-                    path: path, problem: "weight_map gives \"\(member.name)\" something other than a plain file name")
-            }
-            shardOfTensor[member.name] = shard
-        }
-        self.shardOfTensor = shardOfTensor
-    }
-}
-
-/// Parses a whole JSON file.
-func parseJSONFile(_ path: String) throws(CheckpointError) -> JSONValue {
-    let file = try MappedFile(path: path)
-    defer { withExtendedLifetime(file) {} }
-    do {
-        return try JSONValue(parsing: file.bytes)
-    } catch {
-        throw .malformedFile(path: path, problem: "\(error)")
-    }
-}
-
-/// The type bits of a file's mode, symbolic links followed; nil if it does not exist.
-func fileKind(of path: String) -> mode_t? {
-    var status = stat()
-    return stat(path, &status) == 0 ? status.st_mode & S_IFMT : nil
-}
-
-/// Whether a name stays within its directory: no separator, not "." or "..", not empty, no NUL.
-func isPlainFileName(_ name: String) -> Bool {
-    !name.isEmpty && name != "." && name != ".." && !name.utf8.contains { $0 == UInt8(ascii: "/") || $0 == 0 }
-}
-
-/// What follows the last separator of a path.
-func lastComponent(of path: String) -> String {
-    path.split(separator: "/").last.map(String.init) ?? path
 }
 
 /// The 64-bit FNV-1a hash (http://www.isthe.com/chongo/tech/comp/fnv/).

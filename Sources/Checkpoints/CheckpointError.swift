@@ -1,19 +1,32 @@
+import Glibc
+import Messages
+
 /// What can be wrong with weight files and the files that lie beside them.
 ///
-/// Every message says what failed, on which file and tensor, what was expected and found, and what to do.
+/// Every message says what failed, on which file and tensor, what was expected and found, and what to do. Names and
+/// paths are raw in the cases and escaped in the messages; `problem`, `reason` and `feature` are ours, and quote what
+/// they take from a file.
 public enum CheckpointError: Error, Equatable, Sendable, CustomStringConvertible {
     /// The model directory does not exist.
     case noDirectory(path: String)
     /// A file does not exist; `reason` says why it was looked for.
     case missingFile(path: String, reason: String)
-    /// A file exists but the operating system does not let us read it.
+    /// A symbolic link leads to nothing, or to itself.
+    case brokenLink(path: String, target: String)
+    /// A file exists but the operating system does not let us read it; `reason` says what to do where something can be.
     case unreadable(path: String, reason: String)
+    /// A file does not fit into the address space that the process may use.
+    case noRoom(path: String, byteCount: Int)
     /// A directory holds no weight file.
     case noWeights(directory: String)
     /// The header of a weight file, or a JSON file, does not say what its format demands.
     case malformedFile(path: String, problem: String)
+    /// A file that says where the real one is kept.
+    case pointer(path: String, hint: String)
     /// A file ends before the data that its header describes.
     case truncated(path: String, missingByteCount: Int)
+    /// A file was written to while it was in use.
+    case changed(path: String)
     /// The description of one tensor contradicts itself, the file or what was asked for.
     case malformedTensor(name: String, path: String, problem: String)
     /// Two files of one checkpoint hold a tensor of the same name.
@@ -28,36 +41,65 @@ public enum CheckpointError: Error, Equatable, Sendable, CustomStringConvertible
     /// Whether an input is absent or unreadable (exit status 66), as opposed to malformed (65).
     public var isMissingInput: Bool {
         switch self {
-        case .noDirectory, .missingFile, .unreadable, .noWeights: true
-        default: false
+        case .noDirectory, .missingFile, .brokenLink, .unreadable, .noWeights: true
+        case .noRoom, .malformedFile, .pointer, .truncated, .changed, .malformedTensor, .duplicateTensor,
+            .missingTensor, .unsupported, .unwritable:
+            false
         }
     }
 
     public var description: String {
         switch self {
         case .noDirectory(let path):
-            "no such model directory: \(path). Give the directory that holds config.json and *.safetensors."
+            "no such model directory: \(escaped(path))\(unfoundHint(path)). "
+                + "Give the directory that holds config.json and *.safetensors."
         case .missingFile(let path, let reason):
-            "no such file: \(path) (\(reason)). Fetch it, or download the model again."
+            "no such file: \(escaped(path)) (\(reason)). Fetch it, or download the model again."
+        case .brokenLink(let path, let target):
+            "\(escaped(path)) is a symbolic link to \(quoted(target)), where there is no file. "
+                + "Mend the link, or download the model again."
         case .unreadable(let path, let reason):
-            "cannot read \(path): \(reason). Check its permissions."
+            "cannot read \(escaped(path)): \(reason)."
+        case .noRoom(let path, let byteCount):
+            "cannot map the \(byteCount) bytes of \(escaped(path)): the process may not use as much address space. "
+                + "Raise the limit (ulimit -v)."
         case .noWeights(let directory):
-            "\(directory) holds no *.safetensors file. Give the directory that holds the weights."
+            "\(escaped(directory)) holds no *.safetensors file. Give the directory that holds the weights."
         case .malformedFile(let path, let problem):
-            "\(path) is malformed: \(problem). Download it again, or write it again."
+            "\(escaped(path)) is malformed: \(problem). Download it again, or write it again."
+        case .pointer(let path, let hint):
+            "\(escaped(path)): \(hint)."
         case .truncated(let path, let missingByteCount):
-            "\(path) is cut short by \(missingByteCount) bytes: its download may be incomplete. Download it again."
+            "\(escaped(path)) is cut short by \(missingByteCount) bytes: its download may be incomplete. "
+                + "Download it again."
+        case .changed(let path):
+            "\(escaped(path)) was written to while it was in use, so that answers would be wrong. "
+                + "Start again when it is complete; write new files beside the old ones and rename them."
         case .malformedTensor(let name, let path, let problem):
-            "tensor \"\(name)\" in \(path): \(problem). The file may belong to another model, or be damaged."
+            "tensor \(quoted(name)) in \(escaped(path)): \(problem). "
+                + "The file may belong to another model, or be damaged."
         case .duplicateTensor(let name, let paths):
-            "tensor \"\(name)\" is in more than one file (\(paths.joined(separator: ", "))). "
+            "tensor \(quoted(name)) is in more than one file (\(paths.map { escaped($0) }.joined(separator: ", "))). "
                 + "Remove the files that do not belong to the model."
         case .missingTensor(let name, let directory):
-            "no tensor \"\(name)\" in \(directory). Its config.json may belong to another model, or a file is missing."
+            "no tensor \(quoted(name)) in \(escaped(directory)). "
+                + "Its config.json may belong to another model, or a file is missing."
         case .unsupported(let path, let feature):
-            "\(path): \(feature) is not supported. Use a checkpoint in another format."
+            "\(escaped(path)): \(feature) is not supported. Use a checkpoint in another format."
         case .unwritable(let path, let reason):
-            "cannot write \(path): \(reason). Check permissions and free space."
+            "cannot write \(escaped(path)): \(reason). Check permissions, free space and free inodes."
         }
+    }
+
+    /// The error for a system call on `path` that failed with `code`.
+    static func unreadable(path: String, code: Int32) -> CheckpointError {
+        let remedy: String? =
+            switch code {
+            case EACCES, EPERM: "check its permissions"
+            case EMFILE: "raise the limit on open files (ulimit -n)"
+            default: nil
+            }
+        let reason = String(cString: strerror(code))
+        return .unreadable(path: path, reason: remedy.map { "\(reason); \($0)" } ?? reason)
     }
 }

@@ -1,3 +1,4 @@
+import Messages
 import Tensors
 
 /// A matrix stored as float32, float16 or bfloat16, one element after another.
@@ -15,7 +16,7 @@ struct FloatMatrix: MatrixSource {
     /// - Throws: `malformedTensor` for another number of dimensions, `unsupported` for another element type.
     init(name: String, tensor: StoredTensor) throws(CheckpointError) {
         guard tensor.shape.count == 2 else {
-            throw tensor.malformed("its shape is \(tensor.shape); a matrix has two dimensions")
+            throw tensor.malformed("its shape is \(listed(tensor.shape)); a matrix has two dimensions")
         }
         self.name = name
         self.tensor = tensor
@@ -50,6 +51,10 @@ struct FloatMatrix: MatrixSource {
     func release(rows: Range<Int>) {
         tensor.release(rows: rows)
     }
+
+    func checkUnchanged() throws(CheckpointError) {
+        try tensor.checkUnchanged()
+    }
 }
 
 /// The float types that weights and scales are stored in, and how to read a run of them.
@@ -67,7 +72,7 @@ enum FloatFormat: Sendable {
         default:
             throw .unsupported(
                 path: tensor.path,
-                feature: "element type \(tensor.type.rawValue) of \"\(tensor.name)\" (F32, F16 and BF16 are read)")
+                feature: "element type \(tensor.type.rawValue) of \(quoted(tensor.name)) (F32, F16 and BF16 are read)")
         }
     }
 

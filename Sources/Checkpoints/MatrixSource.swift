@@ -48,6 +48,11 @@ public protocol MatrixSource: Sendable {
 
     /// Gives the pages of these rows back to the system: they are no longer needed.
     func release(rows: Range<Int>)
+
+    /// Checks that what was read since the matrix was opened is what was there then: cheap, no data is read.
+    ///
+    /// - Throws: `changed`.
+    func checkUnchanged() throws(CheckpointError)
 }
 
 extension MatrixSource {

@@ -123,6 +123,12 @@ struct PackedIntegerMatrix: MatrixSource {
         packed.release(rows: rows)
     }
 
+    func checkUnchanged() throws(CheckpointError) {
+        try packed.checkUnchanged()
+        try scales.checkUnchanged()
+        try zeroPoints?.checkUnchanged()
+    }
+
     /// The zero point as a signed code.
     private func zeroPoint(row: Int, group: Int) -> Float {
         guard let zeroPoints else { return 0 }

@@ -1,3 +1,4 @@
+import Messages
 import Tensors
 
 /// Finds the tensors of one `pack-quantized` matrix and checks that they fit one another.
@@ -17,7 +18,7 @@ struct PackedTensors {
     func shape(packed: StoredTensor, bits: Int) throws(CheckpointError) -> (rows: Int, columns: Int) {
         let stored = try required("weight_shape")
         guard stored.shape == [2], stored.type == .int64 || stored.type == .int32 else {
-            throw stored.malformed("it is \(stored.type.rawValue) \(stored.shape), expected I64 [2]")
+            throw stored.malformed("it is \(stored.type.rawValue) \(listed(stored.shape)), expected I64 [2]")
         }
         let extents = (0..<2).map { index in
             stored.type == .int64
@@ -32,7 +33,7 @@ struct PackedTensors {
         }
         guard packed.type == .int32, packed.shape == [rows, (columns * bits + 31) / 32] else {
             throw packed.malformed(
-                "it is \(packed.type.rawValue) \(packed.shape), expected I32 [\(rows), \((columns * bits + 31) / 32)] "
+                "it is \(packed.type.rawValue) \(listed(packed.shape)), expected I32 [\(rows), \((columns * bits + 31) / 32)] "
                     + "for a \(bits)-bit matrix [\(rows), \(columns)]")
         }
         return (rows, columns)
@@ -43,7 +44,8 @@ struct PackedTensors {
         let scales = try required("weight_scale")
         let allowed = isWhole ? [[], [1], [1, 1]] : groupCount == 1 ? [[rows, 1], [rows]] : [[rows, groupCount]]
         guard allowed.contains(scales.shape) else {
-            throw scales.malformed("its shape is \(scales.shape), expected \(isWhole ? [1] : [rows, groupCount])")
+            throw scales.malformed(
+                "its shape is \(listed(scales.shape)), expected \(isWhole ? [1] : [rows, groupCount])")
         }
         return scales
     }
@@ -56,7 +58,7 @@ struct PackedTensors {
         guard zeroPoints.type == type, zeroPoints.shape == shape || isWhole && [[], [1, 1]].contains(zeroPoints.shape)
         else {
             throw zeroPoints.malformed(
-                "it is \(zeroPoints.type.rawValue) \(zeroPoints.shape), expected \(type.rawValue) \(shape)")
+                "it is \(zeroPoints.type.rawValue) \(listed(zeroPoints.shape)), expected \(type.rawValue) \(shape)")
         }
         return zeroPoints
     }
@@ -65,13 +67,13 @@ struct PackedTensors {
     func checkGroupIndex(columns: Int, groupSize: Int) throws(CheckpointError) {
         guard let index = checkpoint.tensor(named: "\(name).weight_g_idx") else { return }
         guard index.type == .int32, index.shape == [columns] else {
-            throw index.malformed("it is \(index.type.rawValue) \(index.shape), expected I32 [\(columns)]")
+            throw index.malformed("it is \(index.type.rawValue) \(listed(index.shape)), expected I32 [\(columns)]")
         }
         let groups = (0..<columns).map { Int(index.bytes.loadUnaligned(fromByteOffset: $0 * 4, as: Int32.self)) }
         let isUnset = groups.allSatisfy { $0 == -1 }
         guard isUnset || groups.enumerated().allSatisfy({ $0.element == $0.offset / groupSize }) else {
             throw .unsupported(
-                path: index.path, feature: "the reordering of columns in \"\(index.name)\" (actorder \"group\")")
+                path: index.path, feature: "the reordering of columns in \(quoted(index.name)) (actorder \"group\")")
         }
     }
 }

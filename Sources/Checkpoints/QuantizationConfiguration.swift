@@ -1,3 +1,6 @@
+import JSON
+import Messages
+
 /// What `quantization_config` in config.json says about the storage of weights.
 ///
 /// Read for now: `quant_method` "compressed-tensors", format "pack-quantized". Source of the keys:
@@ -28,6 +31,9 @@ public struct QuantizationConfiguration: Equatable, Sendable {
         let scheme: Scheme
     }
 
+    /// The keys of config.json that hold the block: today's, and that of older compressed-tensors.
+    public static let keys = ["quantization_config", "compression_config"]
+
     let groups: [Group]
     /// Modules that are stored as they are: exact names or "re:" patterns.
     public let ignored: [String]
@@ -37,11 +43,12 @@ public struct QuantizationConfiguration: Equatable, Sendable {
     /// - Parameter path: config.json's path, for messages.
     /// - Throws: `unsupported` naming the method or format, `malformedFile`.
     public init?(configuration: JSONValue, path: String) throws(CheckpointError) {
-        guard let block = configuration["quantization_config"], block != .null else { return nil }
+        let blocks = Self.keys.lazy.compactMap { configuration[$0] }
+        guard let block = blocks.first(where: { $0 != .null }) else { return nil }
         let keys = ConfigurationKeys(path: path)
-        let method = block["quant_method"]?.stringValue ?? "(none named)"
+        let method = block["quant_method"]?.stringValue ?? "none named"
         guard method == "compressed-tensors" else {
-            throw .unsupported(path: path, feature: "quantization method \"\(method)\"")
+            throw .unsupported(path: path, feature: "quantization method \(quoted(method))")
         }
         let format = block["format"]?.stringValue
         guard let members = block["config_groups"]?.members, !members.isEmpty else {
@@ -49,12 +56,12 @@ public struct QuantizationConfiguration: Equatable, Sendable {
         }
         var groups: [Group] = []
         for member in members {
-            let name = member.value["format"]?.stringValue ?? format ?? "(none named)"
+            let name = member.value["format"]?.stringValue ?? format ?? "none named"
             guard name == "pack-quantized" else {
-                throw .unsupported(path: path, feature: "compressed-tensors format \"\(name)\"")
+                throw .unsupported(path: path, feature: "compressed-tensors format \(quoted(name))")
             }
-            let targets = try keys.strings(member.value["targets"], "targets of \(member.name)")
-            groups.append(Group(targets: targets, scheme: try keys.scheme(member.value, group: member.name)))
+            let targets = try keys.strings(member.value["targets"], "targets of \(quoted(member.name))")
+            groups.append(Group(targets: targets, scheme: try keys.scheme(member.value, group: quoted(member.name))))
         }
         self.groups = groups
         let ignored = block["ignore"] ?? .null
@@ -97,7 +104,7 @@ private struct ConfigurationKeys {
                 do {
                     _ = try Regex(String(text.dropFirst(3)))
                 } catch {
-                    throw malformed("\(key) holds \"\(text)\", which is not a pattern that is understood")
+                    throw malformed("\(key) holds \(quoted(text)), which is not a pattern that is understood")
                 }
             }
             strings.append(text)
@@ -115,7 +122,8 @@ private struct ConfigurationKeys {
         let type = weights["type"]?.stringValue ?? "int"
         guard let bits = weights["num_bits"]?.integerValue else { throw malformed("\(name) has no num_bits") }
         guard type == "int", bits == 4 || bits == 8 else {
-            throw .unsupported(path: path, feature: "\(bits)-bit \(type) weights in \(name) (int of 4 or 8 are read)")
+            throw .unsupported(
+                path: path, feature: "\(bits)-bit \(escaped(type)) weights in \(name) (int of 4 or 8 are read)")
         }
         return QuantizationConfiguration.Scheme(
             bits: bits, granularity: try granularity(weights, group: name),
@@ -136,7 +144,7 @@ private struct ConfigurationKeys {
                 throw malformed("\(name) has strategy group without a group_size above 0")
             }
             return .group(size)
-        default: throw .unsupported(path: path, feature: "strategy \"\(strategy)\" in \(name)")
+        default: throw .unsupported(path: path, feature: "strategy \(quoted(strategy)) in \(name)")
         }
     }
 }

@@ -1,3 +1,4 @@
+import Glibc
 import Tensors
 
 /// One safetensors file, mapped, with a header that has been checked against it.
@@ -15,7 +16,7 @@ public struct SafetensorsFile: Sendable {
 
     /// Maps the file at `path` and checks its header; no tensor data is read.
     ///
-    /// - Throws: `missingFile`, `unreadable`, `malformedFile`, `malformedTensor`, `truncated`.
+    /// - Throws: `missingFile`, `unreadable`, `noRoom`, `malformedFile`, `pointer`, `malformedTensor`, `truncated`.
     public init(path: String) throws(CheckpointError) {
         let file = try MappedFile(path: path)
         let header = try SafetensorsHeader(of: file.bytes, path: path)
@@ -23,6 +24,13 @@ public struct SafetensorsFile: Sendable {
         self.file = file
         metadata = header.metadata
         tensors = header.entries.map { StoredTensor(description: $0.description, file: file, range: $0.range) }
+    }
+
+    /// Checks that the file was not written to since it was opened.
+    ///
+    /// - Throws: `changed`.
+    public func checkUnchanged() throws(CheckpointError) {
+        try file.checkUnchanged()
     }
 }
 
@@ -63,6 +71,54 @@ public struct StoredTensor: Sendable {
     /// Gives all pages of the tensor back to the system.
     public func release() {
         file.release(range)
+    }
+
+    /// Checks that the tensor's file was not written to since it was opened.
+    ///
+    /// - Throws: `changed`.
+    public func checkUnchanged() throws(CheckpointError) {
+        try file.checkUnchanged()
+    }
+
+    /// Reads up to 64 bytes at each of 16 places, evenly from the first to the last, without mapping a page.
+    ///
+    /// - Throws: `changed`, `unreadable`.
+    func sample(_ body: (UnsafeRawBufferPointer) -> Void) throws(CheckpointError) {
+        let (placeCount, length) = (16, 64)
+        guard range.count > placeCount * length else { return try file.read(range, body) }
+        for place in 0..<placeCount {
+            let start = range.lowerBound + (range.count - length) * place / (placeCount - 1)
+            try file.read(start..<start + length, body)
+        }
+    }
+
+    /// Whether another tensor has the same type, shape and bytes.
+    ///
+    /// A few places are compared first, which tell apart what was trained apart; only if they are equal is all of both
+    /// tensors read, in pieces whose pages are given back.
+    public func isEqual(to other: StoredTensor) -> Bool {
+        guard type == other.type, shape == other.shape else { return false }
+        let (mine, others) = (bytes, other.bytes)
+        guard let first = mine.baseAddress, let second = others.baseAddress else { return mine.count == others.count }
+        let piece = 1 << 22
+        func isEqual(_ start: Int, _ count: Int) -> Bool {
+            memcmp(first + start, second + start, count) == 0
+        }
+        defer {
+            release()
+            other.release()
+        }
+        for place in 0..<64 {
+            let start = mine.count / 64 * place
+            guard isEqual(start, min(64, mine.count - start)) else { return false }
+        }
+        for start in stride(from: 0, to: mine.count, by: piece) {
+            let count = min(piece, mine.count - start)
+            guard isEqual(start, count) else { return false }
+            file.release(range.lowerBound + start..<range.lowerBound + start + count)
+            other.file.release(other.range.lowerBound + start..<other.range.lowerBound + start + count)
+        }
+        return true
     }
 
     /// The error that this tensor has `problem`.

@@ -1,3 +1,5 @@
+import JSON
+import Messages
 import Tensors
 
 /// What the header of a safetensors file says about one tensor.
@@ -53,7 +55,7 @@ struct SafetensorsHeader {
         let json = try Self.headerBytes(of: file, path: path)
         let root: JSONValue
         do {
-            root = try JSONValue(parsing: json)
+            root = try JSONValue(parsing: json, as: .strict)
         } catch {
             throw .malformedFile(path: path, problem: "its header is not valid JSON: \(error)")
         }
@@ -85,6 +87,7 @@ struct SafetensorsHeader {
         guard file.count >= 8 else {
             throw .malformedFile(path: path, problem: "it has \(file.count) bytes, too few for a safetensors header")
         }
+        if let hint = pointerHint(file.prefix(64)) { throw .pointer(path: path, hint: hint) }
         let length = UInt64(littleEndian: file.loadUnaligned(as: UInt64.self))
         guard length <= UInt64(maximumByteCount) else {
             throw .malformedFile(
@@ -106,7 +109,7 @@ struct SafetensorsHeader {
         }
         for member in members {
             guard let text = member.value.stringValue else {
-                throw .malformedFile(path: path, problem: "__metadata__ \"\(member.name)\" is not a string")
+                throw .malformedFile(path: path, problem: "__metadata__ \(quoted(member.name)) is not a string")
             }
             metadata[member.name] = text
         }
@@ -120,7 +123,7 @@ struct SafetensorsHeader {
             .malformedTensor(name: member.name, path: path, problem: problem)
         }
         guard let typeName = member.value["dtype"]?.stringValue else { throw malformed("it has no dtype") }
-        guard let type = ElementType(rawValue: typeName) else { throw malformed("unknown dtype \"\(typeName)\"") }
+        guard let type = ElementType(rawValue: typeName) else { throw malformed("unknown dtype \(quoted(typeName))") }
         guard let extents = member.value["shape"]?.elements else { throw malformed("it has no shape") }
         var shape: [Int] = []
         for extent in extents {
@@ -137,10 +140,11 @@ struct SafetensorsHeader {
         }
         let description = TensorDescription(name: member.name, type: type, shape: shape)
         guard let byteCount = description.byteCount else {
-            throw malformed("its shape \(shape) has more bytes than an address can count")
+            throw malformed("its shape \(listed(shape)) has more bytes than an address can count")
         }
         guard byteCount == end - begin else {
-            throw malformed("\(typeName) \(shape) takes \(byteCount) bytes; its data_offsets span \(end - begin)")
+            throw malformed(
+                "\(typeName) \(listed(shape)) takes \(byteCount) bytes; its data_offsets span \(end - begin)")
         }
         let (fileEnd, overflow) = end.addingReportingOverflow(dataStart)
         guard !overflow else { throw malformed("its data_offsets end at \(end), beyond any file") }
@@ -156,7 +160,7 @@ struct SafetensorsHeader {
             guard entry.range.lowerBound >= end else {
                 throw .malformedTensor(
                     name: name, path: path,
-                    problem: "its data overlaps that of \"\(previous)\" by \(end - entry.range.lowerBound) bytes")
+                    problem: "its data overlaps that of \(previous) by \(end - entry.range.lowerBound) bytes")
             }
             guard entry.range.lowerBound == end else {
                 // A hole where a tensor was that points far away: name that one, not its neighbour.
@@ -167,10 +171,10 @@ struct SafetensorsHeader {
                 }
                 throw .malformedTensor(
                     name: name, path: path,
-                    problem: "\(entry.range.lowerBound - end) bytes between it and \"\(previous)\" belong to no tensor")
+                    problem: "\(entry.range.lowerBound - end) bytes between it and \(previous) belong to no tensor")
             }
             end = entry.range.upperBound
-            previous = name
+            previous = quoted(name)
         }
         guard end <= fileByteCount else {
             throw .truncated(path: path, missingByteCount: end - fileByteCount)
@@ -187,8 +191,8 @@ extension JSONValue {
         switch self {
         case .null: "null"
         case .bool(let value): "\(value)"
-        case .number(let text): text
-        case .string(let text): JSONValue.quoted(text)
+        case .number(let text): escaped(text)
+        case .string(let text): quoted(text)
         case .array: "an array"
         case .object: "an object"
         }

@@ -1,4 +1,6 @@
 import Glibc
+import JSON
+import Messages
 import Tensors
 
 /// Writes a safetensors file in strips, without holding any tensor whole.
@@ -33,16 +35,17 @@ public final class SafetensorsWriter {
 
         var header = "{\"__metadata__\":{"
         header += metadata.sorted { $0.key < $1.key }
-            .map { "\(JSONValue.quoted($0.key)):\(JSONValue.quoted($0.value))" }.joined(separator: ",")
+            .map { "\(JSONValue.encoded($0.key)):\(JSONValue.encoded($0.value))" }.joined(separator: ",")
         header += "}"
         var offset = 0
         var ranges: [Range<Int>] = []
         for tensor in tensors {
             guard let size = tensor.byteCount, size <= Int.max / 2 - offset else {
-                throw .malformedTensor(name: tensor.name, path: path, problem: "\(tensor.shape) is too large to write")
+                throw .malformedTensor(
+                    name: tensor.name, path: path, problem: "\(listed(tensor.shape)) is too large to write")
             }
             let shape = tensor.shape.map(String.init).joined(separator: ",")
-            header += ",\(JSONValue.quoted(tensor.name)):{\"dtype\":\"\(tensor.type.rawValue)\",\"shape\":[\(shape)],"
+            header += ",\(JSONValue.encoded(tensor.name)):{\"dtype\":\"\(tensor.type.rawValue)\",\"shape\":[\(shape)],"
             header += "\"data_offsets\":[\(offset),\(offset + size)]}"
             ranges.append(offset..<offset + size)
             offset += size

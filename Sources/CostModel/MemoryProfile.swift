@@ -1,4 +1,5 @@
 import Foundation
+import Messages
 
 /// What a runtime needs of a card's memory beside weights and cache, and which plans it takes: a data file.
 ///
@@ -209,9 +210,9 @@ public enum SizingError: Error, Equatable, CustomStringConvertible {
 
     public var description: String {
         switch self {
-        case .noProfile(let name, let known): "no profile \(name): known are \(known), or give a file"
-        case .badProfile(let path, let reason): "\(path): \(reason)"
-        case .badTable(let path, let reason): "\(path): \(reason)"
+        case .noProfile(let name, let known): "no profile \(quoted(name)): known are \(known), or give a file"
+        case .badProfile(let path, let reason): "\(escaped(path)): \(reason)"
+        case .badTable(let path, let reason): "\(escaped(path)): \(reason)"
         case .badPlan(let text): text
         }
     }

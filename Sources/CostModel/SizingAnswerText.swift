@@ -1,4 +1,11 @@
+import Messages
+
 extension SizingAnswer {
+    /// What weights of a scheme are called: those of none are floats.
+    public static func weightsText(_ scheme: String) -> String {
+        scheme == StoredScheme.none.name ? "unquantized weights" : "\(scheme) weights"
+    }
+
     /// The answer for people.
     public func text(isMarkdown: Bool) -> String {
         var lines: [String] = []
@@ -24,7 +31,8 @@ extension SizingAnswer {
 
         let cards = (tensorDegree ?? 0) * (pipelineDegree ?? 0)
         say(
-            "\(model): \(shownCount(parameters)) parameters, \(quantization) weights, \(cacheType) cache, profile \(profile)"
+            "\(escaped(model)): \(shownCount(parameters)) parameters, \(Self.weightsText(quantization)), \(cacheType) cache, "
+                + "profile \(escaped(profile))"
         )
         if let whyNot {
             say(

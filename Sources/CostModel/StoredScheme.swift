@@ -3,7 +3,7 @@ import Architectures
 /// How published checkpoints store the linear layers of a model, in bits; everything else stays in 16-bit floats.
 ///
 /// Sources: the layouts that the formats' own documents give.
-public struct StoredScheme: Sendable {
+public struct StoredScheme: Hashable, Sendable {
     public let name: String
     /// Bits of a weight.
     public let bits: Double
@@ -11,10 +11,19 @@ public struct StoredScheme: Sendable {
     public let groupSize: Int?
     /// Bits of a group's scale and zero point.
     public let groupBits: Double
+    /// Matrices that are stored by another scheme.
+    public private(set) var exceptions: [ParameterName: StoredScheme] = [:]
+
+    public init(name: String, bits: Double, groupSize: Int?, groupBits: Double) {
+        self.name = name
+        self.bits = bits
+        self.groupSize = groupSize
+        self.groupBits = groupBits
+    }
 
     /// Every scheme, from the largest weights down.
     public static let all = [
-        StoredScheme(name: "none", bits: 16, groupSize: nil, groupBits: 0),
+        none,
         StoredScheme(name: "w8a16", bits: 8, groupSize: nil, groupBits: 16),
         StoredScheme(name: "w8a8", bits: 8, groupSize: nil, groupBits: 32),
         // A float32 scale for a block of 128 x 128.
@@ -28,10 +37,32 @@ public struct StoredScheme: Sendable {
         StoredScheme(name: "mxfp4", bits: 4, groupSize: 32, groupBits: 8),
     ]
 
+    /// Floats of 16 bits.
+    public static let none = StoredScheme(name: "none", bits: 16, groupSize: nil, groupBits: 0)
+
     public static func named(_ name: String) -> StoredScheme? { all.first { $0.name == name } }
+
+    /// A model whose matrices are stored by these schemes; what is not among them is stored by the most usual one.
+    init(_ schemes: [ParameterName: StoredScheme]) {
+        let counts = Dictionary(grouping: schemes.values) { $0 }.mapValues(\.count)
+        let ordered = counts.sorted { ($1.value, $0.key.name, $0.key.bits) < ($0.value, $1.key.name, $1.key.bits) }
+        let usual = ordered.first?.key ?? .none
+        var names: [String] = []
+        for name in ordered.map(\.key.name) where !names.contains(name) { names.append(name) }
+        // Layers that are left as they are have no name of their own.
+        if names.count > 1 { names.removeAll { $0 == Self.none.name } }
+        self.init(
+            name: names.isEmpty ? Self.none.name : names.joined(separator: "+"), bits: usual.bits,
+            groupSize: usual.groupSize, groupBits: usual.groupBits)
+        exceptions = schemes.filter { $0.value != usual }
+    }
+
+    /// The scheme of one matrix.
+    public func scheme(of name: ParameterName) -> StoredScheme { exceptions[name] ?? self }
 
     /// Bytes of a share of a parameter.
     func byteCount(_ parameter: Parameter, _ share: ParameterShare) -> Double {
+        if let exception = exceptions[parameter.name] { return exception.byteCount(parameter, share) }
         let isSmall = parameter.isLinear && (name != "mxfp4" || share.copies > 1)
         guard bits < 16, isSmall else { return 2 * Double(share.count) }
         let columns = share.columns.count

@@ -73,7 +73,7 @@ public final class RankRunner {
     }
 
     /// Ranks other than 0: takes the steps that rank 0 announces until it says stop.
-    public func follow() throws(CommunicationError) {
+    public func follow() throws {
         let message = StepMessage(limits: limits)
         while true {
             onPhase(.waiting, stepCount)
@@ -110,7 +110,7 @@ public final class RankRunner {
     /// On rank 0 `consume` gets every row of logits asked for, in the order of the chunks; it may write to the row.
     public func take(
         _ message: StepMessage, _ consume: (_ row: Int, _ logits: UnsafeMutableBufferPointer<Float>) -> Void
-    ) throws(CommunicationError) {
+    ) throws {
         for index in 0..<message.releaseCount { blocks.release(message.release(at: index)) }
         guard message.chunkCount > 0 else { return }
         stepCount += 1

@@ -2,6 +2,7 @@ import Architectures
 import Checkpoints
 import Foundation
 import Glibc
+import Messages
 import ProgramEntry
 
 /// Where `--model` leads: a directory with weights, or only the shape of a model.
@@ -12,6 +13,8 @@ public struct FoundModel {
     public let configuration: ConfigurationFile
     /// The catalogue's entry, if that is where the shape comes from.
     public let entry: ModelCatalogue.Entry?
+    /// What a user should know of where it was found, a line each.
+    public let warnings: [String]
 
     private static let syntheticPrefix = "synthetic:"
 
@@ -29,21 +32,24 @@ public struct FoundModel {
             configuration = try Self.configuration(ofSynthetic: source)
             directory = nil
             checkpoint = nil
+            warnings = []
             return
         }
         let directory: String
         do {
-            directory = try Self.locate(name)
+            let place = try Self.locate(name)
+            directory = place.directory
+            warnings = place.warning.map { [$0] } ?? []
         } catch CheckpointError.noDirectory where mayBeShape {
             throw RunError(
                 .missingInput,
-                "no such model: \(name) is no directory here, and no name of the catalogue (sizing models lists them)")
+                "no such model: \(escaped(name)) is no directory here, and no name of the catalogue (sizing models lists them)"
+                    + unfoundHint(name))
         }
         entry = nil
-        if mayBeShape, let data = FileManager.default.contents(atPath: "\(directory)/config.json"),
-            try !FileManager.default.contentsOfDirectory(atPath: directory).contains(where: {
-                $0.hasSuffix(".safetensors")
-            })
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: directory)) ?? []
+        if mayBeShape, !names.contains(where: { $0.hasSuffix(".safetensors") }),
+            let data = FileManager.default.contents(atPath: "\(directory)/config.json")
         {
             self.directory = nil
             checkpoint = nil
@@ -65,6 +71,7 @@ public struct FoundModel {
         configuration = entry.configuration
         directory = nil
         checkpoint = nil
+        warnings = []
     }
 
     /// The shape, if it is not absurd: sums of its sizes stay far from overflow.
@@ -79,28 +86,24 @@ public struct FoundModel {
         return decoder
     }
 
-    /// A directory as given, or the snapshot of `ORG/NAME` in the local Hugging Face cache.
-    private static func locate(_ name: String) throws -> String {
+    /// A directory as given, or the snapshot of `ORG/NAME` in the local Hugging Face cache, with a warning if it was a
+    /// choice.
+    private static func locate(_ name: String) throws -> (directory: String, warning: String?) {
         var isDirectory = false
         var status = stat()
         if stat(name, &status) == 0 { isDirectory = status.st_mode & S_IFMT == S_IFDIR }
-        if isDirectory { return name }
+        if isDirectory { return (name, nil) }
         if name.hasSuffix(".gguf") {
-            throw RunError(.badInput, "\(name): GGUF files are not read yet; give a Hugging Face directory")
+            throw RunError(.badInput, "\(escaped(name)): GGUF files are not read yet; give a Hugging Face directory")
         }
         let parts = name.split(separator: "/")
         if parts.count == 2, !name.hasPrefix("/"), !name.hasPrefix("."), !parts.contains("..") {
-            let environment = ProcessInfo.processInfo.environment
-            let home = environment["HF_HOME"] ?? (environment["HOME"] ?? "") + "/.cache/huggingface"
-            let cached = "\(home)/hub/models--\(parts[0])--\(parts[1])"
-            if let reference = FileManager.default.contents(atPath: "\(cached)/refs/main") {
-                let revision = String(decoding: reference, as: UTF8.self).filter { $0.isLetter || $0.isNumber }
-                let snapshot = "\(cached)/snapshots/\(revision)"
-                if stat(snapshot, &status) == 0 { return snapshot }
-            }
+            let cache = HubCache(environment: ProcessInfo.processInfo.environment)
+            if let found = cache.snapshot(organization: parts[0], name: parts[1]) { return found }
             throw RunError(
                 .missingInput,
-                "no such model: \(name) is no directory here, nor in the Hugging Face cache at \(home)/hub; nothing is downloaded"
+                "no such model: \(escaped(name)) is no directory here, nor in the Hugging Face cache at "
+                    + "\(escaped(cache.path)); nothing is downloaded\(unfoundHint(name))"
             )
         }
         throw CheckpointError.noDirectory(path: name)
@@ -112,7 +115,7 @@ public struct FoundModel {
         guard let data = FileManager.default.contents(atPath: source) else {
             throw RunError(
                 .missingInput,
-                "no model \"\(source)\" in the catalogue (see sizing models), and no such config.json"
+                "no model \(quoted(source)) in the catalogue (see sizing models), and no such config.json\(unfoundHint(source))"
             )
         }
         return try ConfigurationFile(data: data, path: source)

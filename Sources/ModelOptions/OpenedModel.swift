@@ -20,6 +20,8 @@ public struct OpenedModel: Sendable {
     public let endTokens: [Int]
     public let beginToken: Int?
     public let sampling: SamplingDefaults
+    /// What a user should know of how the model was found and what of it is used, a line each.
+    public let warnings: [String]
 
     /// What `generation_config.json` sets.
     public struct SamplingDefaults: Sendable {
@@ -42,9 +44,11 @@ public struct OpenedModel: Sendable {
                 "\(family.modelTypes[0]) models can be planned for (sizing), but are not computed yet; computed are "
                     + ModelFamily.computed.flatMap(\.modelTypes).joined(separator: ", "))
         }
-        decoder = try found.decoder(of: family)
+        let declared = try found.decoder(of: family)
         guard let directory = found.directory, let checkpoint = found.checkpoint else {
-            weights = SyntheticWeights(seed: seed, names: family.tensorNames, decoder: decoder)
+            weights = SyntheticWeights(seed: seed, names: family.tensorNames, decoder: declared)
+            decoder = declared
+            warnings = found.warnings
             self.directory = nil
             isSynthetic = true
             endTokens = []
@@ -53,19 +57,38 @@ public struct OpenedModel: Sendable {
             return
         }
         let file = found.configuration
-        weights = try CheckpointWeights(
+        let weights = try CheckpointWeights(
             checkpoint, quantization: checkpoint.quantizationConfiguration(), names: family.tensorNames,
-            decoder: decoder)
+            decoder: declared)
+        decoder = weights.decoder
+        warnings = found.warnings + weights.warnings
+        self.weights = weights
         self.directory = directory
         isSynthetic = false
         let generationData = try checkpoint.json("generation_config.json")
         let generation = try generationData.map {
             try ConfigurationFile(data: $0, path: "\(directory)/generation_config.json")
         }
-        let declared = try generation?.tokenIDs("eos_token_id") ?? []
-        endTokens = declared.isEmpty ? try file.tokenIDs("eos_token_id") : declared
-        beginToken = try file.tokenIDs("bos_token_id").first ?? generation?.tokenIDs("bos_token_id").first
+        func tokens(_ key: String, of file: ConfigurationFile?) throws -> [Int] {
+            try file?.tokenIDs(key, below: weights.decoder.vocabularySize) ?? []
+        }
+        // Read although nothing here needs it: an id outside of the vocabulary means that the files do not belong together.
+        for file in [file, generation] { _ = try tokens("pad_token_id", of: file) }
+        let (ends, laterEnds) = (try tokens("eos_token_id", of: file), try tokens("eos_token_id", of: generation))
+        endTokens = laterEnds.isEmpty ? ends : laterEnds
+        let (begins, laterBegins) = (try tokens("bos_token_id", of: file), try tokens("bos_token_id", of: generation))
+        beginToken = begins.first ?? laterBegins.first
         sampling = try SamplingDefaults(generation)
+    }
+}
+
+extension ConfigurationFile {
+    /// Token ids that the model has.
+    fileprivate func tokenIDs(_ key: String, below count: Int) throws(ConfigurationError) -> [Int] {
+        let ids = try tokenIDs(key)
+        guard let bad = ids.first(where: { $0 >= count }) else { return ids }
+        throw unsupported(
+            key, "there is no token \(bad): the model has \(count) (vocab_size); the files may not belong together")
     }
 }
 
@@ -77,6 +100,8 @@ extension OpenedModel.SamplingDefaults {
         if try file.optionalBool("do_sample") == false { temperature = 0 }
         topK = try file.optionalInteger("top_k", in: -1...1 << 30)
         topP = try file.optionalNumber("top_p", in: 0...1)
+        // Refused here, where the file can be named, and not as if it were an option.
+        if topP == 0 { throw file.unsupported("top_p", "0 leaves no token; it must be above 0 and at most 1") }
         minP = try file.optionalNumber("min_p", in: 0...1)
         repetitionPenalty = try file.optionalNumber("repetition_penalty", in: 1e-6...1e6)
         maximumNewTokens = try file.optionalInteger("max_new_tokens", in: 1...1 << 30)

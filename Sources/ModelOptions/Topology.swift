@@ -1,4 +1,6 @@
 import Foundation
+import JSON
+import Messages
 import ProgramEntry
 import Topology
 
@@ -6,15 +8,27 @@ extension ParallelPlan {
     /// Reads `--topology FILE`.
     public init(topology path: String) throws {
         guard let data = FileManager.default.contents(atPath: path) else {
-            throw RunError(.missingInput, "no such topology file: \(path)")
+            throw RunError(
+                .missingInput, "no such topology file, or not readable: \(escaped(path))\(unfoundHint(path))")
         }
         do {
+            let value = try JSONValue(parsing: [UInt8](data), as: .strict)
+            // A key that is misspelt would be taken for one that was left out.
+            if let other = value.members?.first(where: { CodingKeys(rawValue: $0.name) == nil }) {
+                throw RunError(
+                    .badInput,
+                    "\(escaped(path)): a topology has no key \(quoted(other.name)); it has "
+                        + CodingKeys.allCases.map(\.rawValue).joined(separator: ", "))
+            }
             self = try JSONDecoder().decode(ParallelPlan.self, from: data)
+        } catch let error as RunError {
+            throw error
         } catch {
+            let reason = (error as? JSONProblem).map { " (\($0))" } ?? ""
             throw RunError(
                 .badInput,
-                "\(path) is no topology: it must be JSON like {\"tensor_parallel_size\": 2, \"pipeline_parallel_size\": 2, "
-                    + "\"layers\": [12, 10], \"weights\": [2, 1, 1, 1]}")
+                "\(escaped(path)) is no topology\(reason): it must be JSON like {\"tensor_parallel_size\": 2, "
+                    + "\"pipeline_parallel_size\": 2, \"layers\": [12, 10], \"weights\": [2, 1, 1, 1]}")
         }
     }
 }

@@ -1,5 +1,6 @@
 import Architectures
 import Collectives
+import Glibc
 import Kernels
 import Layers
 import Tensors
@@ -71,16 +72,20 @@ public final class Decoder {
     }
 
     /// Takes one step's tokens through this rank's layers; gives the residual stream on the last stage, nil on others.
-    public func callAsFunction(_ tokens: UnsafeBufferPointer<Int32>, _ step: Step) throws(CommunicationError)
-        -> Activations?
-    {
+    ///
+    /// - Throws: `CommunicationError`; on the first stage `CheckpointError.changed` if the embedding's file was written to.
+    public func callAsFunction(_ tokens: UnsafeBufferPointer<Int32>, _ step: Step) throws -> Activations? {
         let backend = step.backend
         let hidden = backend.makeActivations(tokenCount: tokens.count, width: configuration.hiddenSize)
         let delta = backend.makeActivations(tokenCount: tokens.count, width: configuration.hiddenSize)
         if let embedding {
+            // Of a file that was cut short not even a byte can be read.
+            try checkUnchanged(embedding)
             for (row, token) in tokens.enumerated() {
                 embedding.read(token: Int(token), into: hidden.elements + row * hidden.stride)
             }
+            // Before a token is drawn from rows that were written to.
+            try checkUnchanged(embedding)
         } else {
             try context.pipeline.receive(
                 into: UnsafeMutableRawBufferPointer(hidden.contiguous), from: context.placement.stage - 1,
@@ -96,6 +101,19 @@ public final class Decoder {
             return nil
         }
         return hidden
+    }
+
+    /// Checks that the embedding is still the one that was opened.
+    ///
+    /// The shards of a stage that read the same file see a change in the same step. The first that ends ends the job, so
+    /// the others give it time to speak alone.
+    private func checkUnchanged(_ embedding: any EmbeddingTable) throws {
+        do {
+            try embedding.checkUnchanged()
+        } catch {
+            usleep(UInt32(300_000 * min(context.placement.shard, 8)))
+            throw error
+        }
     }
 
     /// This shard's logits of some rows of the residual stream, on the last stage: `[rows, vocabulary share]`.

@@ -68,6 +68,8 @@ public struct DecoderLoader {
             progress(total, total)
         }
         let table = try parameters[.embedding]?.first.map { try source.matrix($0) }
+        // What was written to meanwhile is half of one file and half of another.
+        try source.checkUnchanged()
         return Decoder(
             configuration: configuration, context: context,
             rotary: RotaryTable(
@@ -166,6 +168,10 @@ private final class StoredEmbedding: EmbeddingTable, @unchecked Sendable {
 
     init(matrix: any MatrixSource) {
         self.matrix = matrix
+    }
+
+    func checkUnchanged() throws {
+        try matrix.checkUnchanged()
     }
 
     func read(token: Int, into output: UnsafeMutablePointer<Float>) {

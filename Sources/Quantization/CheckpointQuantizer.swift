@@ -1,4 +1,5 @@
 import Checkpoints
+import JSON
 import Tensors
 
 /// Writes a quantized copy of a Hugging Face directory in compressed-tensors' `pack-quantized` layout.
@@ -15,6 +16,9 @@ public struct CheckpointQuantizer: Sendable {
         /// Matrices that were encoded.
         public let quantizedCount: Int
     }
+
+    /// What a user should know of the input's files, a line each.
+    public var warnings: [String] { checkpoint.warnings }
 
     private let checkpoint: Checkpoint
     private let scheme: IntegerScheme
@@ -68,6 +72,7 @@ public struct CheckpointQuantizer: Sendable {
         do throws(QuantizationError) {
             let bytesAfter = try writeShards(in: partial, progress: progress, isCancelled: isCancelled)
             try output.copyCompanions(from: checkpoint)
+            try reading { () throws(CheckpointError) in try checkpoint.checkUnchanged() }
             // Last: without it nothing opens the directory.
             try output.write("config.json", configuration)
             guard !isCancelled() else { throw .interrupted }
@@ -154,7 +159,7 @@ private struct ShardIndexText {
 
     var text: String {
         let entries = shardOfTensor.sorted { $0.name < $1.name }
-            .map { "    \(JSONValue.quoted($0.name)): \(JSONValue.quoted($0.shard))" }.joined(separator: ",\n")
+            .map { "    \(JSONValue.encoded($0.name)): \(JSONValue.encoded($0.shard))" }.joined(separator: ",\n")
         return "{\n  \"metadata\": {\n    \"total_size\": \(tensorByteCount)\n  },\n"
             + "  \"weight_map\": {\n\(entries)\n  }\n}\n"
     }

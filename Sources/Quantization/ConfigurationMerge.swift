@@ -1,4 +1,5 @@
 import Checkpoints
+import JSON
 
 /// A config.json with `quantization_config` added and every other byte kept.
 ///
@@ -15,7 +16,7 @@ func mergedConfiguration(
     func members(_ text: [UInt8]) throws(QuantizationError) -> [JSONMember] {
         let value: JSONValue
         do {
-            value = try JSONValue(parsing: text)
+            value = try JSONValue(parsing: text, as: .python)
         } catch {
             throw malformed("\(error)")
         }
@@ -25,7 +26,9 @@ func mergedConfiguration(
 
     let key = "quantization_config"
     let before = try members(original)
-    guard !before.contains(where: { $0.name == key }) else { throw .alreadyQuantized(path: path) }
+    guard !before.contains(where: { QuantizationConfiguration.keys.contains($0.name) }) else {
+        throw .alreadyQuantized(path: path)
+    }
     // Sound JSON that is an object ends in its brace and space.
     guard let brace = original.lastIndex(of: UInt8(ascii: "}")) else { throw malformed("it is not a JSON object") }
     let isSpace: (UInt8) -> Bool = { [0x20, 0x09, 0x0A, 0x0D].contains($0) }
@@ -49,7 +52,7 @@ private func quantizationBlock(scheme: IntegerScheme, ignored: [String]) -> Stri
         case .channel: ("channel", "null")
         case .tensor: ("tensor", "null")
         }
-    let ignore = ignored.map { "      \(JSONValue.quoted($0))" }.joined(separator: ",\n")
+    let ignore = ignored.map { "      \(JSONValue.encoded($0))" }.joined(separator: ",\n")
     return """
         {
             "config_groups": {

@@ -12,12 +12,15 @@ struct OutputDirectory: Sendable {
     /// Checks the place; nothing is created.
     ///
     /// - Throws: `outputInsideInput` (by identity of directories, so that symbolic links do not hide it),
-    ///   `outputExists`, `unwritable` where the parent directory does not exist.
+    ///   `outputExists`, `outputIsBrokenLink`, `unwritable` where the parent directory does not exist.
     init(path given: String, input: String) throws(QuantizationError) {
         var path = given
         while path.count > 1, path.hasSuffix("/") { path.removeLast() }
         guard !path.isEmpty else { throw .unwritable(path: given, reason: "the name is empty") }
         let exists = status(path) != nil
+        var link = stat()
+        // Nothing can be renamed to a link that leads nowhere.
+        if !exists, lstat(path, &link) == 0 { throw .outputIsBrokenLink(path: given) }
         // A link to an empty directory stands for that directory.
         let parent = exists ? path : path.lastIndex(of: "/").map { String(path[...$0]) } ?? "."
         guard let resolved = realpath(parent, nil) else {
@@ -54,11 +57,24 @@ struct OutputDirectory: Sendable {
 
     /// Writes a whole small file.
     func write(_ name: String, _ bytes: [UInt8]) throws(QuantizationError) {
-        do {
-            try Data(bytes).write(to: URL(filePath: "\(partial)/\(name)"))
-        } catch {
-            throw .unwritable(path: "\(partial)/\(name)", reason: "\(error)")
+        let path = "\(partial)/\(name)"
+        func failure() -> QuantizationError { .unwritable(path: path, reason: String(cString: strerror(errno))) }
+        let descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
+        guard descriptor >= 0 else { throw failure() }
+        var done = 0
+        while done < bytes.count {
+            let count = bytes.withUnsafeBytes {
+                Glibc.write(descriptor, $0.baseAddress.map { $0 + done }, $0.count - done)
+            }
+            if count < 0, errno == EINTR { continue }
+            guard count > 0 else {
+                let error = failure()
+                close(descriptor)
+                throw error
+            }
+            done += count
         }
+        guard close(descriptor) == 0 else { throw failure() }
     }
 
     /// Copies the files that a user of the weights needs beside them: tokenizer, generation defaults, licence.
@@ -80,6 +96,8 @@ struct OutputDirectory: Sendable {
     /// Gives the directory its name, replacing an empty directory of that name.
     func commit() throws(QuantizationError) {
         guard rename(partial, path) == 0 else {
+            // It did not exist, or was empty, when this run began.
+            guard ![ENOTEMPTY, EEXIST, ENOTDIR].contains(errno) else { throw .outputTaken(path: path) }
             throw .unwritable(path: path, reason: String(cString: strerror(errno)))
         }
     }

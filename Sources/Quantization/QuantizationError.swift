@@ -1,4 +1,5 @@
 import Checkpoints
+import Messages
 
 /// What can go wrong while weights are encoded or a quantized checkpoint is written.
 public enum QuantizationError: Error, Equatable, Sendable, CustomStringConvertible {
@@ -16,6 +17,10 @@ public enum QuantizationError: Error, Equatable, Sendable, CustomStringConvertib
     case nothingToQuantize(directory: String)
     /// The output exists and is not an empty directory.
     case outputExists(path: String)
+    /// The output was made by something else while this run worked.
+    case outputTaken(path: String)
+    /// The output is a symbolic link to nothing.
+    case outputIsBrokenLink(path: String)
     /// The output is the input, or lies inside it.
     case outputInsideInput(path: String)
     /// The output cannot be written.
@@ -32,8 +37,10 @@ public enum QuantizationError: Error, Equatable, Sendable, CustomStringConvertib
     /// Whether the request itself is wrong (exit status 64).
     public var isUsage: Bool {
         switch self {
-        case .badScheme, .outputExists, .outputInsideInput: true
-        default: false
+        case .badScheme, .outputExists, .outputIsBrokenLink, .outputInsideInput: true
+        case .checkpoint, .notFinite, .unevenGroups, .alreadyQuantized, .nothingToQuantize, .outputTaken, .unwritable,
+            .interrupted:
+            false
         }
     }
 
@@ -44,21 +51,26 @@ public enum QuantizationError: Error, Equatable, Sendable, CustomStringConvertib
         case .badScheme(let reason):
             "\(reason)."
         case .notFinite(let tensor, let row):
-            "row \(row) of \"\(tensor)\" holds NaN, infinity or values too far apart to be scaled. "
+            "row \(row) of \(quoted(tensor)) holds NaN, infinity or values too far apart to be scaled. "
                 + "The checkpoint may be damaged."
         case .unevenGroups(let tensor, let columns, let groupSize):
-            "\"\(tensor)\" has \(columns) columns, not a multiple of the group size \(groupSize), which readers of the "
+            "\(quoted(tensor)) has \(columns) columns, not a multiple of the group size \(groupSize), which readers of the "
                 + "format refuse. Choose a group size that divides \(columns), or one scale per channel."
         case .alreadyQuantized(let path):
-            "\(path) declares quantized weights. Quantize the original checkpoint instead."
+            "\(escaped(path)) declares quantized weights. Quantize the original checkpoint instead."
         case .nothingToQuantize(let directory):
-            "\(directory) has no decoder linear layers (model.layers.*.{q,k,v,o,gate,up,down}_proj.weight)."
+            "\(escaped(directory)) has no decoder linear layers (model.layers.*.{q,k,v,o,gate,up,down}_proj.weight)."
         case .outputExists(let path):
-            "\(path) exists and is not an empty directory. Remove it, or give another output."
+            "\(escaped(path)) exists and is not an empty directory. Remove it, or give another output."
+        case .outputTaken(let path):
+            "\(escaped(path)) was made by another program while this one worked; this run wrote nothing. "
+                + "Remove it, or give another output."
+        case .outputIsBrokenLink(let path):
+            "\(escaped(path)) is a symbolic link to something that does not exist. Remove it, or give another output."
         case .outputInsideInput(let path):
-            "the output \(path) is the input or lies inside it. Give another output."
+            "the output \(escaped(path)) is the input or lies inside it. Give another output."
         case .unwritable(let path, let reason):
-            "cannot write \(path): \(reason). Check permissions and free space."
+            "cannot write \(escaped(path)): \(reason). Check permissions, free space and free inodes."
         case .interrupted:
             "interrupted; nothing was written."
         }

@@ -49,6 +49,10 @@ public final class QuantizingSource: MatrixSource {
         guard row < 0 else { throw .notFinite(tensor: name, row: row) }
     }
 
+    public func checkUnchanged() throws(CheckpointError) {
+        try base.checkUnchanged()
+    }
+
     public func readCodes(rows: Range<Int>, columns: Range<Int>, into out: UnsafeMutablePointer<Int8>) {
         encode(rows: rows, columns: columns, codes: out, scales: nil, zeroPoints: nil)
     }

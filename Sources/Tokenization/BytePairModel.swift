@@ -1,3 +1,5 @@
+import Messages
+
 /// Byte-pair encoding: a piece starts as single characters, and neighbours merge by rank until no rule applies.
 ///
 /// R. Sennrich, B. Haddow, A. Birch, "Neural Machine Translation of Rare Words with Subword Units", 2016.
@@ -39,7 +41,7 @@ struct BytePairModel: Sendable {
         let unknownField = try field["unk_token"]
         unknown = try unknownField.bytesIfPresent().map { (name: [UInt8]) throws(TokenizationError) in
             guard let id = vocabulary.id(of: name) else {
-                throw unknownField.malformed("\(Vocabulary.quoted(name[...])) is not in the vocabulary")
+                throw unknownField.malformed("\(quoted(name[...])) is not in the vocabulary")
             }
             return id
         }
@@ -74,12 +76,12 @@ struct BytePairModel: Sendable {
                 throw field.malformed("rule \(rank) is not a pair of tokens")
             }
             guard let leftID = vocabulary.id(of: Array(left)), let rightID = vocabulary.id(of: Array(right)) else {
-                let pair = "\(Vocabulary.quoted(left)) and \(Vocabulary.quoted(right))"
+                let pair = "\(quoted(left)) and \(quoted(right))"
                 throw field.malformed("rule \(rank) joins \(pair), which are not both in the vocabulary")
             }
             let joined = Array(left) + right.dropFirst(prefixCount)
             guard let result = vocabulary.id(of: joined) else {
-                throw field.malformed("rule \(rank) makes \(Vocabulary.quoted(joined[...])), not in the vocabulary")
+                throw field.malformed("rule \(rank) makes \(quoted(joined[...])), not in the vocabulary")
             }
             merges[leftID, rightID] = MergeTable.Merge(rank: UInt32(rank), result: result)
         }

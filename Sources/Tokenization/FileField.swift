@@ -1,4 +1,5 @@
 import FoundationEssentials
+import Messages
 
 /// A place in a JSON file: a value, and the names with which an error can point at it.
 struct FileField {
@@ -13,8 +14,9 @@ struct FileField {
         do {
             bytes = [UInt8](try Data(contentsOf: URL(filePath: path)))
         } catch {
-            throw .unreadableFile(path: path, reason: "\(error)")
+            throw .unreadableFile(path: path, reason: "check its permissions, and that it is a file")
         }
+        if let hint = pointerHint(bytes.prefix(64)) { throw .unreadableFile(path: path, reason: hint) }
         do {
             self.init(value: try JSONReader.read(bytes), file: path, name: "")
         } catch {

@@ -1,3 +1,5 @@
+import Messages
+
 /// What can be wrong with a tokenizer's file or with the text given to it.
 public enum TokenizationError: Error, Equatable, Sendable {
     /// No file at this path.
@@ -23,21 +25,21 @@ extension TokenizationError: CustomStringConvertible {
     public var description: String {
         switch self {
         case .missingFile(let path):
-            "\(path): no such tokenizer. Name a folder that holds tokenizer.json, or the file itself."
+            "\(escaped(path)): no such tokenizer\(unfoundHint(path)). Name a folder that holds tokenizer.json, or the file itself."
         case .unreadableFile(let path, let reason):
-            "\(path): cannot be read: \(reason)."
+            "\(escaped(path)): cannot be read: \(escaped(reason))."
         case .malformedJSON(let path, let offset, let reason):
-            "\(path): not valid JSON at byte \(offset): \(reason). The file may be damaged or cut short."
+            "\(escaped(path)): not valid JSON at byte \(offset): \(escaped(reason)). The file may be damaged or cut short."
         case .malformed(let path, let field, let reason):
-            "\(path): \(field): \(reason). The file may be damaged or made for another model."
+            "\(escaped(path)): \(escaped(field)): \(escaped(reason)). The file may be damaged or made for another model."
         case .unsupported(let path, let field, let what):
-            "\(path): \(field): \(what) is not supported by this version."
+            "\(escaped(path)): \(escaped(field)): \(escaped(what)) is not supported by this version."
         case .invalidUTF8(let offset):
             "the text is not valid UTF-8 at byte \(offset). Convert it to UTF-8 first."
         case .textTooLong(let byteCount):
             "the text has \(byteCount) bytes, more than can be encoded at once. Split it."
         case .matchingFailed(let pattern, let reason):
-            "the tokenizer's pattern \(pattern) failed on this text: \(reason). Try a shorter text."
+            "the tokenizer's pattern \(quoted(pattern)) failed on this text: \(escaped(reason)). Try a shorter text."
         }
     }
 }

@@ -1,3 +1,5 @@
+import Messages
+
 /// Which number each token has, and how each number is spelled.
 struct Vocabulary: Sendable {
     /// Ids above this are taken for damage: the tables here are as long as the highest id.
@@ -14,7 +16,7 @@ struct Vocabulary: Sendable {
         ids = ByteTable(minimumCapacity: members.count)
         for member in members {
             guard case .integer(let id) = member.value, (0...Self.maximumID).contains(id) else {
-                throw field.malformed("\(Self.quoted(member.key)) has no id within 0 to \(Self.maximumID)")
+                throw field.malformed("\(quoted(member.key)) has no id within 0 to \(Self.maximumID)")
             }
             try add(Array(member.key), Int32(id), field)
         }
@@ -46,18 +48,12 @@ struct Vocabulary: Sendable {
 
     private mutating func add(_ spelling: [UInt8], _ id: Int32, _ field: FileField) throws(TokenizationError) {
         guard ids.insert(id, for: spelling, 0..<spelling.count) else {
-            throw field.malformed("\(Self.quoted(spelling[...])) is given twice")
+            throw field.malformed("\(quoted(spelling[...])) is given twice")
         }
         while spellings.count <= Int(id) { spellings.append(nil) }
         guard spellings[Int(id)] == nil else {
-            throw field.malformed("\(Self.quoted(spelling[...])) has the id \(id), which another token has")
+            throw field.malformed("\(quoted(spelling[...])) has the id \(id), which another token has")
         }
         spellings[Int(id)] = spelling
-    }
-
-    /// A spelling for a message, cut where it is long.
-    static func quoted(_ spelling: ArraySlice<UInt8>) -> String {
-        let text = String(decoding: spelling.prefix(60), as: UTF8.self).debugDescription
-        return spelling.count > 60 ? text + "…" : text
     }
 }

@@ -1,3 +1,5 @@
+import Messages
+
 /// How many ways each layer is divided and into how many stages the layers are grouped.
 ///
 /// Rank = stage · T + shard. JSON: the files in `Topologies/`.
@@ -16,7 +18,8 @@ public struct ParallelPlan: Codable, Equatable, Sendable {
     /// Weights that a plan may give: sums and quotients stay finite, so that a share is always a number.
     public static let weightRange = 1e-6...1e6
 
-    enum CodingKeys: String, CodingKey {
+    /// The keys of a file.
+    public enum CodingKeys: String, CodingKey, CaseIterable {
         case tensorDegree = "tensor_parallel_size"
         case pipelineDegree = "pipeline_parallel_size"
         case layerCounts = "layers"
@@ -107,7 +110,7 @@ public struct ParallelPlan: Codable, Equatable, Sendable {
                 || layerCounts.reduce(0, +) != layerCount
             {
                 problems.append(
-                    "the topology's layers \(layerCounts) must be 1 or more each and \(layerCount) together")
+                    "the topology's layers \(listed(layerCounts)) must be 1 or more each and \(layerCount) together")
             }
         } else if pipelineDegree > layerCount {
             problems.append("\(pipelineDegree) stages cannot share \(layerCount) layers; use at most \(layerCount)")

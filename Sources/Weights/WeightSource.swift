@@ -1,5 +1,6 @@
 import Architectures
 import Checkpoints
+import Messages
 
 /// Where a model's weights come from: a checkpoint, or numbers made up for a measurement.
 public protocol WeightSource: Sendable {
@@ -7,17 +8,28 @@ public protocol WeightSource: Sendable {
     func matrix(_ parameter: Parameter) throws -> any MatrixSource
     /// A bias, or a norm's weight.
     func vector(_ parameter: Parameter) throws -> [Float]
-    /// A number that is the same on two ranks only if they opened the same weights.
-    var digest: UInt64 { get }
+    /// A number that is the same on two ranks only if their weights have the same names, types and shapes in the same files.
+    var layoutDigest: UInt64 { get }
+    /// A number that is the same on two ranks only if a sample of every tensor's values is.
+    func contentDigest() throws -> UInt64
+    /// Checks that no file was written to since it was opened: cheap, no data is read.
+    func checkUnchanged() throws
 }
 
 /// The weights of a checkpoint, checked against what the configuration says.
 public struct CheckpointWeights: WeightSource {
+    /// The model as the weights have it: a head of its own in the files is used even if the configuration says that the
+    /// embedding is the head.
+    public let decoder: DecoderConfiguration
+    /// What a user should know of the files, a line each.
+    public let warnings: [String]
     private let checkpoint: Checkpoint
     private let quantization: QuantizationConfiguration?
     private let names: TensorNames
 
-    /// Checks that the checkpoint holds every parameter and nothing that is not known.
+    /// Checks that the checkpoint holds every parameter, and nothing else that would change an answer.
+    ///
+    /// - Throws: `CheckpointError.missingTensor`, `ModelError.unusedTensor`.
     public init(
         _ checkpoint: Checkpoint, quantization: QuantizationConfiguration?, names: TensorNames,
         decoder: DecoderConfiguration
@@ -25,10 +37,28 @@ public struct CheckpointWeights: WeightSource {
         self.checkpoint = checkpoint
         self.quantization = quantization
         self.names = names
-        try checkNames(decoder)
+        var decoder = decoder
+        var warnings = checkpoint.warnings
+        if decoder.tiesEmbeddings, Self.hasOwnHead(checkpoint, names) {
+            decoder.tiesEmbeddings = false
+            warnings.append(
+                "config.json says that the output head is the embedding (tie_word_embeddings), but the weights have a "
+                    + "\(names.module(.head)).weight of their own, which is used")
+        }
+        self.decoder = decoder
+        let inventory = Inventory(checkpoint, names: names, decoder: decoder)
+        if let warning = try inventory.unusedWarning() { warnings.append(warning) }
+        if let missing = inventory.missing {
+            throw CheckpointError.missingTensor(name: missing, directory: checkpoint.directory)
+        }
+        self.warnings = warnings
     }
 
-    public var digest: UInt64 { checkpoint.digest }
+    public var layoutDigest: UInt64 { checkpoint.layoutDigest }
+
+    public func contentDigest() throws -> UInt64 { try checkpoint.contentDigest() }
+
+    public func checkUnchanged() throws { try checkpoint.checkUnchanged() }
 
     public func matrix(_ parameter: Parameter) throws -> any MatrixSource {
         let name = names.module(parameter.name)
@@ -51,49 +81,76 @@ public struct CheckpointWeights: WeightSource {
             expected: parameter.shape)
     }
 
-    /// A tensor that nothing uses means that the configuration and the weights do not belong together.
-    private func checkNames(_ decoder: DecoderConfiguration) throws {
-        let modules = Set(decoder.parameters().map { names.module($0.name) })
-        for name in checkpoint.tensorNames where !names.isIgnored(name) {
-            let module = name.lastIndex(of: ".").map { String(name[..<$0]) } ?? name
-            guard modules.contains(module) else {
-                throw ModelError.unusedTensor(
-                    name: name, path: checkpoint.tensor(named: name)?.path ?? checkpoint.directory)
-            }
-        }
-        let biased = Set(decoder.parameters().filter { $0.role == .bias }.map { names.module($0.name) + ".bias" })
-        if let bias = checkpoint.tensorNames.first(where: { $0.hasSuffix(".bias") && !biased.contains($0) }) {
-            throw ModelError.unusedTensor(
-                name: bias, path: checkpoint.tensor(named: bias)?.path ?? checkpoint.directory)
-        }
+    /// Whether the files have a head that is not the embedding again.
+    private static func hasOwnHead(_ checkpoint: Checkpoint, _ names: TensorNames) -> Bool {
+        let head = names.module(.head)
+        if checkpoint.tensor(named: "\(head).weight_packed") != nil { return true }
+        guard let stored = checkpoint.tensor(named: "\(head).weight") else { return false }
+        return checkpoint.tensor(named: "\(names.module(.embedding)).weight").map { !stored.isEqual(to: $0) } ?? true
     }
 }
 
-/// What can be wrong between a configuration and its weights.
-public enum ModelError: Error, Equatable, CustomStringConvertible {
-    case wrongShape(tensor: String, path: String, found: [Int], expected: [Int])
-    case unusedTensor(name: String, path: String)
-    case cannotQuantize(tensor: String, reason: String)
-    case alreadyQuantized(tensor: String)
-    case logitsNotFinite(step: Int)
-    case notComputed(layer: Int)
+/// The tensors of a checkpoint beside the parameters of a model.
+private struct Inventory {
+    private let checkpoint: Checkpoint
+    private let names: TensorNames
+    private let layerCount: Int
+    /// The tensors that the model is made of.
+    private var used: Set<String> = []
+    /// The first tensor that the model needs and no file has.
+    private(set) var missing: String?
+    /// The modules outside of layers.
+    private let outerModules: Set<String>
 
-    public var description: String {
-        switch self {
-        case .wrongShape(let tensor, let path, let found, let expected):
-            "tensor \"\(tensor)\" is \(found) in \(path); config.json says \(expected). "
-                + "The file may be from another model, or config.json was changed."
-        case .unusedTensor(let name, let path):
-            "tensor \"\(name)\" in \(path) has no place in the model that config.json describes; "
-                + "they may not belong together."
-        case .cannotQuantize(let tensor, let reason):
-            "tensor \"\(tensor)\" cannot be used with integer weights: \(reason)"
-        case .alreadyQuantized(let tensor):
-            "tensor \"\(tensor)\" is quantized already; use --quantization auto (as stored) or none (as floats)"
-        case .notComputed(let layer):
-            "layer \(layer) is of a kind that this runtime does not compute yet; sizing can plan for it"
-        case .logitsNotFinite(let step):
-            "step \(step) gave logits that are not finite numbers; a weight or scale of the checkpoint may be damaged"
+    /// What a packed matrix is made of.
+    private static let packedParts = [
+        "weight_packed", "weight_scale", "weight_shape", "weight_zero_point", "weight_g_idx",
+    ]
+
+    init(_ checkpoint: Checkpoint, names: TensorNames, decoder: DecoderConfiguration) {
+        self.checkpoint = checkpoint
+        self.names = names
+        layerCount = decoder.layers.count
+        outerModules = [names.module(.embedding), names.module(.finalNorm), names.module(.head)]
+        for parameter in decoder.parameters() {
+            let module = names.module(parameter.name)
+            let part = parameter.role == .bias ? "bias" : "weight"
+            if part == "weight", checkpoint.tensor(named: "\(module).weight_packed") != nil {
+                used.formUnion(Self.packedParts.map { "\(module).\($0)" })
+            } else {
+                let name = "\(module).\(part)"
+                used.insert(name)
+                if missing == nil, checkpoint.tensor(named: name) == nil { missing = name }
+            }
         }
+        // The embedding again, or it would be a parameter.
+        if decoder.tiesEmbeddings { used.insert("\(names.module(.head)).weight") }
+    }
+
+    /// Names the tensors that are not used in one line; nil if there are none worth a word.
+    ///
+    /// - Throws: `unusedTensor` for one that belongs to a part that is computed, and so would change the answer.
+    func unusedWarning() throws -> String? {
+        var unused: [String] = []
+        var reasons: [String] = []
+        for name in checkpoint.tensorNames where !used.contains(name) {
+            let kind = names.unusedKind(of: name, layerCount: layerCount)
+            if let kind {
+                if kind.isUsual { continue }
+                if !reasons.contains(kind.reason) { reasons.append(kind.reason) }
+            } else if belongsToComputed(name) {
+                throw ModelError.unusedTensor(
+                    name: name, path: checkpoint.tensor(named: name)?.path ?? checkpoint.directory)
+            }
+            unused.append(name)
+        }
+        guard !unused.isEmpty else { return nil }
+        let why = reasons.isEmpty ? "" : " (\(reasons.joined(separator: "; ")))"
+        return "\(unused.count) tensors of the checkpoint are not used: \(listed(names: unused))\(why)"
+    }
+
+    private func belongsToComputed(_ tensor: String) -> Bool {
+        if let layer = names.layer(of: tensor) { return layer < layerCount }
+        return outerModules.contains { tensor.hasPrefix("\($0).") }
     }
 }

@@ -5,12 +5,29 @@ import Testing
 /// Configuration files are hostile until checked: whatever stands in one gives a value in range or a message with its key.
 @Suite struct ConfigurationFileTests {
     @Test(arguments: [
-        "", " ", "{", "[1]", "3", "\"text\"", "null", "{\"a\": 1", "{'a': 1}", "{\"a\": NaN}", "{\"a\": 1e999}",
-        "\u{0}", String(repeating: "[", count: 100_000),
+        "", " ", "{", "[1]", "3", "\"text\"", "null", "{\"a\": 1", "{'a': 1}", "{\"a\": nan}", "{\"a\": +1}",
+        "{\"a\": 01}",
+        "\u{0}", String(repeating: "[", count: 100_000), "{\"a\": 1} x",
     ])
     func whatIsNoObjectIsRefused(text: String) {
-        #expect(throws: ConfigurationError.malformed(path: "model/config.json", reason: "it is not a JSON object")) {
-            try configurationFile(text)
+        expectMalformed("it is not a JSON object") { () throws(ConfigurationError) in _ = try configurationFile(text) }
+    }
+
+    /// Files that Python's reader takes are read, and what is odd in them is refused where it is needed.
+    @Test func whatPythonReadsIsRead() throws {
+        let file = try configurationFile(
+            #"{"a": NaN, "b": Infinity, "c": -Infinity, "d": 1e400, "e": "\ud800x", "size": 1, "size": 2, "none": -1, "ends": [3, -1]}"#
+        )
+        #expect(try file.integer("size", in: 0...7) == 2)
+        #expect(try file.tokenIDs("none") == [] && file.tokenIDs("ends") == [3])
+        #expect(try file.optionalString("e") == "\u{FFFD}x")
+        for (key, shown) in [("a", "NaN"), ("b", "Infinity"), ("c", "-Infinity"), ("d", "1e400")] {
+            expectMalformed("\"\(key)\" is \(shown)", "a number from") { () throws(ConfigurationError) in
+                _ = try file.optionalNumber(key, in: -1e300...1e300)
+            }
+            expectMalformed("\"\(key)\" is \(shown)", "a whole number") { () throws(ConfigurationError) in
+                _ = try file.integer(key, in: 0...1)
+            }
         }
     }
 
@@ -91,7 +108,7 @@ import Testing
         expectMalformed("\"a\"", "an object") { () throws(ConfigurationError) in _ = try file.optionalObject("a") }
         expectMalformed("\"d\" is -2", "a token id") { () throws(ConfigurationError) in _ = try file.tokenIDs("d") }
         expectMalformed("\"e\" is \"2\"", "a token id") { () throws(ConfigurationError) in _ = try file.tokenIDs("e") }
-        expectMalformed("\"f\" is 4294967296", "a whole number") { () throws(ConfigurationError) in
+        expectMalformed("\"f\" is 4294967296", "a token id") { () throws(ConfigurationError) in
             _ = try file.tokenIDs("f")
         }
     }
@@ -110,7 +127,6 @@ import Testing
 
     @Test(arguments: [
         "model_type", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "vocab_size",
-        "max_position_embeddings",
     ])
     func keysThatAModelNeedsAreMissed(key: String) throws {
         let message = try #require(refusal(smallConfiguration("llama", [key: "null"])))
@@ -139,6 +155,17 @@ import Testing
         ("rope_scaling", "{\"type\": \"linear\"}", "\"rope_scaling.factor\" is missing"),
         ("rope_scaling", "{\"type\": \"linear\", \"factor\": 0.5}", "\"rope_scaling.factor\""),
         ("rope_scaling", "{\"type\": 3}", "a string"),
+        ("rope_scaling", "{\"factor\": 4}", "factor has no meaning"),
+        ("rope_scaling", "{\"original_max_position_embeddings\": 512}", "has no meaning"),
+        ("rope_parameters", "{\"rope_type\": null, \"factor\": 1, \"low_freq_factor\": 1}", "low_freq_factor has no"),
+        (
+            "rope_parameters",
+            "{\"full_attention\": {\"rope_theta\": 10000}, \"sliding_attention\": {\"rope_theta\": 1000000}}",
+            "different rotary parameters"
+        ),
+        ("rope_parameters", "{\"full_attention\": {\"rope_theta\": 7}, \"rope_theta\": 7}", "stands beside"),
+        ("layer_types", "[\"full_attention\", \"full_attention\", \"chunked_attention\"]", "\"chunked_attention\""),
+        ("layer_types", "[\"full_attention\", \"sliding_attention\", \"full_attention\"]", "has full_attention"),
         ("rope_parameters", "{\"type\": \"yarn\", \"factor\": 4, \"rope_theta\": 1}", "above 1"),
         ("rope_parameters", "{\"rope_type\": \"llama3\", \"factor\": 8}", "original_max_position_embeddings"),
         ("rope_parameters", "{\"rope_type\": \"default\", \"partial_rotary_factor\": 0.5}", "whole heads"),

@@ -103,7 +103,56 @@ import Topology
             (.up(layer: 1), "model.layers.1.mlp.up_proj"), (.down(layer: 31), "model.layers.31.mlp.down_proj"),
         ]
         for (name, module) in expected { #expect(names.module(name) == module) }
-        #expect(names.isIgnored("model.layers.3.self_attn.rotary_emb.inv_freq"))
-        #expect(!names.isIgnored("model.layers.3.self_attn.q_proj.weight"))
+    }
+
+    @Test func tensorsThatAreNotNeededAreKnownByName() {
+        let names = TensorNames.huggingFace
+        #expect(names.unusedKind(of: "model.layers.3.self_attn.rotary_emb.inv_freq", layerCount: 4)?.isUsual == true)
+        for name in [
+            "model.layers.3.self_attn.rotary_emb.cos_cached", "model.layers.0.self_attn.k_scale",
+            "model.layers.0.self_attn.k_proj.output_scale", "model.layers.4.self_attn.q_proj.weight",
+            "model.layers.4.mlp.gate_proj.weight", "score.weight", "mtp.layers.0.weight", "model.mtp_layers.0.weight",
+            "model.layers.1.self_attn.masked_bias", "model.position_ids",
+        ] {
+            #expect(names.unusedKind(of: name, layerCount: 4)?.isUsual == false, "\(name)")
+        }
+        for name in [
+            "model.layers.3.self_attn.q_proj.bias", "model.layers.3.self_attn.q_norm.weight", "lm_head.bias",
+            "model.layers.3.mlp.scale", "model.layers.x.weight",
+        ] {
+            #expect(names.unusedKind(of: name, layerCount: 4) == nil, "\(name)")
+        }
+        #expect(
+            names.layer(of: "model.layers.31.mlp.up_proj.weight") == 31 && names.layer(of: "model.norm.weight") == nil)
+    }
+
+    /// What transformers' class of each family takes where the file does not say, and the older name of the key.
+    @Test func limitsThatAFileLeavesOut() throws {
+        for (type, limit) in [("llama", 2048), ("mistral", 131_072), ("qwen2", 32_768)] {
+            let without = ["max_position_embeddings": "null"]
+            #expect(try decoder(smallConfiguration(type, without)).positionLimit == limit, "\(type)")
+            let older = without.merging(["max_sequence_length": "4096"]) { $1 }
+            #expect(try decoder(smallConfiguration(type, older)).positionLimit == 4096, "\(type)")
+        }
+    }
+
+    @Test func kindsOfLayersAreChecked() throws {
+        func kinds(_ kind: String) -> [String: String] { ["layer_types": "[\"\(kind)\", \"\(kind)\", \"\(kind)\"]"] }
+        for (type, kind) in [("llama", "full_attention"), ("mistral", "full_attention"), ("qwen2", "full_attention")] {
+            #expect(try decoder(smallConfiguration(type, kinds(kind))) == decoder(smallConfiguration(type)))
+        }
+        let window = ["sliding_window": "24"]
+        #expect(
+            try decoder(smallConfiguration("mistral", kinds("sliding_attention").merging(window) { $1 }))
+                == decoder(smallConfiguration("mistral", window)))
+        for (type, kind, more) in [
+            ("llama", "sliding_attention", [:]), ("mistral", "sliding_attention", [:]),
+            ("mistral", "full_attention", window),
+            ("qwen2", "full_atention", [:]), ("qwen2", "linear_attention", window),
+        ] {
+            let message = refusal(smallConfiguration(type, kinds(kind).merging(more) { $1 }))
+            #expect(
+                message?.contains("layer_types") == true && message?.contains("\"\(kind)\"") == true, "\(type) \(kind)")
+        }
     }
 }

@@ -37,6 +37,39 @@ import Testing
                 #expect(try decoder(smallConfiguration("llama", ["rope_theta": "500000.0", scaling: value])) == plain)
             }
         }
+        // Keys that say nothing else need no type.
+        for value in [
+            #"{"factor": 1.0}"#, #"{"original_max_position_embeddings": 2048}"#, #"{"rope_theta": 500000.0}"#,
+        ] {
+            #expect(
+                try decoder(smallConfiguration("llama", ["rope_theta": "500000.0", "rope_scaling": value])) == plain)
+        }
+    }
+
+    /// `rope_scaling` beside `rope_parameters`, as the recipes for long texts add it to files that transformers 5 wrote.
+    @Test func scalingCountsBesideParameters() throws {
+        let yarn = #""rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 512"#
+        let expected = try decoder(
+            smallConfiguration("llama", ["rope_theta": "500000.0", "rope_scaling": "{\(yarn)}"]))
+        for (theta, parameters, scaling) in [
+            ("null", #"{"rope_type": "default", "rope_theta": 500000.0}"#, "{\(yarn)}"),
+            ("500000.0", #"{"rope_type": "default", "rope_theta": 7.0}"#, "{\(yarn)}"),
+            ("null", #"{"rope_type": "default", "rope_theta": 7.0}"#, "{\(yarn), \"rope_theta\": 500000.0}"),
+            ("500000.0", "{}", "{\(yarn)}"),
+            ("null", #"{"rope_type": "linear", "factor": 2.0, "rope_theta": 500000.0}"#, "{\(yarn)}"),
+            ("null", "{\(yarn), \"rope_theta\": 500000.0}", "{}"),
+            // By kind of layer: one kind, or several that say the same.
+            ("null", "{\"full_attention\": {\(yarn), \"rope_theta\": 500000.0}}", "null"),
+            (
+                "500000.0", "null",
+                "{\"full_attention\": {\(yarn)}, \"sliding_attention\": {\(yarn), \"rope_theta\": 5e5}}"
+            ),
+        ] {
+            let found = try decoder(
+                smallConfiguration(
+                    "llama", ["rope_theta": theta, "rope_parameters": parameters, "rope_scaling": scaling]))
+            #expect(found == expected, "\(theta) \(parameters) \(scaling)")
+        }
     }
 
     // inv_freq[i] = theta ^ (-2 i / d)
@@ -145,13 +178,27 @@ import Testing
             try decoder(smallConfiguration("llama", ["rope_scaling": scaling])).positionLimit
         }
         #expect(try limit("null") == 2048)
-        #expect(try limit(#"{"type": "linear", "factor": 4.0}"#) == 2048)
+        #expect(try limit(#"{"type": "linear", "factor": 4.0}"#) == 8192)
+        #expect(try limit(#"{"type": "linear", "factor": 1e6}"#) == 1 << 30)
         #expect(try limit(#"{"type": "dynamic", "factor": 4.0}"#) == 8192)
         #expect(try limit(#"{"type": "yarn", "factor": 4.0}"#) == 8192)
         // A file whose max_position_embeddings counts the scaling already.
         #expect(try limit(#"{"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 512}"#) == 2048)
         #expect(
             try limit(#"{"type": "yarn", "factor": 1e6, "original_max_position_embeddings": 1073741824}"#) == 1 << 30)
+    }
+
+    /// Plans for families that are not computed yet know the limit too; Gemma 3 counts its scaling in the file.
+    @Test func plannedFamiliesReachAsFar() throws {
+        func limit(_ type: String, _ scaling: String) throws -> Int {
+            try decoder(smallConfiguration(type, ["rope_scaling": scaling])).positionLimit
+        }
+        let linear = #"{"type": "linear", "factor": 4.0}"#
+        #expect(try limit("qwen3", linear) == 8192)
+        #expect(
+            try limit("qwen3", #"{"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 1024}"#) == 4096)
+        #expect(try limit("phi3", #"{"type": "longrope", "short_factor": [1.0], "long_factor": [2.0]}"#) == 2048)
+        #expect(try limit("gemma3_text", linear) == 2048)
     }
 
     private func rotary(_ scaling: String, theta: String = "10000.0") throws -> RotaryEmbedding {

@@ -67,11 +67,121 @@ import Testing
                 == .missingFile(
                     path: directory.path + "/model-2.safetensors", reason: "named in model.safetensors.index.json"))
         #expect(failure()?.isMissingInput == true)
+    }
 
-        try directory.write("model-2.safetensors", shard("c"))
-        guard case .malformedTensor("b", _, _)? = failure() else {
-            Issue.record("\(String(describing: failure()))")
-            return
+    /// Indices that do not say what their files hold: the files count, as in transformers, and one line says so.
+    @Test func inexactIndex() throws {
+        func expect(_ index: [String: String], _ names: [String], warning: String?, in files: [String: String] = [:])
+            throws
+        {
+            let entries = index.sorted { $0.key < $1.key }.map { "\"\($0.key)\":\"\($0.value)\"" }
+            try directory.write(
+                "model.safetensors.index.json", "{\"weight_map\":{\(entries.joined(separator: ","))}}")
+            let checkpoint = try Checkpoint(directory: directory.path)
+            #expect(checkpoint.tensorNames == names)
+            for (name, file) in files { #expect(checkpoint.tensor(named: name)?.path == "\(directory.path)/\(file)") }
+            #expect(checkpoint.warnings.count == (warning == nil ? 0 : 1), "\(checkpoint.warnings)")
+            if let warning { #expect(checkpoint.warnings.first?.contains(warning) == true, "\(checkpoint.warnings)") }
+        }
+        let (one, two) = ("model-1.safetensors", "model-2.safetensors")
+        try directory.write(one, shard("a"))
+        try directory.write(
+            two, safetensors([Fixture("b", bfloat16: [1], shape: [1]), Fixture("c", bfloat16: [2], shape: [1])]))
+        try expect(["a": one, "b": two, "c": two], ["a", "b", "c"], warning: nil)
+        try expect(
+            ["a": one, "b": two, "c": two, "d": two], ["a", "b", "c"],
+            warning: "names 1 tensors that its files lack (\"d\")")
+        try expect(["a": one, "b": two], ["a", "b", "c"], warning: "leaves out 1 (\"c\")")
+        try expect(
+            ["a": two, "b": two, "c": one], ["a", "b", "c"], warning: "places 2 in the wrong file (\"a\", \"c\")")
+        // Of copies the one that the index names; where it names none, nobody knows.
+        try directory.write(
+            one, safetensors([Fixture("a", bfloat16: [1], shape: [1]), Fixture("b", bfloat16: [9], shape: [1])]))
+        try expect(["a": one, "b": two, "c": two], ["a", "b", "c"], warning: nil, in: ["b": two])
+        try expect(["a": one, "b": one, "c": two], ["a", "b", "c"], warning: nil, in: ["b": one])
+        try directory.write("model.safetensors.index.json", "{\"weight_map\":{\"a\":\"\(one)\",\"c\":\"\(two)\"}}")
+        #expect(failure() == .duplicateTensor(name: "b", paths: [one, two].map { "\(directory.path)/\($0)" }))
+        // Left over beside a file that holds everything, whether its shards are there or not.
+        try directory.write("model.safetensors", shard("whole"))
+        try expect(["a": one], ["whole"], warning: "is not used")
+        try expect(["a": "gone.safetensors"], ["whole"], warning: "is not used")
+        try expect(["whole": "model.safetensors"], ["whole"], warning: nil)
+    }
+
+    /// Links that lead nowhere are called that, whatever name they have.
+    @Test func brokenLinks() throws {
+        func link(_ name: String, to target: String) throws {
+            try? FileManager.default.removeItem(atPath: "\(directory.path)/\(name)")
+            try FileManager.default.createSymbolicLink(
+                atPath: "\(directory.path)/\(name)", withDestinationPath: target)
+        }
+        for (name, target) in [
+            ("model.safetensors", "model.safetensors"), ("model.safetensors", "/nonesuch"),
+            ("other.safetensors", "nonesuch"), ("model.safetensors.index.json", "nonesuch"),
+        ] {
+            try link(name, to: target)
+            let path = "\(directory.path)/\(name)"
+            #expect(failure() == .brokenLink(path: path, target: target))
+            #expect(failure()?.isMissingInput == true)
+            #expect(failure()?.description.contains("index") == name.contains("index"))
+            try FileManager.default.removeItem(atPath: path)
+        }
+        try directory.write("model.safetensors", shard("a"))
+        try link("config.json", to: "nonesuch")
+        #expect(throws: CheckpointError.brokenLink(path: "\(directory.path)/config.json", target: "nonesuch")) {
+            try Checkpoint(directory: directory.path).json("config.json")
+        }
+        #expect(throws: CheckpointError.brokenLink(path: "\(directory.path)/loop", target: "loop")) {
+            try link("loop", to: "loop")
+            return try Checkpoint(directory: "\(directory.path)/loop")
+        }
+    }
+
+    @Test func pointersOfGit() throws {
+        let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 9088\n"
+        for name in ["model.safetensors", "model.safetensors.index.json", "config.json"] {
+            try directory.write("model.safetensors", shard("a"))
+            try directory.write(name, pointer)
+            let error =
+                failure()
+                ?? { () -> CheckpointError? in
+                    do throws(CheckpointError) {
+                        _ = try Checkpoint(directory: directory.path).quantizationConfiguration()
+                        return nil
+                    } catch { return error }
+                }()
+            #expect(
+                error?.description.contains("\(name): it is a Git LFS pointer") == true, "\(String(describing: error))")
+            try FileManager.default.removeItem(atPath: "\(directory.path)/\(name)")
+        }
+    }
+
+    /// Names are shown escaped and short in every message.
+    @Test func namesInMessages() throws {
+        let hostile = "\u{1B}[2J\nx\u{202E}" + String(repeating: "a", count: 100_000)
+        let path = "/tmp/\(hostile)"
+        let errors: [CheckpointError] = [
+            .noDirectory(path: path), .missingFile(path: path, reason: "r"), .brokenLink(path: path, target: hostile),
+            .unreadable(path: path, reason: "r"), .noRoom(path: path, byteCount: 1), .noWeights(directory: path),
+            .malformedFile(path: path, problem: "p"), .pointer(path: path, hint: "h"),
+            .truncated(path: path, missingByteCount: 1), .changed(path: path),
+            .malformedTensor(name: hostile, path: path, problem: "p"),
+            .duplicateTensor(name: hostile, paths: [path, path]), .missingTensor(name: hostile, directory: path),
+            .unsupported(path: path, feature: "f"), .unwritable(path: path, reason: "r"),
+        ]
+        for error in errors {
+            let text = error.description
+            #expect(
+                text.count < 1500 && text.unicodeScalars.allSatisfy { $0.value >= 0x20 && $0 != "\u{202E}" }, "\(text)")
+        }
+        for entry in [
+            "\"dtype\":\"BF16\\n\\u001b\",\"shape\":[2],\"data_offsets\":[0,4]",
+            "\"dtype\":\"BF16\",\"shape\":[\(String(repeating: "1,", count: 5000))3],\"data_offsets\":[0,4]",
+            "\"dtype\":\"BF16\",\"shape\":[\(String(repeating: "1", count: 5000))],\"data_offsets\":[0,4]",
+        ] {
+            try directory.write("model.safetensors", safetensors(header: "{\"x\":{\(entry)}}", data: [0, 0, 0, 0]))
+            let text = try #require(failure()).description
+            #expect(text.count < 1500 && !text.contains("\n") && !text.contains("\u{1B}"), "\(text)")
         }
     }
 
@@ -92,16 +202,75 @@ import Testing
         }
     }
 
-    @Test func digestTellsCheckpointsApart() throws {
-        func digest(_ tensors: [Fixture]) throws -> UInt64 {
+    @Test func digestsTellCheckpointsApart() throws {
+        func digests(_ tensors: [Fixture]) throws -> (layout: UInt64, content: UInt64) {
             try directory.write("model.safetensors", safetensors(tensors))
-            return try Checkpoint(directory: directory.path).digest
+            let checkpoint = try Checkpoint(directory: directory.path)
+            return (checkpoint.layoutDigest, try checkpoint.contentDigest())
         }
-        let base = try digest([Fixture("a", .int8, [2, 3], [1, 2, 3, 4, 5, 6])])
-        #expect(try digest([Fixture("a", .int8, [2, 3], [1, 2, 3, 4, 5, 7])]) == base)
-        #expect(try digest([Fixture("a", .int8, [3, 2], [1, 2, 3, 4, 5, 6])]) != base)
-        #expect(try digest([Fixture("a", .uint8, [2, 3], [1, 2, 3, 4, 5, 6])]) != base)
-        #expect(try digest([Fixture("b", .int8, [2, 3], [1, 2, 3, 4, 5, 6])]) != base)
+        let base = try digests([Fixture("a", .int8, [2, 3], [1, 2, 3, 4, 5, 6])])
+        let other = try digests([Fixture("a", .int8, [2, 3], [1, 2, 3, 4, 5, 7])])
+        #expect(other.layout == base.layout && other.content != base.content)
+        #expect(try digests([Fixture("a", .int8, [2, 3], [1, 2, 3, 4, 5, 6])]) == base)
+        #expect(try digests([Fixture("a", .int8, [3, 2], [1, 2, 3, 4, 5, 6])]).layout != base.layout)
+        #expect(try digests([Fixture("a", .uint8, [2, 3], [1, 2, 3, 4, 5, 6])]).layout != base.layout)
+        #expect(try digests([Fixture("b", .int8, [2, 3], [1, 2, 3, 4, 5, 6])]).layout != base.layout)
+        // Of a large tensor both ends and places between are seen.
+        let bytes = [UInt8](repeating: 3, count: 100_000)
+        let large = try digests([Fixture("a", .uint8, [100_000], bytes)])
+        for index in [0, 63, (100_000 - 64) * 7 / 15, 99_936, 99_999] {
+            var changed = bytes
+            changed[index] = 4
+            #expect(try digests([Fixture("a", .uint8, [100_000], changed)]).content != large.content, "\(index)")
+        }
+    }
+
+    /// What is written to an open file is noticed; a new file under its name is not that file.
+    @Test func changesAreNoticed() throws {
+        let path = try directory.write("model.safetensors", shard("a"))
+        let checkpoint = try Checkpoint(directory: directory.path)
+        let matrix = try SafetensorsFile(path: path).tensors[0]
+        try checkpoint.checkUnchanged()
+        let other = try directory.write("new", shard("a", value: 7))
+        #expect(rename(other, path) == 0)
+        try checkpoint.checkUnchanged()
+        try matrix.checkUnchanged()
+        for change in [
+            { (handle: FileHandle) in try handle.write(contentsOf: [1]) },
+            { (handle: FileHandle) in try handle.truncate(atOffset: 20) },
+        ] {
+            let path = try directory.write("model.safetensors", shard("a"))
+            let checkpoint = try Checkpoint(directory: directory.path)
+            let handle = try #require(FileHandle(forWritingAtPath: path))
+            // So that the time of writing differs on file systems that count it in ticks.
+            usleep(20_000)
+            try change(handle)
+            try handle.close()
+            #expect(throws: CheckpointError.changed(path: path)) { try checkpoint.checkUnchanged() }
+            #expect(throws: CheckpointError.changed(path: path)) {
+                try #require(checkpoint.tensor(named: "a")).checkUnchanged()
+            }
+        }
+    }
+
+    @Test func equalTensors() throws {
+        let bytes = (0..<300_000).map { UInt8(truncatingIfNeeded: $0 &* 7) }
+        var last = bytes
+        last[299_999] ^= 1
+        try directory.write(
+            "model.safetensors",
+            safetensors([
+                Fixture("a", .uint8, [300, 1000], bytes), Fixture("b", .uint8, [300, 1000], bytes),
+                Fixture("last", .uint8, [300, 1000], last), Fixture("shape", .uint8, [1000, 300], bytes),
+                Fixture("type", .int8, [300, 1000], bytes), Fixture("none", .int8, [0], []),
+            ]))
+        let checkpoint = try Checkpoint(directory: directory.path)
+        let first = try #require(checkpoint.tensor(named: "a"))
+        for (name, isEqual) in [("a", true), ("b", true), ("last", false), ("shape", false), ("type", false)] {
+            #expect(first.isEqual(to: try #require(checkpoint.tensor(named: name))) == isEqual, "\(name)")
+        }
+        let none = try #require(checkpoint.tensor(named: "none"))
+        #expect(none.isEqual(to: none))
     }
 
     @Test func filesBesideTheWeights() throws {

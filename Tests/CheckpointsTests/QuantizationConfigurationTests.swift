@@ -1,11 +1,12 @@
 import Foundation
+import JSON
 import Testing
 
 @testable import Checkpoints
 
 @Suite struct QuantizationConfigurationTests {
     func parse(_ text: String) throws -> QuantizationConfiguration? {
-        let value = try Array(text.utf8).withUnsafeBytes { try JSONValue(parsing: $0) }
+        let value = try Array(text.utf8).withUnsafeBytes { try JSONValue(parsing: $0, as: .python) }
         return try QuantizationConfiguration(configuration: value, path: "config.json")
     }
 
@@ -21,6 +22,14 @@ import Testing
     @Test func absent() throws {
         #expect(try parse("{}") == nil)
         #expect(try parse("{\"quantization_config\":null}") == nil)
+    }
+
+    /// What compressed-tensors called the block before transformers knew it.
+    @Test func theOlderKeyIsRead() throws {
+        let block = packQuantizedConfiguration(weights: "\"num_bits\":4,\"group_size\":64")
+        let older = block.replacing("quantization_config", with: "compression_config")
+        #expect(try parse(older) == parse(block) && parse(older) != nil)
+        #expect(try parse(older.replacing("{\"comp", with: "{\"quantization_config\":null,\"comp")) == parse(block))
     }
 
     @Test func granularities() throws {

@@ -91,9 +91,43 @@ import Testing
                 #"{"weight_map": {"\#(query)": "model.safetensors", "\#(up)": "model-00002-of-00002.safetensors"}}"#,
                 to: "model.safetensors.index.json")
         },
-        Damage("index names a tensor that its file has not", Refusal(65, naming: "model.other.weight")) {
+        Damage("index names a link to nothing", Refusal(66, naming: "gone.safetensors", "symbolic link", "nonesuch")) {
             try $0.write(
-                #"{"weight_map": {"model.other.weight": "model.safetensors"}}"#, to: "model.safetensors.index.json")
+                #"{"weight_map": {"\#(query)": "model.safetensors", "\#(up)": "gone.safetensors"}}"#,
+                to: "model.safetensors.index.json")
+            try FileManager.default.createSymbolicLink(
+                atPath: "\($0.path)/gone.safetensors", withDestinationPath: "nonesuch")
+        },
+        Damage("index names a line break and commands", Refusal(66, naming: #"x\n\u{1B}[2J.safetensors"#)) {
+            try $0.write(
+                #"{"weight_map": {"a": "x\n\u001b[2J.safetensors", "b": "model.safetensors"}}"#,
+                to: "model.safetensors.index.json")
+        },
+        Damage("a link to itself", Refusal(66, naming: "model.safetensors is a symbolic link to")) {
+            try $0.remove("model.safetensors")
+            try FileManager.default.createSymbolicLink(
+                atPath: "\($0.path)/model.safetensors", withDestinationPath: "model.safetensors")
+        },
+        Damage("a pointer of Git LFS", Refusal(65, naming: "model.safetensors", "git lfs pull")) {
+            try $0.write("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n", to: "model.safetensors")
+        },
+        Damage("dtype with line breaks", Refusal(65, naming: #"unknown dtype "BF16\n\u{1B}""#)) {
+            try $0.editHeader { $0[up]?["dtype"] = "BF16\n\u{1B}" }
+        },
+        Damage("a name of 100 kB", Refusal(65, naming: "model.layers.0.", "(100015 characters)")) {
+            try $0.addTensor("model.layers.0." + String(repeating: "x", count: 100_000))
+        },
+        Damage("a bias that config.json does not have", Refusal(65, naming: "self_attn.o_proj.bias", "no place")) {
+            try $0.addTensor("model.layers.2.self_attn.o_proj.bias", shape: [64])
+        },
+        Damage("a norm that the family does not have", Refusal(65, naming: "q_norm", "no place")) {
+            try $0.addTensor("model.layers.0.self_attn.q_norm.weight", shape: [16])
+        },
+        Damage("another part of a matrix", Refusal(65, naming: "q_proj.weight_scale", "no place")) {
+            try $0.addTensor("model.layers.0.self_attn.q_proj.weight_scale", shape: [64])
+        },
+        Damage("a bias of the head", Refusal(65, naming: "lm_head.bias", "no place")) {
+            try $0.addTensor("lm_head.bias", shape: [256])
         },
         Damage("index leaves the folder", Refusal(65, naming: "model.safetensors.index.json")) {
             try $0.write(
@@ -142,6 +176,36 @@ import Testing
         },
         Damage("rope factor missing", Refusal(65, naming: "config.json", "factor")) {
             try $0.edit { $0["rope_parameters"] = ["rope_theta": 10000, "rope_type": "linear"] }
+        },
+        Damage("rope factor without a type", Refusal(65, naming: "config.json", "rope_type", "factor")) {
+            try $0.edit { $0["rope_parameters"] = ["rope_theta": 10000, "factor": 4] }
+        },
+        Damage("kinds of layers that differ in their rotation", Refusal(65, naming: "config.json", "rope_parameters")) {
+            try $0.edit {
+                $0["rope_parameters"] = [
+                    "full_attention": ["rope_theta": 10000, "rope_type": "default"],
+                    "sliding_attention": ["rope_theta": 10000, "rope_type": "linear", "factor": 2],
+                ]
+            }
+        },
+        Damage("an unknown kind of layer", Refusal(65, naming: "config.json", "layer_types", "\"ful_attention\"")) {
+            try $0.edit { $0["layer_types"] = ["ful_attention", "full_attention", "full_attention"] }
+        },
+        key("bos_token_id", 9_999_999), key("eos_token_id", [2, 256] as [Int]), key("pad_token_id", 256),
+        key("bos_token_id", -2), key("eos_token_id", "end"),
+        Damage("an end beyond the vocabulary", Refusal(65, naming: "generation_config.json", "eos_token_id", "256")) {
+            try $0.edit("generation_config.json") { $0["eos_token_id"] = 256 }
+        },
+        Damage("top_p 0", Refusal(65, naming: "generation_config.json", "top_p")) {
+            try $0.edit("generation_config.json") { $0["top_p"] = 0 }
+        },
+        Damage("config.json is a pointer of Git LFS", Refusal(65, naming: "config.json", "git lfs pull")) {
+            try $0.write("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n", to: "config.json")
+        },
+        Damage("config.json leads nowhere", Refusal(66, naming: "config.json", "symbolic link", "nonesuch")) {
+            try $0.remove("config.json")
+            try FileManager.default.createSymbolicLink(
+                atPath: "\($0.path)/config.json", withDestinationPath: "nonesuch")
         },
         Damage("more layers than weights", Refusal(65, naming: "model.layers.3.")) {
             try $0.edit { $0["num_hidden_layers"] = 4 }
@@ -207,11 +271,34 @@ import Testing
         try Refusal(66, naming: checkpoint.path).expect("tokenize", ["--model", checkpoint.path, "--text", "a"])
     }
 
+    /// A head that the configuration ties must at least be one.
+    @Test func aTiedHeadOfAnotherShapeIsRefused() throws {
+        let checkpoint = try TestCheckpoint(copying: "llama-gqa-tied")
+        try checkpoint.addTensor("lm_head.weight", shape: [3, 64])
+        try Refusal(65, naming: "lm_head.weight", "[3, 64]", "[256, 64]").expectGenerate(checkpoint.path)
+    }
+
+    /// Swift's strings hold no bytes that are not UTF-8: what is left of them says so.
+    @Test func aPathThatIsNoTextIsCalledThat() throws {
+        let name = "/nonesuch/\u{FFFD}"
+        try Refusal(66, naming: "not UTF-8").expectGenerate(name)
+        try Refusal(66, naming: "not UTF-8").expect("tokenize", ["--model", name, "--text", "a"])
+        try Refusal(66, naming: "not UTF-8").expect("sizing", ["plan", "--model", name, "--memory", "1GiB"])
+        try Refusal(66, naming: #"no\nsuch"#).expectGenerate("/no\nsuch")
+    }
+
     @Test func aBrokenTokenizerIsRefused() throws {
         let checkpoint = try TestCheckpoint()
         try checkpoint.write(#"{"model": {"type": "nonesuch"}}"#, to: "tokenizer.json")
         try Refusal(65, naming: "tokenizer.json").expect(
             "generate", ["--model", checkpoint.path, "--prompt", "a", "--log-level", "error"])
         try Refusal(65, naming: "tokenizer.json").expect("tokenize", ["--model", checkpoint.path, "--text", "a"])
+        let hostile = String(repeating: "x", count: 100_000)
+        try checkpoint.write(#"{"model": {"type": "\n\u001b[2J\#(hostile)"}}"#, to: "tokenizer.json")
+        try Refusal(65, naming: #"\n\u{1B}[2Jxxx"#, "characters").expect(
+            "tokenize", ["--model", checkpoint.path, "--text", "a"])
+        try checkpoint.write("version https://git-lfs.github.com/spec/v1\noid x\n", to: "tokenizer.json")
+        try Refusal(65, naming: "tokenizer.json", "git lfs pull").expect(
+            "tokenize", ["--model", checkpoint.path, "--text", "a"])
     }
 }

@@ -125,25 +125,18 @@ import Testing
         #expect(odd.alternatives.contains { $0.max_model_len == nil } && odd.min_cards == 1)
     }
 
-    @Test func publishedSchemesAreRead() throws {
-        func weights(_ quantization: String) throws -> Int {
-            let text = """
-                {"model_type": "llama", "hidden_size": 1024, "num_hidden_layers": 4, "num_attention_heads": 8,
-                 "intermediate_size": 4096, "vocab_size": 1000, "max_position_embeddings": 2048,
-                 "quantization_config": \(quantization)}
-                """
-            let config = try folder.write(text, to: "config.json")
-            return try plan(["--model", config, "--memory", "8GiB", "--profile", "vllm-cuda"]).per_card?.weights ?? 0
+    /// Options and names say what is meant.
+    @Test func helpAndTextSayWhatIsMeant() throws {
+        for (subcommand, formats) in [("plan", "text, json, markdown"), ("verify", "text, json")] {
+            let help = try ProgramRun.run("sizing", [subcommand, "--help"], isShort: true).output
+            let words = help.split(whereSeparator: \.isWhitespace).joined(separator: " ")
+            #expect(words.contains("values: \(formats);") && !words.contains("tsv"), "\(help)")
         }
-        let half = try weights("null")
-        let eight = try weights(#"{"quant_method": "gptq", "bits": 8, "group_size": 128}"#)
-        #expect((0.4...0.6).contains(Double(eight) / Double(half)))
-        for four in [
-            #"{"quant_method": "gptq", "bits": 4}"#, #"{"quant_method": "bitsandbytes", "load_in_4bit": true}"#,
-            #"{"quant_method": "compressed-tensors", "config_groups": {"group_0": {"weights": {"num_bits": 4}}}}"#,
-        ] {
-            #expect((0.2...0.35).contains(Double(try weights(four)) / Double(half)), "\(four)")
-        }
+        let text = try ProgramRun.run("sizing", ["plan", "--model", "llama2-7b", "--memory", "32GiB"], isShort: true)
+        #expect(text.output.contains("unquantized weights") && !text.output.contains("none weights"), "\(text.output)")
+        let misspelt = try folder.write(#"{"tensor_paralel_size": 2}"#, to: "t.json")
+        try Refusal(65, naming: "t.json", "\"tensor_paralel_size\"").expect(
+            "sizing", ["plan", "--model", "llama2-7b", "--memory", "32GB", "--topology", misspelt])
     }
 
     /// Who reads the JSON finds the keys, whatever the answer.

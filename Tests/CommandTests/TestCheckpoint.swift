@@ -68,6 +68,26 @@ struct TestCheckpoint {
             Self.file(header: JSONSerialization.data(withJSONObject: header), data: data), to: "model.safetensors")
     }
 
+    /// Adds a tensor to the weights.
+    func addTensor(_ name: String, shape: [Int] = [2], type: String = "F32", bytes: Data? = nil) throws {
+        let file = try data()
+        let data = file.suffix(Self.dataCount(of: file))
+        let bytes = bytes ?? Data(count: shape.reduce(4, *))
+        var header = try Self.header(of: file)
+        header[name] = ["dtype": type, "shape": shape, "data_offsets": [data.count, data.count + bytes.count]]
+        try write(
+            Self.file(header: JSONSerialization.data(withJSONObject: header), data: data + bytes),
+            to: "model.safetensors")
+    }
+
+    /// The bytes of a tensor.
+    func bytes(of name: String) throws -> Data {
+        let file = try data()
+        let offsets = try #require(Self.header(of: file)[name]?["data_offsets"] as? [Int])
+        let start = file.count - Self.dataCount(of: file)
+        return file[start + offsets[0]..<start + offsets[1]]
+    }
+
     private static func headerCount(of file: Data) -> Int {
         Int(file.prefix(8).enumerated().reduce(UInt64(0)) { $0 | UInt64($1.element) << UInt64(8 * $1.offset) })
     }

@@ -179,13 +179,21 @@ final class TestModel {
             throws: QuantizationError.unevenGroups(
                 tensor: "model.layers.0.self_attn.q_proj.weight", columns: 32, groupSize: 24)
         ) { try quantize(.group(24)) }
-        for text in ["", "[]", "{\"a\":1", "{\"a\":1,\"a\":2}", "{}x"] {
+        for text in ["", "[]", "{\"a\":1", "{\"a\":nan}", "{}x"] {
             try model.write("config.json", text)
             #expect(throws: QuantizationError.self, "\(text)") { try quantize() }
         }
         let path = model.model + "/config.json"
-        try model.write("config.json", "{\"quantization_config\": {}}")
-        #expect(throws: QuantizationError.alreadyQuantized(path: path)) { try quantize() }
+        for key in ["quantization_config", "compression_config"] {
+            try model.write("config.json", "{\"\(key)\": {}}")
+            #expect(throws: QuantizationError.alreadyQuantized(path: path)) { try quantize() }
+        }
+        // What Python reads is kept as it stands.
+        try model.write("config.json", "{\"a\": NaN, \"a\": 2}")
+        _ = try quantize()
+        let written = try String(contentsOfFile: model.output + "/config.json", encoding: .utf8)
+        #expect(written.hasPrefix("{\"a\": NaN, \"a\": 2,"))
+        try FileManager.default.removeItem(atPath: model.output)
         try model.write("config.json", "{ }")
         _ = try quantize()
         try FileManager.default.removeItem(atPath: path)

@@ -104,9 +104,55 @@ import Testing
         try expectLine(66, "config.json")
     }
 
-    @Test(arguments: [SIGINT, SIGTERM])
-    func anInterruptedRunLeavesNothing(signal: Int32) throws {
-        // Large enough to be caught at work.
+    /// A link to nothing is no place for an output.
+    @Test func anOutputThatLeadsNowhereIsRefused() throws {
+        try model.writeSmallModel()
+        try FileManager.default.createSymbolicLink(atPath: model.output, withDestinationPath: "nonesuch")
+        let outcome = try quantize(arguments("--scheme", "int8", "--group-size", "32"))
+        #expect(outcome.status == 64 && outcome.output == "")
+        #expect(
+            outcome.errors.contains("output is a symbolic link to something that does not exist"), "\(outcome.errors)")
+        #expect(model.names(in: model.root) == ["model", "output"])
+    }
+
+    /// Of two runs at once the later is told that it lost, and leaves nothing.
+    @Test func theLaterOfTwoRunsIsToldSo() throws {
+        try writeLargeModel()
+        let outcome = try quantize(arguments("--scheme", "int8")) { process in
+            waitForWork()
+            try? FileManager.default.createDirectory(atPath: model.output, withIntermediateDirectories: false)
+            try? Data("{}".utf8).write(to: URL(fileURLWithPath: model.output + "/config.json"))
+        }
+        #expect(outcome.status == 65 && outcome.output == "", "\(outcome.errors)")
+        #expect(
+            outcome.errors.contains("output was made by another program while this one worked"), "\(outcome.errors)")
+        #expect(model.names(in: model.root) == ["model", "output"] && model.names(in: model.output) == ["config.json"])
+    }
+
+    /// Weights that are written to while they are read make no checkpoint.
+    @Test func weightsThatChangeMakeNoOutput() throws {
+        try writeLargeModel()
+        let outcome = try quantize(arguments("--scheme", "int8")) { process in
+            waitForWork()
+            let file = FileHandle(forWritingAtPath: model.model + "/model.safetensors")
+            try? file?.seek(toOffset: 8)
+            try? file?.write(contentsOf: Data("{".utf8))
+        }
+        #expect(outcome.status == 65 && outcome.output == "", "\(outcome.errors)")
+        #expect(outcome.errors.contains("model.safetensors was written to while it was in use"), "\(outcome.errors)")
+        #expect(model.names(in: model.root) == ["model"])
+    }
+
+    /// Waits until a run has begun to write.
+    private func waitForWork() {
+        let deadline = Date(timeIntervalSinceNow: 20)
+        while !model.names(in: model.root).contains(where: { $0.contains(".partial-") }), Date() < deadline {
+            usleep(2000)
+        }
+    }
+
+    /// Weights of which a run is caught at work.
+    private func writeLargeModel() throws {
         let descriptions = (0..<64).map {
             TensorDescription(name: "model.layers.\($0).mlp.up_proj.weight", type: .bfloat16, shape: [1024, 2048])
         }
@@ -114,12 +160,13 @@ import Testing
         let zeros = [UInt8](repeating: 0, count: 1024 * 2048 * 2)
         for index in descriptions.indices { try zeros.withUnsafeBytes { try writer.append($0, to: index) } }
         try writer.finish()
+    }
 
+    @Test(arguments: [SIGINT, SIGTERM])
+    func anInterruptedRunLeavesNothing(signal: Int32) throws {
+        try writeLargeModel()
         let outcome = try quantize(arguments("--scheme", "int8")) { process in
-            let deadline = Date(timeIntervalSinceNow: 20)
-            while !model.names(in: model.root).contains(where: { $0.contains(".partial-") }), Date() < deadline {
-                usleep(2000)
-            }
+            waitForWork()
             kill(process.processIdentifier, signal)
         }
         #expect(outcome.status == 130)

@@ -37,6 +37,7 @@ struct ArrayMatrix: MatrixSource {
         zeroPoints: UnsafeMutablePointer<Float>?
     ) {}
     func release(rows: Range<Int>) {}
+    func checkUnchanged() {}
 }
 
 /// What one read of integers gives.

@@ -46,7 +46,7 @@ extension ModelFamily {
             let window = try file.optionalInteger("sliding_window", in: 1...1 << 30)
             let every = try file.optionalInteger("sliding_window_pattern", in: 1...1 << 12) ?? 6
             var decoder = try ShapeReader(
-                file, ties: true,
+                file, ties: true, countsScaling: false,
                 defaults: [
                     "num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 256, "vocab_size": 262_208,
                     "max_position_embeddings": 131_072,
@@ -226,13 +226,15 @@ private struct ShapeReader {
     var lengths = ["max_position_embeddings"]
     /// Whether the head is the embedding if the file does not say.
     var ties = false
+    /// Whether scaled rotary embedding reaches beyond the limit that the file gives.
+    var countsScaling = true
     var defaults: [String: Int] = [:]
 
     init(
         _ file: ConfigurationFile, layers: String = "num_hidden_layers",
         keyValueHeads: String? = "num_key_value_heads", headDimension: String = "head_dim",
         vocabulary: String = "vocab_size", lengths: [String] = ["max_position_embeddings"], ties: Bool = false,
-        defaults: [String: Int] = [:]
+        countsScaling: Bool = true, defaults: [String: Int] = [:]
     ) {
         self.file = file
         self.layers = layers
@@ -241,6 +243,7 @@ private struct ShapeReader {
         self.vocabulary = vocabulary
         self.lengths = lengths
         self.ties = ties
+        self.countsScaling = countsScaling
         self.defaults = defaults
     }
 
@@ -275,6 +278,8 @@ private struct ShapeReader {
         if let intermediate { width = intermediate } else { width = try integer("intermediate_size", in: Self.sizes) }
         let limitKey = lengths.first { file.has($0) } ?? lengths[0]
         let limit = try integer(limitKey, in: 1...1 << 30)
+        // Files with scalings that are not computed yet, such as longrope, give the limit with the scaling.
+        let reach = countsScaling ? (try? RotaryEmbedding(file, defaultLength: limit))?.reach : nil
         let layer = LayerConfiguration(
             attention: .groupedQuery(
                 GroupedQueryAttention(queryHeadCount: heads, keyValueHeadCount: shared, headDimension: dimension)),
@@ -283,7 +288,7 @@ private struct ShapeReader {
             modelType: try file.optionalString("model_type") ?? "", hiddenSize: hidden,
             vocabularySize: try integer(vocabulary, in: 1...1 << 24),
             tiesEmbeddings: try file.optionalBool("tie_word_embeddings") ?? ties, normEpsilon: 1e-6,
-            positionLimit: limit, rotary: RotaryEmbedding(theta: 10_000, trainedLength: limit),
+            positionLimit: max(limit, reach ?? limit), rotary: RotaryEmbedding(theta: 10_000, trainedLength: limit),
             layers: Array(repeating: layer, count: try integer(layers, in: 1...4096)))
         decoder.changeAttention(change)
         return decoder

@@ -1,5 +1,6 @@
 import ArgumentParser
 @preconcurrency import Glibc
+import Messages
 import ProgramEntry
 import Quantization
 import Synchronization
@@ -92,12 +93,13 @@ struct Quantize: ParsableCommand {
             bits: scheme == .int8 ? 8 : 4, granularity: granularity, isSymmetric: symmetry == .symmetric)
         let quantizer = try CheckpointQuantizer(
             model: model, output: output, scheme: scheme, maximumShardByteCount: maxShardSize.byteCount)
+        for warning in quantizer.warnings { writeToStandardError("quantize: warning: \(warning)\n") }
         let progress = ProgressLine()
         let summary = try quantizer.run(
             progress: progress.show, isCancelled: { isInterrupted.load(ordering: .relaxed) })
         progress.clear()
         print(
-            "\(output): \(summary.quantizedCount) matrices quantized,",
+            "\(escaped(output)): \(summary.quantizedCount) matrices quantized,",
             "\(summary.bytesBefore) → \(summary.bytesAfter) bytes")
     }
 }

@@ -2,6 +2,7 @@ import Architectures
 import ArgumentParser
 import CostModel
 import Foundation
+import Messages
 import ModelOptions
 import ProgramEntry
 
@@ -34,13 +35,13 @@ struct Fit: ParsableCommand {
                     reason: "only a runtime that takes whole prompts, without a pipeline, can be fitted to a table")
             }
             guard let data = FileManager.default.contents(atPath: table) else {
-                throw RunError(.missingInput, "no such table: \(table)")
+                throw RunError(.missingInput, "no such table: \(escaped(table))\(unfoundHint(table))")
             }
             let measured = try MeasuredTable(String(decoding: data, as: UTF8.self), path: table, gigabytes: gigabytes)
             let models = try measured.rows.map { row in
                 guard let entry = ModelCatalogue.entry(named: row.model) else {
                     throw SizingError.badTable(
-                        path: table, reason: "no model \"\(row.model)\" in the catalogue (see sizing models)")
+                        path: table, reason: "no model \(quoted(row.model)) in the catalogue (see sizing models)")
                 }
                 let model = try PlannedModel(entry)
                 return (

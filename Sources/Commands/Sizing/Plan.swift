@@ -2,6 +2,7 @@ import Architectures
 import ArgumentParser
 import CostModel
 import Foundation
+import Messages
 import ModelOptions
 import ProgramEntry
 import Tensors
@@ -51,10 +52,15 @@ struct Plan: ParsableCommand {
         help: "Gigabytes (10^9 bytes) a second that a card reads, for the bound on decoding. Default: the profile's.")
     var memoryBandwidth: Double?
     @Option(help: "How the answer is printed.")
-    var format: Format = .text
+    var format: Style = .text
+
+    enum Style: String, CaseIterable, ExpressibleByArgument {
+        case text
+        case json
+        case markdown
+    }
 
     mutating func validate() throws {
-        guard format != .tsv else { throw ValidationError("--format must be text, json or markdown.") }
         guard (0.01...1).contains(utilization ?? 1) else {
             throw ValidationError("--utilization must be from 0.01 to 1.")
         }
@@ -107,16 +113,17 @@ struct Plan: ParsableCommand {
             question.hasWeights = model.hasWeights
             question.notes = model.notes
             let scheme = question.storage.name
-            if profile.accounting == .runtime, StoredScheme.named(scheme) != nil, !Self.ownSchemes.contains(scheme) {
+            if profile.accounting == .runtime, !model.isAsStored(quantization), !Self.ownSchemes.contains(scheme) {
                 question.notes.append(
-                    "\(scheme) weights are counted as this runtime's own of as many bits; it does not read them yet")
+                    "\(scheme) weights are counted as this runtime's own (4 bits for fewer, 8 for 5 to 8); it does not "
+                        + "read them yet")
             }
             question.others = (profile.accounting == .runtime ? Self.ownSchemes : StoredScheme.all.map(\.name)).flatMap
             {
                 scheme in
                 ["float16", "int8"].map { cache in
                     (
-                        "\(scheme) weights, \(cache) cache",
+                        "\(SizingAnswer.weightsText(scheme)), \(cache) cache",
                         Result {
                             try model.storage(
                                 scheme: scheme, kvCacheType: cache, options: options, profile: profile,
@@ -128,7 +135,7 @@ struct Plan: ParsableCommand {
             let answer = try SizingAnswer(question, decoder: model.decoder, profile: profile)
             switch format {
             case .json: try printJSON(answer)
-            default: try writeOut(answer.text(isMarkdown: format == .markdown))
+            case .text, .markdown: try writeOut(answer.text(isMarkdown: format == .markdown))
             }
         }
     }
@@ -146,13 +153,13 @@ struct Plan: ParsableCommand {
             let fit: Fit?
         }
         guard let data = FileManager.default.contents(atPath: path) else {
-            throw RunError(.missingInput, "no such file: \(path)")
+            throw RunError(.missingInput, "no such file: \(escaped(path))\(unfoundHint(path))")
         }
         guard let fit = try? JSONDecoder().decode(Report.self, from: data).fit,
             (0...1e12).contains(fit.alpha_us), (0...1e12).contains(fit.beta_ns_per_byte)
         else {
             throw RunError(
-                .badInput, "\(path) has no fit of alpha and beta; make it with all_reduce_bench --format json")
+                .badInput, "\(escaped(path)) has no fit of alpha and beta; make it with all_reduce_bench --format json")
         }
         return LinkModel(alphaMicroseconds: fit.alpha_us, betaNanosecondsPerByte: fit.beta_ns_per_byte)
     }
@@ -163,7 +170,7 @@ struct Plan: ParsableCommand {
             let read = try ParallelPlan(topology: topology)
             guard ParallelPlan.degreeRange.contains(read.tensorDegree),
                 ParallelPlan.degreeRange.contains(read.pipelineDegree)
-            else { throw SizingError.badPlan("\(topology): \(read.problems(rankCount: 0, layerCount: 0)[0])") }
+            else { throw SizingError.badPlan("\(escaped(topology)): \(read.problems(rankCount: 0, layerCount: 0)[0])") }
             return try checked(read)
         }
         let count = Int(cards)

@@ -1,6 +1,8 @@
 import Architectures
 import ArgumentParser
+import Checkpoints
 import CostModel
+import Messages
 import ModelOptions
 import ProgramEntry
 import Synchronization
@@ -18,7 +20,7 @@ struct PlannedModel {
     private let weights: any WeightSource
     private let isSynthetic: Bool
     /// The scheme that `auto` stands for; nil: as the checkpoint's files say.
-    private let publishedScheme: String?
+    private let publishedScheme: StoredScheme?
     /// Layers of which no other before them is alike, and for each layer the one that is.
     private let distinctLayers: [Int]
     private let representatives: [Int]
@@ -33,52 +35,71 @@ struct PlannedModel {
 
     private init(_ found: FoundModel) throws {
         let family = try ModelFamily.named(by: found.configuration)
-        let decoder = try found.decoder(of: family)
+        var decoder = try found.decoder(of: family)
         self.family = family
-        self.decoder = decoder
-        var notes: [String] = []
+        var notes = found.warnings
         if !family.isComputed {
             let type = try found.configuration.optionalString("model_type") ?? ""
-            notes.append("\(type) models can be planned for; this runtime does not compute them yet")
+            notes.append("\(quoted(type)) models can be planned for; this runtime does not compute them yet")
         }
-        if let checkpoint = found.checkpoint, family.isComputed {
-            weights = try CheckpointWeights(
-                checkpoint, quantization: checkpoint.quantizationConfiguration(), names: family.tensorNames,
-                decoder: decoder)
+        if let weights = try Self.weights(of: found, family: family, decoder: decoder) {
+            decoder = weights.decoder
+            notes += weights.warnings
+            self.weights = weights
             isSynthetic = false
             publishedScheme = nil
         } else {
             if found.checkpoint != nil { notes.append("sizes follow config.json; the weights were not looked at") }
             weights = SyntheticWeights(seed: 0, names: family.tensorNames, decoder: decoder)
             isSynthetic = true
-            let declared = try found.entry?.quantization ?? Self.scheme(declaredBy: found.configuration)
-            if declared == nil {
-                notes.append("quantization_config is of a kind that is not known: sizes are those of 16-bit weights")
+            if let name = found.entry?.quantization {
+                publishedScheme = StoredScheme.named(name)
+            } else {
+                let declared = try DeclaredScheme(found.configuration, decoder: decoder, names: family.tensorNames)
+                notes += declared.notes
+                publishedScheme = declared.scheme
             }
-            publishedScheme = declared ?? "none"
         }
+        self.decoder = decoder
         self.notes = notes
-        var first: [LayerConfiguration: Int] = [:]
+        var first: [LayerClass: Int] = [:]
+        let exceptions = Dictionary(grouping: publishedScheme?.exceptions ?? [:]) { $0.key.layer }
         representatives = decoder.layers.enumerated().map { index, layer in
-            if let known = first[layer] { return known }
-            first[layer] = index
+            var parts: [LayerPart: StoredScheme] = [:]
+            for (name, scheme) in exceptions[index] ?? [] {
+                if case .layer(_, let part) = name { parts[part] = scheme }
+            }
+            let kind = LayerClass(layer: layer, exceptions: parts)
+            if let known = first[kind] { return known }
+            first[kind] = index
             return index
         }
         distinctLayers = first.values.sorted()
     }
 
-    /// What a published `quantization_config` says; nil: nothing that is known.
-    private static func scheme(declaredBy file: ConfigurationFile) throws -> String? {
-        guard let object = try file.optionalObject("quantization_config") else { return "none" }
-        let method = try object.optionalString("quant_method") ?? ""
-        let group = try object.optionalObject("config_groups")?.optionalObject("group_0")?.optionalObject("weights")
-        let groupBits = try group?.optionalInteger("num_bits", in: 1...16)
-        let isFour = try object.optionalBool("load_in_4bit") ?? false
-        let isEight = try object.optionalBool("load_in_8bit") ?? false
-        let bits = try object.optionalInteger("bits", in: 1...16) ?? groupBits ?? (isFour ? 4 : isEight ? 8 : nil)
-        if let stored = StoredScheme.named(method), bits.map({ Double($0) == stored.bits }) ?? true { return method }
-        return bits.map { $0 <= 4 ? "int4" : $0 <= 8 ? "int8" : "none" }
+    /// What makes layers alike in shape and storage.
+    private struct LayerClass: Hashable {
+        let layer: LayerConfiguration
+        let exceptions: [LayerPart: StoredScheme]
     }
+
+    /// The model's weights, where there are some that this runtime reads.
+    private static func weights(
+        of found: FoundModel, family: ModelFamily, decoder: DecoderConfiguration
+    ) throws -> CheckpointWeights? {
+        guard let checkpoint = found.checkpoint, family.isComputed else { return nil }
+        do {
+            return try CheckpointWeights(
+                checkpoint, quantization: checkpoint.quantizationConfiguration(), names: family.tensorNames,
+                decoder: decoder)
+        } catch CheckpointError.unsupported {
+            // Stored in a format that is only planned for.
+            return nil
+        }
+    }
+
+    /// Whether a scheme means the weights as the checkpoint's files have them.
+    func isAsStored(_ scheme: String) -> Bool { scheme == "auto" && publishedScheme == nil }
 
     /// Schemes that a plan may be asked for.
     static let schemeNames = ["auto"] + StoredScheme.all.map(\.name)
@@ -91,29 +112,34 @@ struct PlannedModel {
     func storage(
         scheme: String, kvCacheType: String, options: PlanOptions, profile: MemoryProfile, isHypothetical: Bool = false
     ) throws -> StorageChoice {
-        let isAsStored = scheme == "auto" && publishedScheme == nil
-        let name = scheme == "auto" ? publishedScheme ?? "auto" : scheme
-        let stored = StoredScheme.named(name)
-        // This runtime keeps other schemes of 8 bits as its own int8, and those of 4 as int4.
-        let own =
-            isAsStored || name == "w8a8"
-            ? name : stored.map { $0.bits >= 16 ? "none" : $0.bits >= 8 ? "int8" : "int4" } ?? "none"
-        let arguments = try options.weightArguments(quantization: own, kvCacheType: kvCacheType)
+        let isAsStored = isAsStored(scheme)
+        let stored = scheme == "auto" ? publishedScheme : StoredScheme.named(scheme)
+        func arguments(_ quantization: String) throws -> WeightArguments {
+            try options.weightArguments(quantization: quantization, kvCacheType: kvCacheType)
+        }
+        let main = try arguments(stored.map(Self.ownName) ?? "auto")
         guard profile.accounting == .runtime || isAsStored else {
             return StorageChoice(
-                name: name, formats: { _ in { _ in .bfloat16 } }, scheme: stored ?? StoredScheme.all[0],
-                cacheType: arguments.cacheType, quantizesActivations: arguments.quantizesActivations,
+                name: stored?.name ?? scheme, formats: { _ in { _ in .bfloat16 } }, scheme: stored ?? .none,
+                cacheType: main.cacheType, quantizesActivations: main.quantizesActivations,
                 layerClasses: representatives)
         }
-        let weightOptions = try arguments.weightOptions()
         let isShape = isSynthetic || isHypothetical
         let weights =
             isHypothetical ? SyntheticWeights(seed: 0, names: family.tensorNames, decoder: decoder) : weights
         let (decoder, layers) = (decoder, isShape ? distinctLayers : nil)
-        let formats = FormatTable { shardCount in
-            try weightOptions.formats(of: decoder, from: weights, shardCount: shardCount, layers: layers)
+        func table(_ arguments: WeightArguments) throws -> FormatTable {
+            let weightOptions = try arguments.weightOptions()
+            return FormatTable { shardCount in
+                try weightOptions.formats(of: decoder, from: weights, shardCount: shardCount, layers: layers)
+            }
         }
+        let formats = try table(main)
         let unsplit = try formats.table(shardCount: 1)
+        // Matrices that are stored otherwise than most.
+        let exceptions = (stored?.exceptions ?? [:]).mapValues(Self.ownName)
+        let others = try Dictionary(
+            uniqueKeysWithValues: Set(exceptions.values).map { ($0, try table(arguments($0))) })
         let representatives = representatives
         let found: String =
             switch unsplit[.down(layer: 0)] {
@@ -122,17 +148,30 @@ struct PlannedModel {
             default: "none"
             }
         return StorageChoice(
-            name: isAsStored && found != "none" ? "\(found) as stored" : isAsStored ? "none" : name,
+            name: isAsStored ? (found == "none" ? found : "\(found) as stored") : stored?.name ?? scheme,
             formats: { shardCount in
                 // Formats that only fail when divided are found to fail by the plan's own checks.
-                let table = (try? formats.table(shardCount: shardCount)) ?? unsplit
+                let usual = (try? formats.table(shardCount: shardCount)) ?? unsplit
+                let unusual = others.mapValues { (try? $0.table(shardCount: shardCount)) ?? unsplit }
                 return { name in
+                    let table = exceptions[name].flatMap { unusual[$0] } ?? usual
                     guard isShape, case .layer(let layer, let part) = name else { return table[name] ?? .float32 }
                     return table[.layer(representatives[layer], part)] ?? .float32
                 }
             },
-            scheme: stored ?? StoredScheme.named(found) ?? StoredScheme.all[0], cacheType: arguments.cacheType,
-            quantizesActivations: arguments.quantizesActivations, layerClasses: isShape ? representatives : [])
+            scheme: stored ?? StoredScheme.named(found) ?? .none, cacheType: main.cacheType,
+            quantizesActivations: main.quantizesActivations, layerClasses: isShape ? representatives : [])
+    }
+
+    /// The `--quantization` that is nearest to a scheme: this runtime keeps others of 5 to 8 bits as its own int8, and
+    /// those of fewer as int4.
+    private static func ownName(of scheme: StoredScheme) -> String {
+        switch scheme.bits {
+        case _ where scheme.name == "w8a8": "w8a8"
+        case 16...: "none"
+        case ...4: "int4"
+        default: "int8"
+        }
     }
 }
 

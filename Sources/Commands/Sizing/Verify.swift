@@ -1,6 +1,7 @@
 import ArgumentParser
 import CostModel
 import Foundation
+import Messages
 import ProgramEntry
 
 /// `sizing verify`: a plan beside what a run measured.
@@ -16,8 +17,13 @@ struct Verify: ParsableCommand {
     var plan: String
     @Option(help: ArgumentHelp("What generate --format json printed.", valueName: "run.json"))
     var measured: String
-    @Option(help: "text or json.")
-    var format: Format = .text
+    @Option(help: "How the answer is printed.")
+    var format: Style = .text
+
+    enum Style: String, CaseIterable, ExpressibleByArgument {
+        case text
+        case json
+    }
 
     private struct Planned: Decodable {
         struct Rank: Decodable {
@@ -73,10 +79,6 @@ struct Verify: ParsableCommand {
         }
     }
 
-    func validate() throws {
-        guard [.text, .json].contains(format) else { throw ValidationError("--format must be text or json.") }
-    }
-
     func run() throws {
         var isRight = true
         try Sizing.answering {
@@ -86,7 +88,8 @@ struct Verify: ParsableCommand {
             guard !ranks.isEmpty, Set(run.memory.map(\.rank)) == Set(ranks.keys), run.memory.count == ranks.count else {
                 throw RunError(
                     .badInput,
-                    "\(plan) is for \(planned.ranks.count) ranks, and \(measured) of \(run.memory.count): not the same")
+                    "\(escaped(plan)) is for \(planned.ranks.count) ranks, and \(escaped(measured)) of \(run.memory.count): not the same"
+                )
             }
             let rows = run.memory.compactMap { measured -> Row? in
                 guard let planned = ranks[measured.rank] else { return nil }
@@ -122,12 +125,12 @@ struct Verify: ParsableCommand {
 
     private func read<Value: Decodable>(_ path: String, _ maker: String) throws -> Value {
         guard let data = FileManager.default.contents(atPath: path) else {
-            throw RunError(.missingInput, "no such file: \(path)")
+            throw RunError(.missingInput, "no such file: \(escaped(path))\(unfoundHint(path))")
         }
         do {
             return try JSONDecoder().decode(Value.self, from: data)
         } catch {
-            throw RunError(.badInput, "\(path) is not what \(maker) prints")
+            throw RunError(.badInput, "\(escaped(path)) is not what \(maker) prints")
         }
     }
 }

@@ -1,0 +1,30 @@
+import Messages
+
+/// What can be wrong between a configuration and its weights.
+public enum ModelError: Error, Equatable, CustomStringConvertible {
+    case wrongShape(tensor: String, path: String, found: [Int], expected: [Int])
+    case unusedTensor(name: String, path: String)
+    case cannotQuantize(tensor: String, reason: String)
+    case alreadyQuantized(tensor: String)
+    case logitsNotFinite(step: Int)
+    case notComputed(layer: Int)
+
+    public var description: String {
+        switch self {
+        case .wrongShape(let tensor, let path, let found, let expected):
+            "tensor \(quoted(tensor)) is \(listed(found)) in \(escaped(path)); config.json says \(expected). "
+                + "The file may be from another model, or config.json was changed."
+        case .unusedTensor(let name, let path):
+            "tensor \(quoted(name)) in \(escaped(path)) has no place in the model that config.json describes; "
+                + "they may not belong together."
+        case .cannotQuantize(let tensor, let reason):
+            "tensor \(quoted(tensor)) cannot be used with integer weights: \(reason)"
+        case .alreadyQuantized(let tensor):
+            "tensor \(quoted(tensor)) is quantized already; use --quantization auto (as stored) or none (as floats)"
+        case .notComputed(let layer):
+            "layer \(layer) is of a kind that this runtime does not compute yet; sizing can plan for it"
+        case .logitsNotFinite(let step):
+            "step \(step) gave logits that are not finite numbers; a weight or scale of the checkpoint may be damaged"
+        }
+    }
+}
