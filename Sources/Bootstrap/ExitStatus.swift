@@ -13,11 +13,7 @@ extension ExitStatus {
         }
         self =
             switch error {
-            case let error as TokenizationError:
-                switch error {
-                case .missingFile, .unreadableFile: .missingInput
-                default: .badInput
-                }
+            case let error as TokenizationError: error.isMissingInput ? .missingInput : .badInput
             case is SamplingError: .usage
             case let error as AgreedError: ExitStatus(rawValue: error.status) ?? .defect
             case is CommunicationError: .lostRank
