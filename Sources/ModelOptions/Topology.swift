@@ -5,9 +5,7 @@ import Topology
 extension ParallelPlan {
     /// Reads `--topology FILE`.
     public init(topology path: String) throws {
-        guard let data = FileManager.default.contents(atPath: path) else {
-            throw RunError(.missingInput, "no such topology file: \(path)")
-        }
+        let data = Data(try readInput(path))
         do {
             self = try JSONDecoder().decode(ParallelPlan.self, from: data)
         } catch {

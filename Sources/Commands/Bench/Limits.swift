@@ -24,6 +24,8 @@ struct Limits: ParsableCommand {
     @Option(help: "text or json.")
     var format = "text"
 
+    @OptionGroup var outputArguments: OutputArguments
+
     mutating func validate() throws {
         guard rounds >= 1, threads ?? 1 >= 1 else { throw ValidationError("--rounds and --threads must be 1 or more.") }
         guard KernelTable.select(kernels) != nil else {
@@ -58,6 +60,7 @@ struct Limits: ParsableCommand {
 
     func run() throws {
         guard let table = KernelTable.select(kernels) else { return }
+        try outputArguments.begin()
         let processors = allowedProcessors()
         let most = threads ?? max(1, processors.count)
         var rows: [Row] = []
@@ -79,19 +82,22 @@ struct Limits: ParsableCommand {
                         float32GigaOperationsPerSecond: best { limits.operationsPerSecond(.float32) } / 1e9))
             }
         }
-        if format == "json" {
-            try printJSON(Report(machine: MachineReport(kernels: table.name), limits: rows))
-            return
-        }
-        print("kernels \(table.name), best of \(rounds)")
-        print(columns(["threads", "huge pages", "read GB/s", "int8 Gop/s", "bf16 Gop/s", "f32 Gop/s"]))
+        try show(rows, kernels: table.name)
+        try outputArguments.finish()
+    }
+
+    private func show(_ rows: [Row], kernels: String) throws {
+        if format == "json" { return try printJSON(Report(machine: MachineReport(kernels: kernels), limits: rows)) }
+        try writeOut("kernels \(kernels), best of \(rounds)\n")
+        try writeOut(
+            columns(["threads", "huge pages", "read GB/s", "int8 Gop/s", "bf16 Gop/s", "f32 Gop/s"]) + "\n")
         for row in rows {
-            print(
+            try writeOut(
                 columns([
                     "\(row.threads)", row.hugePages ? "yes" : "no", rounded(row.readGigabytesPerSecond),
                     rounded(row.int8GigaOperationsPerSecond), rounded(row.bfloat16GigaOperationsPerSecond),
                     rounded(row.float32GigaOperationsPerSecond),
-                ]))
+                ]) + "\n")
         }
     }
 }
