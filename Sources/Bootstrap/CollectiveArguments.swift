@@ -52,11 +52,11 @@ public struct CollectiveArguments: ParsableArguments, Sendable {
         var options = CollectiveOptions(backend: backend, wireType: wireType)
         options.timeout = patience
         guard let path = allReduceTuning else { return options }
-        let file = URL(fileURLWithPath: path)
         options.savedTuning = {
             guard access(path, F_OK) == 0 else { return nil }
+            let data = Data(try readInput(path, limit: 1 << 20))
             do {
-                let tuning = try JSONDecoder().decode(AllReduceTuning.self, from: Data(contentsOf: file))
+                let tuning = try JSONDecoder().decode(AllReduceTuning.self, from: data)
                 guard tuning.isValid else { throw CocoaError(.coderInvalidValue) }
                 return tuning
             } catch {
@@ -66,11 +66,9 @@ public struct CollectiveArguments: ParsableArguments, Sendable {
             }
         }
         options.saveTuning = { tuning in
-            do {
-                try JSONEncoder().encode(tuning).write(to: file, options: .atomic)
-            } catch {
-                throw RunError(.badInput, "--all-reduce-tuning \(path) cannot be written")
-            }
+            let file = try OutputFile(path, option: "--all-reduce-tuning")
+            try JSONEncoder().encode(tuning).withUnsafeBytes { try file.write($0) }
+            try file.commit()
         }
         return options
     }

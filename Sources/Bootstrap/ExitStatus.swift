@@ -14,11 +14,7 @@ extension ExitStatus {
         }
         self =
             switch error {
-            case let error as TokenizationError:
-                switch error {
-                case .missingFile, .unreadableFile: .missingInput
-                default: .badInput
-                }
+            case let error as TokenizationError: error.isMissingInput ? .missingInput : .badInput
             case is SamplingError: .usage
             case is RequestError: .badInput
             case let error as AgreedError: ExitStatus(rawValue: error.status) ?? .defect

@@ -160,19 +160,24 @@ public struct MemoryProfile: Codable, Equatable, Sendable {
     public static let trireme = builtIn[0]
 
     /// A built-in profile, or one from a file.
-    public init(named name: String) throws(SizingError) {
+    ///
+    /// - Parameter read: reads the file; its errors go on.
+    public init(
+        named name: String, reading read: (String) throws -> Data = { try Data(contentsOf: URL(fileURLWithPath: $0)) }
+    ) throws {
         if let found = Self.builtIn.first(where: { $0.name == name }) {
             self = found
             return
         }
         let names = Self.builtIn.map(\.name).joined(separator: ", ")
-        guard let data = FileManager.default.contents(atPath: name) else {
-            throw .noProfile(name: name, known: names)
+        guard FileManager.default.fileExists(atPath: name) else {
+            throw SizingError.noProfile(name: name, known: names)
         }
+        let data = try read(name)
         do {
             self = try JSONDecoder().decode(MemoryProfile.self, from: data)
         } catch {
-            throw .badProfile(path: name, reason: "it is not JSON like sizing fit writes")
+            throw SizingError.badProfile(path: name, reason: "it is not JSON like sizing fit writes")
         }
         try check(path: name)
     }

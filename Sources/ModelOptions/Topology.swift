@@ -7,10 +7,7 @@ import Topology
 extension ParallelPlan {
     /// Reads `--topology FILE`.
     public init(topology path: String) throws {
-        guard let data = FileManager.default.contents(atPath: path) else {
-            throw RunError(
-                .missingInput, "no such topology file, or not readable: \(escaped(path))\(unfoundHint(path))")
-        }
+        let data = Data(try readInput(path))
         do {
             let value = try JSONValue(parsing: [UInt8](data), as: .strict)
             // A key that is misspelt would be taken for one that was left out.

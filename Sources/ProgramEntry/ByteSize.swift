@@ -1,6 +1,8 @@
 import ArgumentParser
 
-/// A size in bytes as options take it: `64GiB`, `32GB`, `512MiB`, or plain bytes; `8G` is 8GiB, as in nccl-tests.
+/// A size in bytes as options take it: `64GiB`, `32GB`, `512MiB`, or plain bytes.
+///
+/// `8G` is 8GiB, as in nccl-tests; capital and small letters are the same.
 public struct ByteSize: ExpressibleByArgument, CustomStringConvertible, Sendable {
     public let byteCount: Int
     /// Whether it was given in units of ten, such as GB.
@@ -29,7 +31,8 @@ public struct ByteSize: ExpressibleByArgument, CustomStringConvertible, Sendable
             ("TB", 1e12),
             ("B", 1), ("K", 0x1p10), ("M", 0x1p20), ("G", 0x1p30), ("T", 0x1p40), ("", 1),
         ]
-        guard let unit = units.first(where: { argument.hasSuffix($0.0) }),
+        let argument = argument.lowercased()
+        guard let unit = units.first(where: { argument.hasSuffix($0.0.lowercased()) }),
             let value = Double(argument.dropLast(unit.0.count)), value > 0, value * unit.1 < 1e18
         else { return nil }
         byteCount = Int(value * unit.1)

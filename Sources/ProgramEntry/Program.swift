@@ -10,28 +10,74 @@ extension ParsableCommand {
     /// Wrong usage gives one line. Under mpirun every rank sees the same mistake, so only rank 0 speaks; the others
     /// give it time to, because the first rank that ends ends the job.
     public static func start() -> Never {
+        occupyClosedStreams()
         let speaks = getenv("OMPI_COMM_WORLD_RANK").map { String(cString: $0) == "0" } ?? true
+        let name = configuration.commandName ?? "trireme"
+        func end(_ error: RunError) -> Never {
+            complain("\(name): \(error)")
+            endProgram(status: error.status.rawValue)
+        }
         do {
-            var command = try parseAsRoot()
+            try checkArguments()
+            var command = try parseAsRoot(joinedArguments())
             try command.run()
             endProgram(status: 0)
         } catch {
-            let code = exitCode(for: error).rawValue
+            let code = (error as? RunError)?.status.rawValue ?? exitCode(for: error).rawValue
             guard speaks else {
                 usleep(300_000)
                 Glibc.exit(code)
             }
+            if let error = error as? RunError { end(error) }
             if code == 0 {
-                print(fullMessage(for: error))
+                do throws(RunError) {
+                    try writeOut(fullMessage(for: error) + "\n")
+                } catch {
+                    end(error)
+                }
             } else if let code = error as? ExitCode {
                 Glibc.exit(code.rawValue)
             } else {
                 let line = message(for: error).split(separator: "\n").joined(separator: " ")
-                complain("\(configuration.commandName ?? "trireme"): \(line) (see --help)")
+                complain("\(name): \(line)\(hint(for: line)) (see --help)")
             }
             endProgram(status: code)
         }
     }
+
+    /// What to do about a value that was taken for an option, or an option that was taken for a value.
+    private static func hint(for line: String) -> String {
+        func quoted(after prefix: String) -> String? {
+            line.hasPrefix(prefix) ? String(line.dropFirst(prefix.count).prefix { $0 != " " && $0 != "'" }) : nil
+        }
+        let arguments = CommandLine.arguments
+        if let option = quoted(after: "Missing value for '"), option.hasPrefix("-"),
+            let place = arguments.firstIndex(of: option), place + 1 < arguments.count
+        {
+            return "; a value that begins with a dash is given as \(option)=\(arguments[place + 1])"
+        }
+        if let stray = quoted(after: "Unexpected argument '"), let place = arguments.firstIndex(of: stray), place > 2,
+            arguments[place - 1].hasPrefix("-"), arguments[place - 2].hasPrefix("-")
+        {
+            return "; \(arguments[place - 1]) was taken for the value of \(arguments[place - 2])"
+        }
+        return ""
+    }
+}
+
+/// The arguments, with values that the parser would take for the end of options, or for malformed ones, joined to their own.
+private func joinedArguments() -> [String] {
+    var joined: [String] = []
+    for argument in CommandLine.arguments.dropFirst() {
+        if argument == "--" || argument.hasPrefix("---"), let option = joined.last, option.hasPrefix("--"),
+            !option.contains("=")
+        {
+            joined[joined.count - 1] = "\(option)=\(argument)"
+        } else {
+            joined.append(argument)
+        }
+    }
+    return joined
 }
 
 /// Ends the process.
@@ -39,7 +85,8 @@ extension ParsableCommand {
 /// What was printed and could not be written, as on a full disk, makes a good end a bad one.
 public func endProgram(status: Int32) -> Never {
     if fflush(stdout) != 0 || ferror(stdout) != 0, status == 0 {
-        complain("standard output cannot be written; its disk may be full")
+        let name = CommandLine.arguments.first?.split(separator: "/").last ?? "trireme"
+        complain("\(name): standard output cannot be written; its disk may be full")
         exit(65)
     }
     exit(status)

@@ -1,9 +1,12 @@
+import Messages
+
 /// A token that is looked for in the text before the model sees it.
 struct AddedToken: Sendable {
-    let id: Int32
+    /// Its number; as the file says until `list` has decided.
+    private(set) var id: Int32
     let content: [UInt8]
     /// Whether a decoder that skips special tokens skips it.
-    let isSpecial: Bool
+    private(set) var isSpecial: Bool
     /// Whether it is looked for after normalization, in its own normalized form.
     let isNormalized: Bool
     /// Whether it takes the white space on this side with it.
@@ -12,9 +15,49 @@ struct AddedToken: Sendable {
     /// Whether it counts only where no word continues on either side.
     let isSingleWord: Bool
 
+    /// Reads `added_tokens` and adds them to the vocabulary, each with the number that the reference gives it.
+    ///
+    /// The reference (`tokenizers`, `AddedVocabulary`) does not take the number from the file: a token that the
+    /// vocabulary spells has the vocabulary's number, any other the next one that is free above the vocabulary and the
+    /// tokens added so far. Of two with one content the later counts; special it is if either is.
+    ///
+    /// - Parameter warn: told once if that gives other numbers than the file.
+    static func list(
+        _ field: FileField, into vocabulary: inout Vocabulary, warn: (String) -> Void
+    ) throws(TokenizationError) -> [AddedToken] {
+        var next = Int32(vocabulary.tokenCount)
+        var tokens: [AddedToken] = []
+        var places: [[UInt8]: Int] = [:]
+        var hasWarned = false
+        for element in try field.elements() {
+            var token = try AddedToken(element)
+            if token.content.isEmpty { continue }
+            let written = token.id
+            token.id = vocabulary.id(of: token.content) ?? next
+            guard token.id < Vocabulary.maximumID else { throw element.malformed("too many tokens") }
+            next = max(next, token.id + 1)
+            if written != token.id, !hasWarned {
+                hasWarned = true
+                warn(
+                    "\(element.place): \(quoted(token.content[...])) has the number \(written) there, and gets "
+                        + "\(token.id), as the tokenizers library gives it")
+            }
+            vocabulary.add(token)
+            if let place = places[token.content] {
+                token.isSpecial = token.isSpecial || tokens[place].isSpecial
+                tokens[place] = token
+            } else {
+                places[token.content] = tokens.count
+                tokens.append(token)
+            }
+        }
+        return tokens
+    }
+
     /// Reads an element of `added_tokens`.
-    init(_ field: FileField) throws(TokenizationError) {
-        id = Int32(try field["id"].integer(in: 0...Vocabulary.maximumID))
+    private init(_ field: FileField) throws(TokenizationError) {
+        // Any 32-bit number is read, because it does not count.
+        id = Int32(clamping: try field["id"].integer(in: 0...Int(UInt32.max)))
         content = try field["content"].bytes()
         isSpecial = try field["special"].boolean(or: false)
         isNormalized = try field["normalized"].boolean(or: !isSpecial)

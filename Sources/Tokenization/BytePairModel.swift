@@ -71,7 +71,7 @@ struct BytePairModel: Sendable {
     ) throws(TokenizationError) -> MergeTable {
         guard case .array(let rules) = field.value else { throw field.malformed("expected an array") }
         var merges = MergeTable(minimumCapacity: rules.count)
-        for (rank, rule) in rules.enumerated() {
+        for (rank, rule) in rules.enumerated() where !isVersion(rule) {
             guard rank <= Int(Int32.max), let (left, right) = pair(rule) else {
                 throw field.malformed("rule \(rank) is not a pair of tokens")
             }
@@ -86,6 +86,12 @@ struct BytePairModel: Sendable {
             merges[leftID, rightID] = MergeTable.Merge(rank: UInt32(rank), result: result)
         }
         return merges
+    }
+
+    /// The first line of a merges file, which some converters took for a rule; the reference passes over it wherever it is.
+    private static func isVersion(_ rule: JSONValue) -> Bool {
+        guard case .string(let text) = rule else { return false }
+        return text.starts(with: "#version".utf8)
     }
 
     /// Older files write a rule as one string with a space, newer ones as an array of two.

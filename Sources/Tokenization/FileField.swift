@@ -1,4 +1,4 @@
-import FoundationEssentials
+import Glibc
 import Messages
 
 /// A place in a JSON file: a value, and the names with which an error can point at it.
@@ -9,18 +9,35 @@ struct FileField {
 
     /// Reads a file as one JSON value.
     init(contentsOf path: String) throws(TokenizationError) {
-        guard FileManager.default.fileExists(atPath: path) else { throw .missingFile(path: path) }
-        let bytes: [UInt8]
-        do {
-            bytes = [UInt8](try Data(contentsOf: URL(filePath: path)))
-        } catch {
-            throw .unreadableFile(path: path, reason: "check its permissions, and that it is a file")
-        }
+        let bytes = try Self.read(path)
         if let hint = pointerHint(bytes.prefix(64)) { throw .unreadableFile(path: path, reason: hint) }
         do {
             self.init(value: try JSONReader.read(bytes), file: path, name: "")
         } catch {
             throw .malformedJSON(path: path, offset: error.offset, reason: error.reason)
+        }
+    }
+
+    /// The largest published file has 35 MB; a pipe or a device may never end.
+    private static let longest = 1 << 30
+
+    private static func read(_ path: String) throws(TokenizationError) -> [UInt8] {
+        guard let file = fopen(path, "rbe") else {
+            let code = errno
+            throw code == ENOENT || code == ENOTDIR
+                ? .missingFile(path: path) : .unreadableFile(path: path, reason: String(cString: strerror(code)))
+        }
+        defer { fclose(file) }
+        var bytes: [UInt8] = []
+        var chunk = [UInt8](repeating: 0, count: 1 << 20)
+        while true {
+            let count = fread(&chunk, 1, chunk.count, file)
+            if ferror(file) != 0 { throw .unreadableFile(path: path, reason: String(cString: strerror(errno))) }
+            if count == 0 { return bytes }
+            bytes += chunk[..<count]
+            guard bytes.count <= longest else {
+                throw .unreadableFile(path: path, reason: "it is longer than \(longest) bytes")
+            }
         }
     }
 
@@ -39,6 +56,9 @@ struct FileField {
     func unsupported(_ what: String) -> TokenizationError {
         .unsupported(path: file, field: name.isEmpty ? "the file" : name, what: what)
     }
+
+    /// The file and the field, for a warning.
+    var place: String { "\(file): \(name)" }
 
     /// Whether the field is missing or null.
     var isAbsent: Bool {

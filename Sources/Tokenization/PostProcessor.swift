@@ -4,19 +4,25 @@ struct PostProcessor: Sendable {
     private(set) var after: [TokenID] = []
 
     /// Reads a `post_processor` field.
-    init(_ field: FileField, _ vocabulary: Vocabulary) throws(TokenizationError) {
+    init(_ field: FileField) throws(TokenizationError) {
         for component in try field.flattened(membersOf: "processors") {
             let type = try component["type"].string()
             switch type {
             // Moves the offsets of tokens in the text, which we do not give.
             case "ByteLevel": break
-            case "TemplateProcessing": try wrap(component, vocabulary)
+            case "TemplateProcessing": try wrap(component)
             default: throw component.unsupported("the post-processor \"\(type)\"")
             }
         }
     }
 
-    private mutating func wrap(_ field: FileField, _ vocabulary: Vocabulary) throws(TokenizationError) {
+    /// Puts exactly this token, or none, before every text.
+    mutating func begin(with token: TokenID?) { before = token.map { [$0] } ?? [] }
+
+    /// Puts exactly this token, or none, after every text.
+    mutating func end(with token: TokenID?) { after = token.map { [$0] } ?? [] }
+
+    private mutating func wrap(_ field: FileField) throws(TokenizationError) {
         var parts: [[TokenID]] = [[]]
         let single = try field["single"]
         for element in try single.elements() {
@@ -26,7 +32,7 @@ struct PostProcessor: Sendable {
                 guard sequence == "A" else { throw element.malformed("the template of one text names \"\(sequence)\"") }
                 parts.append([])
             } else {
-                let ids = try ids(of: try special["id"].string(), try field["special_tokens"], vocabulary)
+                let ids = try ids(of: try special["id"].string(), try field["special_tokens"])
                 parts[parts.count - 1] += ids
             }
         }
@@ -35,15 +41,12 @@ struct PostProcessor: Sendable {
         after += parts[1]
     }
 
-    private func ids(
-        of name: String, _ table: FileField, _ vocabulary: Vocabulary
-    ) throws(TokenizationError) -> [TokenID] {
+    /// The template's own numbers, whatever the vocabulary says to them: so does the reference.
+    private func ids(of name: String, _ table: FileField) throws(TokenizationError) -> [TokenID] {
         let list = try table[name]["ids"]
         var ids: [TokenID] = []
         for element in try list.elements() {
-            let id = Int32(try element.integer(in: 0...Vocabulary.maximumID))
-            guard vocabulary.spelling(of: id) != nil else { throw element.malformed("no token has the id \(id)") }
-            ids.append(TokenID(id))
+            ids.append(TokenID(Int32(try element.integer(in: 0...Vocabulary.maximumID))))
         }
         guard !ids.isEmpty else { throw list.malformed("\"\(name)\" has no ids") }
         return ids

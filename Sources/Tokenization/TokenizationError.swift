@@ -20,6 +20,16 @@ public enum TokenizationError: Error, Equatable, Sendable {
     case matchingFailed(pattern: String, reason: String)
 }
 
+extension TokenizationError {
+    /// Whether a file is not there or cannot be read, so that nothing is known of what it holds.
+    public var isMissingInput: Bool {
+        switch self {
+        case .missingFile, .unreadableFile: true
+        case .malformedJSON, .malformed, .unsupported, .invalidUTF8, .textTooLong, .matchingFailed: false
+        }
+    }
+}
+
 extension TokenizationError: CustomStringConvertible {
     /// What failed, on what, and what to do, in one line.
     public var description: String {

@@ -19,6 +19,9 @@ public final class Tokenizer: Sendable {
     /// The token that ends a text, nil if `tokenizer_config.json` names none that the vocabulary has.
     public let endOfText: TokenID?
 
+    /// What was read otherwise than its files say, a line each.
+    public let warnings: [String]
+
     let vocabulary: Vocabulary
     private let specialIDs: Set<Int32>
     private let plainMatcher: AddedTokenMatcher
@@ -55,13 +58,8 @@ public final class Tokenizer: Sendable {
         if model.spellsBytes { preTokenizers.removeLast() }
         self.preTokenizers = preTokenizers
 
-        var added: [AddedToken] = []
-        for field in try file["added_tokens"].elements() {
-            let token = try AddedToken(field)
-            if token.content.isEmpty { continue }
-            try vocabulary.add(token, field)
-            added.append(token)
-        }
+        var warnings: [String] = []
+        let added = try AddedToken.list(try file["added_tokens"], into: &vocabulary) { warnings.append($0) }
         self.vocabulary = vocabulary
         specialIDs = Set(added.filter(\.isSpecial).map(\.id))
         plainMatcher = AddedTokenMatcher(added.filter { !$0.isNormalized }.map { ($0, $0.content) })
@@ -72,14 +70,24 @@ public final class Tokenizer: Sendable {
         }
         normalizedMatcher = AddedTokenMatcher(normalized)
 
-        postProcessor = try PostProcessor(try file["post_processor"], vocabulary)
         let decoder = try file["decoder"]
         wholeDecoder = try PieceDecoder(decoder, showsRunsEarly: false)
         streamDecoder = try PieceDecoder(decoder, showsRunsEarly: true)
 
-        let names = try location.namedTokens()
-        beginOfText = names.beginOfText.flatMap { vocabulary.id(of: $0) }.map { TokenID($0) }
-        endOfText = names.endOfText.flatMap { vocabulary.id(of: $0) }.map { TokenID($0) }
+        let ends = try location.textEnds()
+        beginOfText = ends.begin.spelling.flatMap { vocabulary.id(of: $0) }.map { TokenID($0) }
+        endOfText = ends.end.spelling.flatMap { vocabulary.id(of: $0) }.map { TokenID($0) }
+        // What transformers' Llama, Gemma, Cohere and GPT-NeoX tokenizers did until version 4, and llama.cpp does for all:
+        // a switch that is set goes before the post-processor.
+        var postProcessor = try PostProcessor(try file["post_processor"])
+        for (end, token) in [(ends.begin, beginOfText), (ends.end, endOfText)] where end.isAdded == true && token == nil
+        {
+            warnings.append("\(end.place) is true, but no token of the vocabulary is named for it; none is added")
+        }
+        if let isAdded = ends.begin.isAdded { postProcessor.begin(with: isAdded ? beginOfText : nil) }
+        if let isAdded = ends.end.isAdded { postProcessor.end(with: isAdded ? endOfText : nil) }
+        self.postProcessor = postProcessor
+        self.warnings = warnings
     }
 
     /// The highest token number plus one.

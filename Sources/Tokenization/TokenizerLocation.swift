@@ -16,16 +16,37 @@ struct TokenizerLocation {
         configuration = folder + "tokenizer_config.json"
     }
 
-    /// The spellings that `tokenizer_config.json` gives for the first and last token of a text, if it is there.
-    func namedTokens() throws(TokenizationError) -> (beginOfText: [UInt8]?, endOfText: [UInt8]?) {
-        guard FileManager.default.fileExists(atPath: configuration) else { return (nil, nil) }
+    /// What `tokenizer_config.json` says about the ends of a text, if it is there.
+    func textEnds() throws(TokenizationError) -> (begin: TextEnd, end: TextEnd) {
+        guard FileManager.default.fileExists(atPath: configuration) else { return (TextEnd(), TextEnd()) }
         let file = try FileField(contentsOf: configuration)
-        return (try spelling(try file["bos_token"]), try spelling(try file["eos_token"]))
+        return (
+            try TextEnd(spelling: spelling(file["bos_token"]), switch: file["add_bos_token"]),
+            try TextEnd(spelling: spelling(file["eos_token"]), switch: file["add_eos_token"])
+        )
     }
 
     /// A token is written as its text, or as an object with its text and flags.
     private func spelling(_ field: FileField) throws(TokenizationError) -> [UInt8]? {
         if case .object = field.value { return try field["content"].bytesIfPresent() }
         return try field.bytesIfPresent()
+    }
+}
+
+/// One end of a text, as `tokenizer_config.json` describes it.
+struct TextEnd {
+    /// How the token that stands there is spelled; nil if none is named.
+    var spelling: [UInt8]?
+    /// Whether the token is put there: `add_bos_token` or `add_eos_token`; nil where the post-processor decides.
+    var isAdded: Bool?
+    /// Where the file says so, for warnings.
+    var place = ""
+
+    init() {}
+
+    init(spelling: [UInt8]?, switch field: FileField) throws(TokenizationError) {
+        self.spelling = spelling
+        isAdded = field.isAbsent ? nil : try field.boolean(or: false)
+        place = field.place
     }
 }

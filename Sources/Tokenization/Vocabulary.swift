@@ -8,6 +8,8 @@ struct Vocabulary: Sendable {
     private var ids: ByteTable
     /// Spellings by id; nil for numbers that no token has.
     private(set) var spellings: [[UInt8]?] = []
+    /// How many tokens there are.
+    private(set) var tokenCount = 0
 
     /// Reads an object of spellings and ids.
     init(_ field: FileField) throws(TokenizationError) {
@@ -40,20 +42,25 @@ struct Vocabulary: Sendable {
         spellings.indices.contains(Int(id)) ? spellings[Int(id)] : nil
     }
 
-    /// Adds a token; one that is there with the same id is no error.
-    mutating func add(_ token: AddedToken, _ field: FileField) throws(TokenizationError) {
-        if ids.value(of: token.content) == token.id { return }
-        try add(token.content, token.id, field)
+    /// Adds a token that `added_tokens` names; of two with the same number this one is spelled.
+    mutating func add(_ token: AddedToken) {
+        guard ids.insert(token.id, for: token.content, 0..<token.content.count) else { return }
+        set(token.content, token.id)
     }
 
     private mutating func add(_ spelling: [UInt8], _ id: Int32, _ field: FileField) throws(TokenizationError) {
         guard ids.insert(id, for: spelling, 0..<spelling.count) else {
             throw field.malformed("\(quoted(spelling[...])) is given twice")
         }
-        while spellings.count <= Int(id) { spellings.append(nil) }
-        guard spellings[Int(id)] == nil else {
+        guard self.spelling(of: id) == nil else {
             throw field.malformed("\(quoted(spelling[...])) has the id \(id), which another token has")
         }
+        set(spelling, id)
+    }
+
+    private mutating func set(_ spelling: [UInt8], _ id: Int32) {
+        while spellings.count <= Int(id) { spellings.append(nil) }
         spellings[Int(id)] = spelling
+        tokenCount += 1
     }
 }

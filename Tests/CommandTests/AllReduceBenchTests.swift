@@ -200,9 +200,36 @@ import Testing
         #expect(missing.status == 66 || missing.status == 65, "\(missing.errors)")
     }
 
+    /// What scripts for nccl-tests say.
+    @Test func namesAndSizesOfNCCLTests() throws {
+        for (type, reduction, ours, size) in [
+            ("float", "prod", "float32", "8k"), ("half", "max", "float16", "8K"),
+            ("bfloat16", "min", "bfloat16", "8KiB"),
+        ] {
+            let arguments = ["-b", size, "-e", "1m", "-f", "128", "-n", "1", "-d", type, "-o", reduction]
+            let outcome = try ProgramRun.run("all_reduce_bench", arguments + ["--format", "json"])
+            let report: Report = try outcome.json()
+            #expect(report.results.map(\.bytes) == [8192, 1 << 20] && report.results.allSatisfy { $0.dtype == ours })
+            #expect(report.results.allSatisfy { $0.wrong == 0 })
+        }
+    }
+
+    /// One rank has nobody to send to: that is said, and is no lost rank.
+    @Test func collectivesOfMoreThanOneRank() throws {
+        try Refusal(64, naming: "send_recv", "2 ranks").expect("all_reduce_bench", ["--collective", "send_recv"])
+        let outcome = try ProgramRun.run(
+            "all_reduce_bench", ["--collective", "all", "-e", "8", "-n", "1", "--format", "json"])
+        let report: Report = try outcome.json()
+        #expect(outcome.status == 0 && outcome.errorLines.count == 1 && outcome.errors.contains("send_recv"))
+        #expect(Set(report.results.map(\.collective)).count == 6 && report.results.allSatisfy { $0.wrong == 0 })
+    }
+
     @Test(arguments: [
         (["-b", "2KiB", "-e", "1KiB"], "-b"), (["-b", "0.4"], "-b"), (["-i", "0.1"], "-i"),
         (["-f", "4611686018427387904"], "-f"), (["-f", "1"], "-f"), (["-c", "2"], "-c"), (["-d", "float64"], "-d"),
+        (["-d", "double"], "double"), (["-o", "avg"], "avg"),
+        (["-b", "4", "-e", "1G", "-i", "4"], "100000"), (["-e", "1G", "-i", "2"], "-i must be 4"),
+        (["-b", "-4"], "-4"),
         (["-o", "average"], "-o"), (["--collective", "scatter"], "--collective"),
         (["--backend", "nccl"], "--backend"),
         (["--timeout", "0"], "--timeout"), (["--profile_stability"], "--payload_size_in_gib"), (["-n", "0"], "-n"),

@@ -99,6 +99,28 @@ import Testing
         try Refusal(64, naming: String(arguments[0].dropFirst(2))).expectGenerate(model, arguments, ranks: 2)
     }
 
+    /// What begins with a dash and is no good is named; where it was taken for an option, so is the way to give it.
+    @Test func valuesThatBeginWithADash() throws {
+        func refuse(_ words: String..., arguments: [String], status: Int32 = 64) throws {
+            let outcome = try ProgramRun.run("generate", ["--model", model] + arguments, isShort: true)
+            #expect(outcome.status == status && outcome.errorLines.count == 1, "\(arguments): \(outcome.errors)")
+            for word in words { #expect(outcome.errors.contains(word), "\(arguments): \(outcome.errors)") }
+        }
+        let prompt = ["--prompt-token-ids", "5"]
+        try refuse("--seed", "'-2'", arguments: prompt + ["--seed", "-2"])
+        try refuse("top-k is -2", arguments: prompt + ["--top-k", "-2"])
+        try refuse("--max-tokens", "not -3", arguments: prompt + ["--max-tokens", "-3"])
+        try refuse("token id -1", arguments: ["--prompt-token-ids", "-1,5"], status: 65)
+        try refuse("--stop must not be empty", arguments: prompt + ["--stop", ""])
+        try refuse("--stop is text", arguments: prompt + ["--stop", "-"], status: 66)
+        try refuse("-tp=-1", arguments: prompt + ["-tp", "-1"])
+        try refuse("--memory=-1", arguments: prompt + ["--memory", "-1"])
+        try refuse("--topology=-a.json", arguments: prompt + ["--topology", "-a.json"])
+        try refuse("--prompt", arguments: ["--prompt"])
+        try refuse(
+            "'5'", "--max-tokens was taken for the value of --prompt", arguments: ["--prompt", "--max-tokens", "5"])
+    }
+
     /// A full disk is one line and status 65, not a trap, and not a good end.
     @Test func outputThatCannotBeWritten() throws {
         let prompt = [

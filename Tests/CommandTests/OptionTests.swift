@@ -64,6 +64,25 @@ import Testing
         #expect(other.outputs[0] == whole.outputs[0] && whole.outputs[0].finishReason == "length")
     }
 
+    /// Negative numbers, list items and lines of dashes are values.
+    @Test func valuesThatBeginWithADash() throws {
+        let arguments = ["--model", embeddedModel, "--max-tokens", "6"] + Self.greedy
+        for text in ["- one item", "-5 degrees", "--", "---", "-n", "--ignore-eos", "--- a ---"] {
+            let apart = try run(arguments + ["--prompt", text])
+            #expect(apart.output.hasPrefix(text), "\(text): \(apart.output)")
+            #expect(try run(arguments + ["--prompt=\(text)"]).output == apart.output)
+            let ids = try ProgramRun.run("tokenize", ["--model", embeddedModel, "--text", text], isShort: true)
+            #expect(ids.status == 0 && ids.output.hasSuffix(", \(text.utf8.count) bytes\n"), "\(text): \(ids.errors)")
+        }
+        let plain = try run(arguments + ["--prompt", "Once"]).output
+        #expect(
+            try run(arguments + ["--prompt", "Once", "--top-k", "-1", "--stop", "---", "--stop", "-x"]).output == plain)
+        for penalty in ["--frequency-penalty", "--presence-penalty"] {
+            let apart = try run(arguments + ["--prompt", "Once", penalty, "-1.5"]).output
+            #expect(try run(arguments + ["--prompt", "Once", "\(penalty)=-1.5"]).output == apart)
+        }
+    }
+
     @Test func seeds() throws {
         let arguments = [
             "--model", embeddedModel, "--prompt", "Once", "--max-tokens", "16", "--ignore-eos", "--format", "json",

@@ -35,12 +35,12 @@ import Testing
     }
 
     @Test func otherConfigurations() throws {
-        for (key, value) in [("rms_norm_eps", 0.1), ("tie_word_embeddings", true)] as [(String, Any)] {
-            let other = try TestCheckpoint()
-            try other.edit { $0[key] = value }
-            try expect(65, naming: "config.json", model: other.path)
-        }
         let other = try TestCheckpoint()
+        try other.edit { $0["rms_norm_eps"] = 0.1 }
+        try expect(65, naming: "config.json", model: other.path)
+        // A head of its own is used whatever the key says: the same model.
+        try other.edit { ($0["rms_norm_eps"], $0["tie_word_embeddings"]) = (1e-6, true) }
+        try expect(0, model: other.path)
         try other.edit { $0["rope_parameters"] = ["rope_theta": 100.0, "rope_type": "default"] }
         try expect(65, naming: "config.json", model: other.path)
     }
@@ -54,6 +54,17 @@ import Testing
             try expect(65, naming: option, rank1: [option, value])
         }
         try expect(65, naming: "--check-collectives", rank1: ["--check-collectives"])
+    }
+
+    /// Ranks that make other calls would wait for each other.
+    @Test func otherCalls() throws {
+        let outcome = try ProgramRun.run(
+            "all_reduce_bench",
+            ["-e", "1K", ":", "-n", "1", "\(ProgramRun.productsPath)/all_reduce_bench", "-e", "2K"], ranks: 1)
+        #expect(outcome.status == 65 && outcome.output == "", "\(outcome.status)")
+        #expect(
+            outcome.errorLines.count == 1 && outcome.errors.contains("differ in the collectives, types, reductions and sizes"),
+            "\(outcome.errors)")
     }
 
     @Test func otherPlans() throws {

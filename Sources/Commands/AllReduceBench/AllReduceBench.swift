@@ -26,38 +26,42 @@ struct AllReduceBench: ParsableCommand {
         case json
     }
 
-    @Option(name: [.customShort("b"), .customLong("minbytes")], help: "Smallest size.")
+    @Option(name: [.customShort("b"), .customLong("minbytes")], parsing: .unconditional, help: "Smallest size.")
     var smallest = ByteSize(byteCount: 4)
-    @Option(name: [.customShort("e"), .customLong("maxbytes")], help: "Largest size.")
+    @Option(name: [.customShort("e"), .customLong("maxbytes")], parsing: .unconditional, help: "Largest size.")
     var largest = ByteSize(byteCount: 64 << 20)
-    @Option(name: [.customShort("f"), .customLong("stepfactor")], help: "Each size is so many times the one before.")
+    @Option(
+        name: [.customShort("f"), .customLong("stepfactor")], parsing: .unconditional,
+        help: "Each size is so many times the one before.")
     var factor = 2
     @Option(
-        name: [.customShort("i"), .customLong("stepbytes")], help: "Each size is so much more than the one before.")
+        name: [.customShort("i"), .customLong("stepbytes")], parsing: .unconditional,
+        help: "Each size is so much more than the one before.")
     var step: ByteSize?
     @Option(
-        name: [.customShort("n"), .customLong("iters")],
+        name: [.customShort("n"), .customLong("iters")], parsing: .unconditional,
         help: "Calls that are timed. Default: 1000 up to 8 KiB, 200 up to 1 MiB, else 20.")
     var iterations: Int?
-    @Option(name: [.customShort("w"), .customLong("warmup_iters")], help: "Calls before those.")
+    @Option(
+        name: [.customShort("w"), .customLong("warmup_iters")], parsing: .unconditional, help: "Calls before those.")
     var warmup = 5
-    @Option(name: [.customShort("c"), .customLong("check")], help: "1: check every element of every size.")
+    @Option(
+        name: [.customShort("c"), .customLong("check")], parsing: .unconditional,
+        help: "1: check every element of every size.")
     var check = 1
     @Option(
         name: [.customShort("d"), .customLong("datatype")],
-        help: ArgumentHelp("float32, bfloat16, float16, int8 or all.", valueName: "type"))
+        help: ArgumentHelp("\(AllReduceBench.types.list) or all.", valueName: "type"))
     var type = "float32"
     @Option(
         name: [.customShort("o"), .customLong("op")],
-        help: ArgumentHelp("sum, product, minimum, maximum or all.", valueName: "op"))
+        help: ArgumentHelp("\(AllReduceBench.reductions.list) or all.", valueName: "op"))
     var reduction = "sum"
     @Option(
-        name: [.customShort("a"), .customLong("average")],
+        name: [.customShort("a"), .customLong("average")], parsing: .unconditional,
         help: "The time of a call: 0 rank 0's, 1 the ranks' average, 2 their minimum, 3 their maximum.")
     var average = 1
-    @Option(
-        help: ArgumentHelp(
-            "\(Collective.all.map(\.name).joined(separator: ", ")) or all.", valueName: "name"))
+    @Option(help: ArgumentHelp("\(AllReduceBench.allCollectives.list) or all.", valueName: "name"))
     var collective = "all_reduce"
     @Option(
         help: """
@@ -70,15 +74,16 @@ struct AllReduceBench: ParsableCommand {
     @Option(help: ArgumentHelp("Draw bandwidth and time over size, as SVG.", valueName: "file.svg"))
     var plot: String?
     @Option(
+        parsing: .unconditional,
         help: ArgumentHelp(
             """
             Measure nothing, but make so many calls with random collectives, types, reductions and sizes, and check every \
             element.
             """, valueName: "calls"))
     var stress: Int?
-    @Option(help: "The beginning of --stress's random numbers.")
+    @Option(parsing: .unconditional, help: "The beginning of --stress's random numbers.")
     var seed: UInt64 = 0
-    @Option(name: .customLong("payload_size_in_gib"), help: "Only this size.")
+    @Option(name: .customLong("payload_size_in_gib"), parsing: .unconditional, help: "Only this size.")
     var payload: Double?
     @Flag(name: .customLong("profile_stability"), help: "With --payload_size_in_gib: a row for each call.")
     var profilesStability = false
@@ -91,6 +96,19 @@ struct AllReduceBench: ParsableCommand {
 
     @OptionGroup
     var collectives: CollectiveArguments
+
+    @OptionGroup
+    var outputArguments: OutputArguments
+
+    static let types = NamedChoices(
+        ReducedType.allCases.map { ("\($0)", $0) }, alsoNamed: ["float": "float32", "half": "float16"])
+    static let reductions = NamedChoices(
+        Reduction.allCases.map { ("\($0)", $0) },
+        alsoNamed: ["prod": "product", "min": "minimum", "max": "maximum"])
+    static let allCollectives = NamedChoices(Collective.all.map { ($0.name, $0) })
+
+    /// More sizes than this are no measurement but a mistake.
+    private static let mostSizes = 100_000
 
     /// What is measured, in order.
     struct Plan {
@@ -123,27 +141,32 @@ struct AllReduceBench: ParsableCommand {
     }
 
     func plan() throws -> Plan {
-        func choose<Choice>(_ name: String, _ option: String, _ choices: [(String, Choice)]) throws -> [Choice] {
-            if name == "all" { return choices.map(\.1) }
-            guard let choice = choices.first(where: { $0.0 == name }) else {
-                throw ValidationError("\(option) must be \(choices.map(\.0).joined(separator: ", ")) or all.")
+        let types = try Self.types.choose(type, "-d")
+        return Plan(
+            collectives: try Self.allCollectives.choose(collective, "--collective"), types: types,
+            reductions: try Self.reductions.choose(reduction, "-o"),
+            sizes: try sizes(elementBytes: types.map(\.byteCount).max() ?? 1))
+    }
+
+    private func sizes(elementBytes: Int) throws -> [Int] {
+        if let payload { return [max(4, Int(payload * 0x1p30))] }
+        if let step {
+            guard step.byteCount >= elementBytes else {
+                throw ValidationError("-i must be \(elementBytes) or more, the bytes of an element, not \(step).")
             }
-            return [choice.1]
+            let count = (largest.byteCount - smallest.byteCount) / step.byteCount + 1
+            guard count <= Self.mostSizes else {
+                throw ValidationError(
+                    "-b, -e and -i make \(count) sizes, more than \(Self.mostSizes); give a larger -i, or -f.")
+            }
         }
         var sizes: [Int] = []
-        if let payload {
-            sizes = [max(4, Int(payload * 0x1p30))]
-        } else {
-            var size = smallest.byteCount
-            while size <= largest.byteCount {
-                sizes.append(size)
-                size = step.map { size + $0.byteCount } ?? size * factor
-            }
+        var size = smallest.byteCount
+        while size <= largest.byteCount {
+            sizes.append(size)
+            size = step.map { size + $0.byteCount } ?? size * factor
         }
-        return Plan(
-            collectives: try choose(collective, "--collective", Collective.all.map { ($0.name, $0) }),
-            types: try choose(type, "-d", ReducedType.allCases.map { ("\($0)", $0) }),
-            reductions: try choose(reduction, "-o", Reduction.allCases.map { ("\($0)", $0) }), sizes: sizes)
+        return sizes
     }
 
     /// The model of `--predict`.
@@ -153,10 +176,22 @@ struct AllReduceBench: ParsableCommand {
         return try found.decoder(of: ModelFamily.named(by: found.configuration))
     }
 
+    /// What every rank must be given alike, because all make the same calls.
+    private func facts(_ plan: Plan) -> [SharedFact] {
+        [
+            ("the collectives, types, reductions and sizes", "\(plan)"),
+            ("-n, -w, -c or -a", "\(iterations ?? 0), \(warmup), \(check), \(average)"),
+            ("--stress or --seed", "\(stress ?? 0), \(seed)"), ("--predict", predict ?? "none"),
+            ("--profile_stability", "\(profilesStability)"), ("--timeout", "\(collectives.patience)"),
+        ].map { SharedFact($0.0, $0.1, remedy: SharedFact.sameOptions) }
+    }
+
     func run() throws {
         let plan = try plan()
+        var options = collectives.options(backend)
+        options.facts += facts(plan)
         let status = withMPI(
-            collectives.options(backend),
+            options,
             { world -> ExitStatus in
                 InterruptFlag.install()
                 return try withHeartbeat(over: world, options: HeartbeatOptions(timeout: collectives.patience)) {
@@ -164,13 +199,55 @@ struct AllReduceBench: ParsableCommand {
                     heartbeat.activity.enter(.communicating)
                     world.timeout = collectives.operationPatience
                     defer { world.timeout = nil }
-                    guard let stress else { return try Measurement(options: self, plan: plan, world: world).run() }
-                    return try RandomCalls(count: stress, seed: seed, wireType: collectives.wireType, world: world)
-                        .run()
+                    try onRankZero(of: world) { try outputArguments.begin() }
+                    let status =
+                        if let stress {
+                            try RandomCalls(count: stress, seed: seed, wireType: collectives.wireType, world: world)
+                                .run()
+                        } else {
+                            try Measurement(options: self, plan: plan, world: world).run()
+                        }
+                    if status != .interrupted { try onRankZero(of: world) { try outputArguments.finish() } }
+                    return status
                 }
             },
             exitStatus: { ExitStatus($0).rawValue },
             report: { complain("all_reduce_bench: \($0)") })
         endProgram(status: status.rawValue)
+    }
+}
+
+/// Runs `body` on rank 0; all ranks end together if it fails.
+func onRankZero(of world: any Communicator, _ body: () throws -> Void) throws {
+    try agree(on: world, status: { ExitStatus($0).rawValue }) {
+        if world.rank == 0 { try body() }
+    }
+}
+
+/// The values of an option by their names: ours, and those that nccl-tests has for the same.
+struct NamedChoices<Choice: Sendable>: Sendable {
+    private let choices: [(name: String, choice: Choice)]
+    private let aliases: [String: String]
+
+    init(_ choices: [(name: String, choice: Choice)], alsoNamed aliases: [String: String] = [:]) {
+        self.choices = choices
+        self.aliases = aliases
+    }
+
+    /// All names, for help and messages.
+    var list: String {
+        choices.map { entry in
+            let others = aliases.filter { $0.value == entry.name }.keys.sorted()
+            return entry.name + (others.isEmpty ? "" : " (\(others.joined(separator: ", ")))")
+        }.joined(separator: ", ")
+    }
+
+    /// The choice of this name, or all.
+    func choose(_ name: String, _ option: String) throws -> [Choice] {
+        if name == "all" { return choices.map(\.choice) }
+        guard let choice = choices.first(where: { $0.name == aliases[name, default: name] }) else {
+            throw ValidationError("\(option) must be \(list) or all, not '\(name)'.")
+        }
+        return [choice.choice]
     }
 }

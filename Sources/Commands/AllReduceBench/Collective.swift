@@ -9,6 +9,8 @@ struct Collective: Sendable {
     let reduces: Bool
     /// Whether rank 0's output is what it gives, as of a broadcast.
     var isRootsOutput = false
+    /// With fewer ranks there is nobody to talk to.
+    var leastRanks = 1
     /// What the algorithmic bandwidth is multiplied with, so that figures compare with a link's whatever the number of
     /// ranks (nccl-tests, doc/PERFORMANCE.md).
     let busFactor: @Sendable (_ ranks: Int) -> Double
@@ -100,7 +102,7 @@ struct Collective: Sendable {
             }),
         // Once around: every rank receives from the one before it.
         Collective(
-            name: "send_recv", reduces: false, busFactor: { _ in 1 },
+            name: "send_recv", reduces: false, leastRanks: 2, busFactor: { _ in 1 },
             counts: { total, _, _ in (total, total) },
             pieces: { rank, ranks, total in [Piece(rank: (rank + ranks - 1) % ranks, elements: 0..<total)] },
             call: { exchange, group in

@@ -50,8 +50,17 @@ struct Measurement {
 
     func run() throws -> ExitStatus {
         let model = try agree(on: world, status: { ExitStatus($0).rawValue }) {
-            if world.rank == 0 { try Report.checkPlot(options.plot) }
+            if let short = plan.collectives.first(where: { $0.leastRanks > world.size }), plan.collectives.count == 1 {
+                throw RunError(
+                    .usage,
+                    "--collective \(short.name) needs at least \(short.leastRanks) ranks: start it with mpirun -n \(short.leastRanks)"
+                )
+            }
             return try options.model()
+        }
+        var plot: OutputFile?
+        try onRankZero(of: world) {
+            plot = try options.plot.map { path throws(RunError) in try OutputFile(path, option: "--plot") }
         }
         let host = try HostShare(over: world)
         var report = Report(
@@ -64,10 +73,13 @@ struct Measurement {
             if host.processors.isEmpty {
                 complain("warning: more ranks than processors on this host; times are the scheduler's as well")
             }
+            for short in plan.collectives where short.leastRanks > world.size {
+                complain("\(short.name) is left out: it needs at least \(short.leastRanks) ranks")
+            }
             try report.begin()
         }
         var isInterrupted = false
-        measuring: for collective in plan.collectives {
+        measuring: for collective in plan.collectives where collective.leastRanks <= world.size {
             for type in plan.types {
                 for reduction in collective.reduces ? plan.reductions : [.sum] {
                     for size in plan.sizes {
@@ -96,9 +108,9 @@ struct Measurement {
         if let model, !isInterrupted {
             report.predictions = try Prediction.all(for: model, over: world)
         }
-        if world.rank == 0 {
+        try onRankZero(of: world) {
             try report.finish()
-            try report.plot()
+            if let plot { try report.draw(on: plot) }
         }
         if isInterrupted { return .interrupted }
         return report.results.allSatisfy { $0.wrong ?? 0 == 0 } ? .done : .defect

@@ -49,7 +49,7 @@ struct RandomCalls {
             let reduction = Reduction.allCases[Int.random(in: 0..<Reduction.allCases.count, using: &random)]
             let total = Int(exp(Double.random(in: 0..<log(Double(Self.most)), using: &random)).rounded(.down))
             let isInPlace = Bool.random(using: &random) && collective.name == "all_reduce"
-            guard world.size > 1 || collective.name != "send_recv" else { continue }
+            guard world.size >= collective.leastRanks else { continue }
             let counts = collective.counts(total, world.rank, world.size)
             let pattern = Pattern(type: type, reduction: reduction, rankCount: world.size)
             let exchange = Collective.Exchange(

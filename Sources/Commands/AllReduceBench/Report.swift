@@ -164,31 +164,16 @@ struct Report {
         }
     }
 
-    /// Refuses a `--plot` that cannot be written, before hours of measuring.
-    static func checkPlot(_ path: String?) throws {
-        guard let path else { return }
-        let folder = URL(fileURLWithPath: path).deletingLastPathComponent().path
-        guard access(folder, W_OK | X_OK) == 0 else { throw unwritable(path) }
-    }
-
-    private static func unwritable(_ path: String) -> RunError {
-        RunError(.badInput, "--plot \(path) cannot be written")
-    }
-
-    /// Draws what was measured, if that is wanted.
-    func plot() throws {
-        guard let path = options.plot else { return }
+    /// Draws what was measured.
+    func draw(on file: OutputFile) throws {
         let series = lines.map { line in
             Plot.Series(
                 name: line.name,
                 points: line.results.map { (Double($0.bytes), $0.timeMicroseconds.median, $0.busBandwidth) })
         }
         let plot = Plot(title: "\(ranks) ranks on \(Set(hosts).count) host(s), \(backend.rawValue)", series: series)
-        do {
-            try Data(plot.svg.utf8).write(to: URL(fileURLWithPath: path), options: .atomic)
-        } catch {
-            throw Self.unwritable(path)
-        }
+        try Data(plot.svg.utf8).withUnsafeBytes { try file.write($0) }
+        try file.commit()
     }
 
     /// Results of one collective, type and reduction together, in the order in which they came.

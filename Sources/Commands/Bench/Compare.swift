@@ -17,16 +17,16 @@ struct Compare: ParsableCommand {
     func run() throws {
         do {
             let (old, new) = (try read(first), try read(second))
-            print(columns(["decode", "its share", "prefill", "its share", "  run"]))
+            try writeOut(columns(["decode", "its share", "prefill", "its share", "  run"]) + "\n")
             for (key, after) in new.sorted(by: { $0.key < $1.key }) {
                 guard let before = old[key] else { continue }
-                print(
+                try writeOut(
                     columns([
                         ratio(after.decodeTokensPerSecond, before.decodeTokensPerSecond),
                         ratio(after.bandwidthShare, before.bandwidthShare),
                         ratio(after.prefillTokensPerSecond, before.prefillTokensPerSecond),
                         ratio(after.arithmeticShare, before.arithmeticShare),
-                    ]) + "  " + key)
+                    ]) + "  " + key + "\n")
             }
             let missing = Set(old.keys).symmetricDifference(new.keys).sorted()
             if !missing.isEmpty { complain("only in one of the two: \(missing.joined(separator: "; "))") }
@@ -41,10 +41,7 @@ struct Compare: ParsableCommand {
     }
 
     private func read(_ path: String) throws -> [String: RunFigures] {
-        guard let data = FileManager.default.contents(atPath: path) else {
-            throw RunError(.missingInput, "no such file: \(path)")
-        }
-        let lines = data.split(separator: UInt8(ascii: "\n"))
+        let lines = try readInput(path).split(separator: UInt8(ascii: "\n"))
         let figures = try lines.enumerated().map { number, line in
             do {
                 return try JSONDecoder().decode(RunFigures.self, from: Data(line))

@@ -27,6 +27,8 @@ struct Limits: ParsableCommand {
     @Option(help: "text or json.")
     var format = "text"
 
+    @OptionGroup var outputArguments: OutputArguments
+
     mutating func validate() throws {
         guard rounds >= 1, threads ?? 1 >= 1 else { throw ValidationError("--rounds and --threads must be 1 or more.") }
         guard KernelTable.select(kernels) != nil else {
@@ -83,6 +85,7 @@ struct Limits: ParsableCommand {
 
     func run() throws {
         guard let table = KernelTable.select(kernels) else { return }
+        try outputArguments.begin()
         let processors = allowedProcessors()
         let most = threads ?? max(1, processors.count)
         var rows: [Row] = []
@@ -101,29 +104,33 @@ struct Limits: ParsableCommand {
                         float32GigaOperationsPerSecond: peak.float32))
             }
         }
-        let tables = try tableRows()
+        try show(rows, tables: try tableRows(), kernels: table.name)
+        try outputArguments.finish()
+    }
+
+    private func show(_ rows: [Row], tables: [TableRow], kernels: String) throws {
         if format == "json" {
-            try printJSON(Report(machine: MachineReport(kernels: table.name), limits: rows, tables: tables))
-            return
+            return try printJSON(Report(machine: MachineReport(kernels: kernels), limits: rows, tables: tables))
         }
-        print("kernels \(table.name), best of \(rounds)")
-        print(columns(["threads", "huge pages", "read GB/s", "int8 Gop/s", "bf16 Gop/s", "f32 Gop/s"]))
+        try writeOut("kernels \(kernels), best of \(rounds)\n")
+        try writeOut(
+            columns(["threads", "huge pages", "read GB/s", "int8 Gop/s", "bf16 Gop/s", "f32 Gop/s"]) + "\n")
         for row in rows {
-            print(
+            try writeOut(
                 columns([
                     "\(row.threads)", row.hugePages ? "yes" : "no", rounded(row.readGigabytesPerSecond),
                     rounded(row.int8GigaOperationsPerSecond), rounded(row.bfloat16GigaOperationsPerSecond),
                     rounded(row.float32GigaOperationsPerSecond),
-                ]))
+                ]) + "\n")
         }
-        print(columns(["kernels", "fast here", "chosen", "int8 Gop/s", "bf16 Gop/s", "f32 Gop/s"]))
+        try writeOut(columns(["kernels", "fast here", "chosen", "int8 Gop/s", "bf16 Gop/s", "f32 Gop/s"]) + "\n")
         for row in tables {
-            print(
+            try writeOut(
                 columns([
                     row.kernels, row.isFast ? "yes" : "no", row.isChosen ? "yes" : "",
                     rounded(row.int8GigaOperationsPerSecond), rounded(row.bfloat16GigaOperationsPerSecond),
                     rounded(row.float32GigaOperationsPerSecond),
-                ]))
+                ]) + "\n")
         }
     }
 

@@ -16,16 +16,16 @@ struct Run: ParsableCommand {
 
     @OptionGroup var modelArguments: ModelArguments
 
-    @Option(help: "Tokens of the prompt.")
+    @Option(parsing: .unconditional, help: "Tokens of the prompt.")
     var promptLength = 512
 
-    @Option(help: "New tokens.")
+    @Option(parsing: .unconditional, help: "New tokens.")
     var newTokens = 64
 
-    @Option(help: "Sequences decoded together.")
+    @Option(parsing: .unconditional, help: "Sequences decoded together.")
     var batch = 1
 
-    @Option(help: "Rounds; the best of each figure is reported.")
+    @Option(parsing: .unconditional, help: "Rounds; the best of each figure is reported.")
     var rounds = 5
 
     @Option(help: "A file that gets one JSON object a line, after what it has.")
@@ -33,6 +33,8 @@ struct Run: ParsableCommand {
 
     @Flag(help: "Print the table's header first.")
     var header = false
+
+    @OptionGroup var outputArguments: OutputArguments
 
     mutating func validate() throws {
         guard promptLength >= 1, newTokens >= 2, rounds >= 1, batch >= 1 else {
@@ -56,9 +58,12 @@ struct Run: ParsableCommand {
     }
 
     func run() throws {
+        var figuresFile: OutputFile?
         withRank(
             modelArguments,
             prepare: { model, _ in
+                try outputArguments.begin()
+                figuresFile = try json.map { path throws(RunError) in try OutputFile(path, option: "--json") }
                 let limit = try modelArguments.lengthLimit(of: model)
                 guard promptLength + newTokens <= limit else {
                     throw RunError(
@@ -113,9 +118,14 @@ struct Run: ParsableCommand {
                     waitMillisecondsPerToken: perToken(measured.decode.wait),
                     transferMillisecondsPerToken: perToken(measured.decode.transfer),
                     peakResidentBytes: report.memory.map(\.peakResidentBytes))
-                if header { print(RunFigures.header) }
-                print(figures.row)
-                if let json { try append(figures, to: json) }
+                if header { try writeOut(RunFigures.header + "\n") }
+                try writeOut(figures.row + "\n")
+                if let figuresFile {
+                    try figuresFile.writeWhatIsThere()
+                    try jsonLine(figures).withUnsafeBytes { try figuresFile.write($0) }
+                    try figuresFile.commit()
+                }
+                try outputArguments.finish()
             })
     }
 
@@ -136,18 +146,6 @@ struct Run: ParsableCommand {
         case .bfloat16: "bfloat16"
         case .int8(let groups): "int8/" + (groups.size > 1024 ? "row" : "\(groups.size)")
         case .int4(let groups): "int4/" + (groups.size > 1024 ? "row" : "\(groups.size)")
-        }
-    }
-
-    private func append(_ figures: RunFigures, to path: String) throws {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        var data = FileManager.default.contents(atPath: path) ?? Data()
-        data += try encoder.encode(figures) + Data("\n".utf8)
-        do {
-            try data.write(to: URL(fileURLWithPath: path), options: .atomic)
-        } catch {
-            throw RunError(.badInput, "cannot write \(path): check its folder and permissions")
         }
     }
 }

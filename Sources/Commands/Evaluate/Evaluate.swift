@@ -24,17 +24,19 @@ struct Perplexity: ParsableCommand {
 
     @OptionGroup var modelArguments: ModelArguments
 
-    @Option(help: "The text, UTF-8.")
+    @Option(help: "A file with the text, UTF-8; - is standard input.")
     var text: String
 
-    @Option(help: "Tokens of a window, the first one included.")
+    @Option(parsing: .unconditional, help: "Tokens of a window, the first one included.")
     var window = 512
 
-    @Option(help: "Windows at most.")
+    @Option(parsing: .unconditional, help: "Windows at most.")
     var limit: Int?
 
     @Option(help: "text or json.")
     var format = "text"
+
+    @OptionGroup var outputArguments: OutputArguments
 
     mutating func validate() throws {
         guard window >= 2 else { throw ValidationError("--window must be 2 or more, not \(window).") }
@@ -48,6 +50,7 @@ struct Perplexity: ParsableCommand {
         withRank(
             modelArguments,
             prepare: { model, tokenizer in
+                try outputArguments.begin()
                 let windows = try windows(model: model, tokenizer: tokenizer)
                 return (windows, RunNeeds(prompts: [window], newTokens: 0, limit: window, sequenceCount: windows.count))
             },
@@ -69,20 +72,22 @@ struct Perplexity: ParsableCommand {
             report: { score, report in
                 if report.wasInterrupted {
                     complain("interrupted after \(score.count) tokens")
-                } else if format == "json" {
+                    return
+                }
+                if let reason = score.reasonForNoFigure { complain("the perplexity is no figure: \(reason)") }
+                if format == "json" {
                     try printJSON(score)
                 } else {
-                    print(
-                        "perplexity \(score.perplexity), mean negative log-likelihood \(score.mean), \(score.count) tokens, \((score.tokensPerSecond * 10).rounded() / 10) tokens/s"
-                    )
+                    try writeOut(
+                        "perplexity \(score.perplexity), mean negative log-likelihood \(score.mean), \(score.count) tokens, "
+                            + "\((score.tokensPerSecond * 10).rounded() / 10) tokens/s\n")
                 }
+                try outputArguments.finish()
             })
     }
 
     private func windows(model: OpenedModel, tokenizer: Tokenizer?) throws -> [[Int32]] {
-        guard let data = FileManager.default.contents(atPath: text) else {
-            throw RunError(.missingInput, "no such file, or not readable: \(text)")
-        }
+        let bytes = try readRankInput(text)
         let longest = try modelArguments.lengthLimit(of: model)
         guard window <= longest else {
             throw RunError(
@@ -97,7 +102,7 @@ struct Perplexity: ParsableCommand {
                 .badInput,
                 "\(model.name) has no token for the beginning or the end of a text; config.json should name one")
         }
-        let tokens = try model.encode(Array(data), from: text, tokenizer: tokenizer, isContinuation: true)
+        let tokens = try model.encode(bytes, from: text, tokenizer: tokenizer, isContinuation: true)
         let size = window - 1
         let count = min(tokens.count / size, limit ?? .max)
         guard count > 0 else {
@@ -118,6 +123,14 @@ private struct Score: Encodable {
     var mean: Double { sum / Double(count) }
     var perplexity: Double { exp(mean) }
     var tokensPerSecond: Double { Double(count) / duration.seconds }
+
+    /// Why the perplexity is infinite or no number; nil if it is a figure.
+    var reasonForNoFigure: String? {
+        if perplexity.isFinite { return nil }
+        if mean.isNaN { return "a log-probability is not a number; the weights may be damaged" }
+        return mean.isFinite
+            ? "e to the power of the mean, \(mean), is too large" : "the model gives a token of the text probability 0"
+    }
 
     enum CodingKeys: String, CodingKey {
         case perplexity

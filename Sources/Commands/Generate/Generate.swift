@@ -16,6 +16,7 @@ struct Generate: ParsableCommand {
     @OptionGroup var modelArguments: ModelArguments
     @OptionGroup var promptArguments: PromptArguments
     @OptionGroup var samplingArguments: SamplingArguments
+    @OptionGroup var outputArguments: OutputArguments
 
     @Option(help: "text or json.")
     var format = "text"
@@ -27,19 +28,30 @@ struct Generate: ParsableCommand {
         guard format == "text" || format == "json" else {
             throw ValidationError("--format must be text or json, not '\(format)'.")
         }
-        if promptArguments.interactive, format == "json" { throw ValidationError("--interactive prints text only.") }
+        guard promptArguments.interactive else { return }
+        if format == "json" { throw ValidationError("--interactive prints text only.") }
+        if samplingArguments.outputCount > 1 {
+            throw ValidationError("--interactive goes on from one output: leave out --n.")
+        }
+        if samplingArguments.maxTokens == 0 { throw ValidationError("--interactive needs a --max-tokens above 0.") }
     }
 
     func run() throws {
         withRank(
             modelArguments,
             prepare: { model, tokenizer in
+                try outputArguments.begin()
+                if tokenizer == nil, !samplingArguments.stop.isEmpty {
+                    throw RunError(
+                        .missingInput, "--stop is text, and \(model.name) has no tokenizer.json to make text with")
+                }
                 let options = try samplingArguments.options(defaults: model.sampling)
                 let prompts = try promptArguments.prompts(model: model, tokenizer: tokenizer)
-                let limits = try PromptLimits(
-                    prompts, options: options, model: model, arguments: modelArguments,
-                    isInteractive: promptArguments.interactive)
-                return (Job(prompts: prompts, options: options), limits.needs)
+                let needs =
+                    promptArguments.interactive
+                    ? RunNeeds(sequenceLength: nil, sequenceCount: 1)
+                    : try RunNeeds(prompts, options: options, model: model, arguments: modelArguments)
+                return (Job(prompts: prompts, options: options), needs)
             },
             body: { session, job in
                 session.engine.tracedStep = tracedStep
@@ -53,6 +65,7 @@ struct Generate: ParsableCommand {
                 return try printer.run(job, session)
             },
             report: { outcome, report in
+                if let failure = outcome.failure { throw failure }
                 let timings = TimingReport(
                     report, statistics: outcome.statistics, timeToFirstToken: outcome.timeToFirstToken)
                 if format == "json", !promptArguments.isBatch {
@@ -64,12 +77,13 @@ struct Generate: ParsableCommand {
                 } else {
                     complain((report.wasInterrupted ? "interrupted; " : "") + timings.summary)
                 }
+                if !report.wasInterrupted { try outputArguments.finish() }
             })
     }
 }
 
 /// What a run of `generate` does.
 struct Job {
-    let prompts: [[Int32]]
+    let prompts: [Prompt]
     let options: GenerationOptions
 }

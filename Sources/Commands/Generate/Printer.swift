@@ -11,6 +11,8 @@ struct Outcome {
     let options: GenerationOptions
     let statistics: Engine.Statistics
     let timeToFirstToken: Duration?
+    /// What ended the run early, to be reported when all ranks have ended their work.
+    var failure: (any Error)?
 }
 
 /// Shows results as they come: text streams, a batch prints one JSON object a line, in order.
@@ -23,15 +25,18 @@ struct Printer {
         let generator = session.makeGenerator()
         let streams = !isJSON && !isBatch && job.options.outputCount == 1
         var lines = OrderedLines()
-        if streams, let tokenizer = session.tokenizer, let prompt = job.prompts.first {
-            try writeOut(tokenizer.decode(prompt.map { TokenID($0) }, skippingSpecial: true))
-        }
         var failure: (any Error)?
+        func show(_ text: String) {
+            guard failure == nil else { return }
+            do { try writeOut(text) } catch { failure = error }
+        }
+        if streams, let tokenizer = session.tokenizer, let prompt = job.prompts.first {
+            show(tokenizer.decode(prompt.tokens.map { TokenID($0) }, skippingSpecial: true))
+        }
         let (results, _) = try generator.run(
-            prompts: job.prompts, job.options,
+            prompts: job.prompts.map(\.tokens), job.options,
             onText: { _, _, text in
-                guard streams, failure == nil else { return }
-                do { try writeOut(text) } catch { failure = error }
+                if streams { show(text) }
             },
             onResult: { prompt, result in
                 guard isBatch, failure == nil else { return }
@@ -42,16 +47,15 @@ struct Printer {
                 }
             },
             isInterrupted: { session.isInterrupted || failure != nil })
-        if let failure { throw failure }
-        if streams { try writeOut(session.tokenizer == nil ? ids(results) + "\n" : "\n") }
+        if streams { show(session.tokenizer == nil ? ids(results) + "\n" : "\n") }
         if !isJSON && !isBatch && job.options.outputCount > 1 {
             for (index, output) in (results.first?.outputs ?? []).enumerated() {
-                try writeOut("[\(index)] \(output.text)\n")
+                show("[\(index)] \(output.text)\n")
             }
         }
         return Outcome(
             results: results, options: job.options, statistics: session.engine.statistics,
-            timeToFirstToken: generator.timeToFirstToken)
+            timeToFirstToken: generator.timeToFirstToken, failure: failure)
     }
 
     /// A model without a tokenizer speaks in numbers.

@@ -8,13 +8,14 @@ import Tokenization
 
 /// Where prompts come from.
 struct PromptArguments: ParsableArguments {
-    @Option(help: "Text to continue.")
+    @Option(parsing: .unconditional, help: "Text to continue, as it is, even where it begins with a dash.")
     var prompt: String?
 
     @Option(help: "A file with the text to continue; - is standard input.")
     var promptFile: String?
 
-    @Option(help: "Token ids to continue, such as 5,17,9; no special token is added.")
+    @Option(
+        parsing: .unconditional, help: "Token ids to continue, such as 5,17,9; no special token is added.")
     var promptTokenIds: String?
 
     @Option(help: "A file with one JSON string or {\"prompt\": ...} a line; prints one JSON object a line, in order.")
@@ -26,7 +27,7 @@ struct PromptArguments: ParsableArguments {
     @Flag(help: .hidden)
     var chat = false
 
-    @Option(help: .hidden)
+    @Option(parsing: .unconditional, help: .hidden)
     var system: String?
 
     var isBatch: Bool { prompts != nil }
@@ -49,8 +50,8 @@ struct PromptArguments: ParsableArguments {
         }
     }
 
-    /// The prompts as token ids.
-    func prompts(model: OpenedModel, tokenizer: Tokenizer?) throws -> [[Int32]] {
+    /// The prompts as token ids; none of them is empty.
+    func prompts(model: OpenedModel, tokenizer: Tokenizer?) throws -> [Prompt] {
         if let promptTokenIds {
             let ids = promptTokenIds.split(separator: ",").compactMap { Int32($0) }
             if let bad = ids.first(where: { $0 < 0 || Int($0) >= model.decoder.vocabularySize }) {
@@ -59,20 +60,26 @@ struct PromptArguments: ParsableArguments {
                     "token id \(bad) is outside the vocabulary of \(model.name), 0 to \(model.decoder.vocabularySize - 1)"
                 )
             }
-            return [ids]
+            return [Prompt(tokens: ids, source: "--prompt-token-ids")]
         }
         if interactive { return [] }
-        return try texts().map { try model.encode($0.bytes, from: $0.source, tokenizer: tokenizer) }
+        return try texts().map { text in
+            let tokens = try model.encode(text.bytes, from: text.source, tokenizer: tokenizer)
+            guard !tokens.isEmpty else {
+                throw RunError(.badInput, "\(text.source): the prompt is empty: it encodes to no token")
+            }
+            return Prompt(tokens: tokens, source: text.source)
+        }
     }
 
     /// The prompts as bytes, and where each stands.
     private func texts() throws -> [(bytes: [UInt8], source: String)] {
         if let prompt { return [(Array(prompt.utf8), "--prompt")] }
-        if let promptFile { return [(try readInput(promptFile), promptFile)] }
+        if let promptFile { return [(try readRankInput(promptFile), promptFile)] }
         guard let prompts else { return [] }
-        let lines = try readInput(prompts).split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
+        let lines = try readRankInput(prompts).split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
         let texts: [(bytes: [UInt8], source: String)] = try lines.enumerated().compactMap { number, line in
-            guard line.contains(where: { $0 != UInt8(ascii: " ") && $0 != UInt8(ascii: "\r") }) else { return nil }
+            guard line.contains(where: { !" \t\r".utf8.contains($0) }) else { return nil }
             let decoder = JSONDecoder()
             struct Object: Decodable { let prompt: String }
             let data = Data(line)
@@ -86,13 +93,4 @@ struct PromptArguments: ParsableArguments {
         }
         return texts
     }
-}
-
-/// The contents of a file, or of standard input for `-`.
-func readInput(_ path: String) throws -> [UInt8] {
-    if path == "-" { return Array(FileHandle.standardInput.readDataToEndOfFile()) }
-    guard let data = FileManager.default.contents(atPath: path) else {
-        throw RunError(.missingInput, "no such file, or not readable: \(path)")
-    }
-    return Array(data)
 }

@@ -3,32 +3,30 @@ import Generation
 import ModelOptions
 import ProgramEntry
 
-/// Whether prompts fit the model, and what the run must be planned for.
-struct PromptLimits {
-    let needs: RunNeeds
-
-    init(
-        _ prompts: [[Int32]], options: GenerationOptions, model: OpenedModel, arguments: ModelArguments,
-        isInteractive: Bool
-    ) throws {
-        if isInteractive {
-            needs = RunNeeds(sequenceLength: nil, sequenceCount: 1)
-            return
-        }
+extension RunNeeds {
+    /// What a run of these prompts must be planned for.
+    ///
+    /// - Throws: `RunError` with status 65 for a prompt that is empty, or that leaves no room for a new token within the
+    ///   longest sequence allowed.
+    init(_ prompts: [Prompt], options: GenerationOptions, model: OpenedModel, arguments: ModelArguments) throws {
         let limit = try arguments.lengthLimit(of: model)
-        guard let longest = prompts.map(\.count).max(), let shortest = prompts.map(\.count).min(), shortest > 0 else {
-            throw RunError(.badInput, "the prompt is empty: give text, or at least one token id")
+        for prompt in prompts {
+            let count = prompt.tokens.count
+            guard count > 0 else {
+                throw RunError(.badInput, "\(prompt.source): the prompt is empty: give text, or at least one token id")
+            }
+            guard count < limit || (count == limit && options.maximumTokens == 0) else {
+                let remedy =
+                    limit < model.decoder.positionLimit
+                    ? "shorten it, or raise --max-model-len (the model goes up to \(model.decoder.positionLimit))"
+                    : "shorten it: that is the model's own limit"
+                throw RunError(
+                    .badInput,
+                    "\(prompt.source): the prompt is \(count) tokens long, which leaves no room within \(limit); \(remedy)")
+            }
         }
-        guard longest < limit || (longest == limit && options.maximumTokens == 0) else {
-            let remedy =
-                limit < model.decoder.positionLimit
-                ? "shorten it, or raise --max-model-len (the model goes up to \(model.decoder.positionLimit))"
-                : "shorten it: that is the model's own limit"
-            throw RunError(
-                .badInput, "the prompt is \(longest) tokens long, which leaves no room within \(limit); \(remedy)")
-        }
-        needs = RunNeeds(
-            prompts: prompts.map(\.count), newTokens: options.maximumTokens, limit: limit,
+        self.init(
+            prompts: prompts.map(\.tokens.count), newTokens: options.maximumTokens, limit: limit,
             sequenceCount: prompts.count * options.outputCount)
     }
 }

@@ -6,45 +6,46 @@ import Sampling
 
 /// How tokens are drawn.
 ///
-/// What is not given comes from the model's generation_config.json.
+/// What is not given comes from the model's generation_config.json. Every value may begin with a dash: negative numbers
+/// reach the checks that name them, and a stop string is any text.
 struct SamplingArguments: ParsableArguments {
-    @Option(help: "New tokens at most. Default: generation_config.json, else 128.")
+    @Option(parsing: .unconditional, help: "New tokens at most. Default: generation_config.json, else 128.")
     var maxTokens: Int?
 
-    @Option(help: "0 takes the best token. Default: generation_config.json, else 1.")
+    @Option(parsing: .unconditional, help: "0 takes the best token. Default: generation_config.json, else 1.")
     var temperature: Float?
 
-    @Option(help: "Draw from the best K tokens only.")
+    @Option(parsing: .unconditional, help: "Draw from the best K tokens only.")
     var topK: Int?
 
-    @Option(help: "Draw from the best tokens that have this probability together.")
+    @Option(parsing: .unconditional, help: "Draw from the best tokens that have this probability together.")
     var topP: Float?
 
-    @Option(help: "Draw from tokens with at least this share of the best one's probability.")
+    @Option(parsing: .unconditional, help: "Draw from tokens with at least this share of the best one's probability.")
     var minP: Float?
 
-    @Option(help: "Make tokens of prompt and output less likely, above 1.")
+    @Option(parsing: .unconditional, help: "Make tokens of prompt and output less likely, above 1.")
     var repetitionPenalty: Float?
 
-    @Option(help: "Taken from the logits of tokens in the output.")
+    @Option(parsing: .unconditional, help: "Taken from the logits of tokens in the output.")
     var presencePenalty: Float = 0
 
-    @Option(help: "Taken from the logits of tokens in the output for each time.")
+    @Option(parsing: .unconditional, help: "Taken from the logits of tokens in the output for each time.")
     var frequencyPenalty: Float = 0
 
-    @Option(help: "The same seed draws the same tokens. Default: from the clock, and printed.")
+    @Option(parsing: .unconditional, help: "The same seed draws the same tokens. Default: from the clock, and printed.")
     var seed: UInt64?
 
-    @Option(help: "End at this text; may be given more than once.")
+    @Option(parsing: .unconditionalSingleValue, help: "End at this text; may be given more than once.")
     var stop: [String] = []
 
     @Flag(help: "Go on after an end token.")
     var ignoreEos = false
 
-    @Option(name: .customLong("n"), help: "Outputs for each prompt.")
+    @Option(name: .customLong("n"), parsing: .unconditional, help: "Outputs for each prompt.")
     var outputCount = 1
 
-    @Option(help: "Report the log-probability of each new token, and the K best.")
+    @Option(parsing: .unconditional, help: "Report the log-probability of each new token, and the K best.")
     var logprobs: Int?
 
     @Flag(help: "Report the log-probability of every prompt token.")
@@ -58,6 +59,7 @@ struct SamplingArguments: ParsableArguments {
         guard (1...1 << 16).contains(outputCount) else {
             throw ValidationError("--n must be 1 or more, not \(outputCount).")
         }
+        if stop.contains("") { throw ValidationError("--stop must not be empty: every text ends at nothing.") }
         if let logprobs, !(0...1000).contains(logprobs) {
             throw ValidationError("--logprobs must be from 0 to 1000, not \(logprobs).")
         }

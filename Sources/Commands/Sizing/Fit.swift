@@ -24,7 +24,7 @@ struct Fit: ParsableCommand {
 
     func run() throws {
         try Sizing.answering {
-            let profile = try MemoryProfile(named: profile)
+            let profile = try MemoryProfile(named: profile, reading: readData)
             guard profile.accounting == .coefficients else {
                 throw SizingError.badProfile(
                     path: profile.name, reason: "it adds up what is allocated: there is nothing to fit")
@@ -34,10 +34,8 @@ struct Fit: ParsableCommand {
                     path: profile.name,
                     reason: "only a runtime that takes whole prompts, without a pipeline, can be fitted to a table")
             }
-            guard let data = FileManager.default.contents(atPath: table) else {
-                throw RunError(.missingInput, "no such table: \(escaped(table))\(unfoundHint(table))")
-            }
-            let measured = try MeasuredTable(String(decoding: data, as: UTF8.self), path: table, gigabytes: gigabytes)
+            let measured = try MeasuredTable(
+                String(decoding: try readData(table), as: UTF8.self), path: table, gigabytes: gigabytes)
             let models = try measured.rows.map { row in
                 guard let entry = ModelCatalogue.entry(named: row.model) else {
                     throw SizingError.badTable(

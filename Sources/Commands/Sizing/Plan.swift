@@ -96,7 +96,7 @@ struct Plan: ParsableCommand {
     func run() throws {
         try Sizing.answering {
             let model = try PlannedModel(named: self.model)
-            var profile = try MemoryProfile(named: self.profile)
+            var profile = try MemoryProfile(named: self.profile, reading: readData)
             if let maxNumBatchedTokens { profile.stepTokens = maxNumBatchedTokens.count }
             var question = SizingQuestion(
                 model: self.model,
@@ -152,9 +152,7 @@ struct Plan: ParsableCommand {
             }
             let fit: Fit?
         }
-        guard let data = FileManager.default.contents(atPath: path) else {
-            throw RunError(.missingInput, "no such file: \(escaped(path))\(unfoundHint(path))")
-        }
+        let data = try readData(path)
         guard let fit = try? JSONDecoder().decode(Report.self, from: data).fit,
             (0...1e12).contains(fit.alpha_us), (0...1e12).contains(fit.beta_ns_per_byte)
         else {

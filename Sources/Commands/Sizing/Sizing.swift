@@ -1,5 +1,6 @@
 import ArgumentParser
 import CostModel
+import Foundation
 import ModelOptions
 import ProgramEntry
 
@@ -33,6 +34,9 @@ struct Sizing: ParsableCommand {
         }
     }
 }
+
+/// A file that an option names, or what a pipe brings.
+func readData(_ path: String) throws -> Data { Data(try readInput(path)) }
 
 /// How results are printed.
 enum Format: String, CaseIterable, ExpressibleByArgument {

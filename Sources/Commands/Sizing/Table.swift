@@ -59,7 +59,7 @@ struct Table: ParsableCommand {
 
     func run() throws {
         try Sizing.answering {
-            let profile = try MemoryProfile(named: profile)
+            let profile = try MemoryProfile(named: profile, reading: readData)
             let rows = try ModelCatalogue.entries.enumerated().map { index, entry in
                 let model = try PlannedModel(entry)
                 let storage = try model.storage(

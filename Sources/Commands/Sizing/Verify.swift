@@ -124,9 +124,7 @@ struct Verify: ParsableCommand {
     }
 
     private func read<Value: Decodable>(_ path: String, _ maker: String) throws -> Value {
-        guard let data = FileManager.default.contents(atPath: path) else {
-            throw RunError(.missingInput, "no such file: \(escaped(path))\(unfoundHint(path))")
-        }
+        let data = try readData(path)
         do {
             return try JSONDecoder().decode(Value.self, from: data)
         } catch {

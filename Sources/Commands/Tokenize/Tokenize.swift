@@ -19,7 +19,7 @@ struct Tokenize: ParsableCommand {
 
     @Option(help: ArgumentHelp("A folder with tokenizer.json, or the file itself.", valueName: "path"))
     var model: String
-    @Option(help: "Encode this text.")
+    @Option(parsing: .unconditional, help: "Encode this text, even where it begins with a dash.")
     var text: String?
     @Option(help: ArgumentHelp("Encode the whole of a file; - is standard input.", valueName: "path"))
     var file: String?
@@ -29,12 +29,14 @@ struct Tokenize: ParsableCommand {
     var special: Tokenizer.SpecialTokens = .off
     @Option(help: "How results are printed.")
     var format: Format = .text
-    @Option(help: ArgumentHelp("Decode these tokens, such as 5,17.", valueName: "ids"))
+    @Option(
+        parsing: .unconditional, help: ArgumentHelp("Decode these tokens, such as 5,17.", valueName: "ids"))
     var decode: TokenList?
     @Option(help: ArgumentHelp("Decode a file of JSON arrays, one a line; - is standard input.", valueName: "path"))
     var decodeJsonl: String?
     @Flag(help: "With --decode or --decode-jsonl: print what may be shown after each token, as JSON strings.")
     var stream = false
+    @OptionGroup var outputArguments: OutputArguments
 
     func validate() throws {
         let sourceCount = [text, file, jsonl, decodeJsonl].count { $0 != nil } + (decode == nil ? 0 : 1)
@@ -48,91 +50,80 @@ struct Tokenize: ParsableCommand {
 
     func run() throws {
         do {
+            try outputArguments.begin()
             let tokenizer = try Tokenizer(contentsOf: model)
-            if let text {
-                try show(tokenizer.encode(text, special: special), byteCount: text.utf8.count, tokenizer)
-            } else if let file {
-                let bytes = try read(file)
-                let tokens = try InputError.placing(file) { try tokenizer.encode(utf8: bytes, special: special) }
-                try show(tokens, byteCount: bytes.count, tokenizer)
-            } else if let jsonl {
-                try forEachLine(of: jsonl, as: String.self, "a JSON string") { text in
-                    print("{\"ids\": \(list(try tokenizer.encode(text, special: special)))}")
-                }
-            } else if let decode {
-                try show(decode.tokens, tokenizer)
-            } else if let decodeJsonl {
-                try forEachLine(of: decodeJsonl, as: [TokenID].self, "an array of numbers") { try show($0, tokenizer) }
-            }
-        } catch let error as InputError {
-            throw failure(error.message, error.code)
+            for warning in tokenizer.warnings { complain("tokenize: warning: \(warning)") }
+            var printed = BufferedOutput()
+            try printResults(of: tokenizer, to: &printed)
+            try printed.flush()
+            try outputArguments.finish()
         } catch let error as TokenizationError {
-            let isMissing = if case .missingFile = error { true } else { false }
-            throw failure("\(error)", isMissing ? .missingInput : .malformedInput)
+            throw RunError(error.isMissingInput ? .missingInput : .badInput, "\(error)")
         }
     }
 
-    private func failure(_ message: String, _ code: ExitCode) -> ExitCode {
-        // What a message quotes from a file may have line ends, and a message is one line.
-        let line = message.split(whereSeparator: \.isNewline).joined(separator: " ")
-        FileHandle.standardError.write(Data("tokenize: \(line)\n".utf8))
-        return code
-    }
-
-    private func read(_ path: String) throws -> [UInt8] {
-        if path == "-" { return [UInt8](FileHandle.standardInput.readDataToEndOfFile()) }
-        guard FileManager.default.fileExists(atPath: path) else {
-            throw InputError(message: "\(path): no such file.", code: .missingInput)
-        }
-        do {
-            return [UInt8](try Data(contentsOf: URL(filePath: path)))
-        } catch {
-            throw InputError(message: "\(path): cannot be read.", code: .missingInput)
-        }
-    }
-
-    private func forEachLine<Value: Decodable>(
-        of path: String, as type: Value.Type, _ wanted: String, _ body: (Value) throws -> Void
-    ) throws {
-        for (index, line) in try read(path).split(separator: 0x0A, omittingEmptySubsequences: false).enumerated() {
-            // Blank lines, such as after the last newline, say nothing.
-            if line.allSatisfy({ $0 == 0x20 || $0 == 0x09 || $0 == 0x0D }) { continue }
-            let place = "\(path), line \(index + 1)"
-            guard let value = try? JSONDecoder().decode(type, from: Data(line)) else {
-                throw InputError(message: "\(place): not \(wanted). Correct this line.", code: .malformedInput)
+    private func printResults(of tokenizer: Tokenizer, to printed: inout BufferedOutput) throws {
+        if let text {
+            try show(tokenizer.encode(text, special: special), byteCount: text.utf8.count, tokenizer, &printed)
+        } else if let file {
+            let bytes = try readInput(file)
+            let tokens = try RunError.placing(file) { () throws(TokenizationError) in
+                try tokenizer.encode(utf8: bytes, special: special)
             }
-            try InputError.placing(place) { try body(value) }
+            try show(tokens, byteCount: bytes.count, tokenizer, &printed)
+        } else if let jsonl {
+            for (place, text) in try jsonLines(of: jsonl, as: String.self, "a JSON string") {
+                let tokens = try RunError.placing(place) { () throws(TokenizationError) in
+                    try tokenizer.encode(text, special: special)
+                }
+                try printed.print("{\"ids\": \(list(tokens))}")
+            }
+        } else if let decode {
+            try check(decode.tokens, "--decode", tokenizer)
+            try show(decode.tokens, tokenizer, &printed)
+        } else if let decodeJsonl {
+            let lines = try jsonLines(of: decodeJsonl, as: [TokenID].self, "an array of numbers")
+            for (place, tokens) in lines { try check(tokens, place, tokenizer) }
+            for (_, tokens) in lines { try show(tokens, tokenizer, &printed) }
         }
     }
 
-    private func show(_ tokens: [TokenID], byteCount: Int, _ tokenizer: Tokenizer) throws {
+    private func check(_ tokens: [TokenID], _ place: String, _ tokenizer: Tokenizer) throws(RunError) {
+        guard let bad = tokens.first(where: { $0.rawValue < 0 || Int($0.rawValue) >= tokenizer.vocabularySize })
+        else { return }
+        throw RunError(
+            .badInput,
+            "\(place): token id \(bad.rawValue) is outside the vocabulary, 0 to \(tokenizer.vocabularySize - 1).")
+    }
+
+    private func show(
+        _ tokens: [TokenID], byteCount: Int, _ tokenizer: Tokenizer, _ printed: inout BufferedOutput
+    ) throws {
         let pieces = tokens.map { tokenizer.piece(of: $0) ?? "" }
         switch format {
         case .json:
-            print("{\"ids\": \(list(tokens)), \"pieces\": \(try quoted(pieces)), \"count\": \(tokens.count)}")
+            try printed.print(
+                "{\"ids\": \(list(tokens)), \"pieces\": \(try quoted(pieces)), \"count\": \(tokens.count)}")
         case .text:
-            for (token, piece) in zip(tokens, pieces) { print("\(token.rawValue)\t\(try quoted(piece))") }
-            print("\(tokens.count) tokens, \(byteCount) bytes")
+            for (token, piece) in zip(tokens, pieces) {
+                try printed.print("\(token.rawValue)\t\(try quoted(piece))")
+            }
+            try printed.print("\(tokens.count) tokens, \(byteCount) bytes")
         }
     }
 
-    private func show(_ tokens: [TokenID], _ tokenizer: Tokenizer) throws {
-        if let bad = tokens.first(where: { $0.rawValue < 0 || Int($0.rawValue) >= tokenizer.vocabularySize }) {
-            throw InputError(
-                message: "token id \(bad.rawValue) is outside the vocabulary, 0 to \(tokenizer.vocabularySize - 1).",
-                code: .malformedInput)
-        }
+    private func show(_ tokens: [TokenID], _ tokenizer: Tokenizer, _ printed: inout BufferedOutput) throws {
         guard stream else {
             let text = tokenizer.decode(tokens, skippingSpecial: false)
-            print(format == .json ? "{\"text\": \(try quoted(text))}" : text)
+            try printed.print(format == .json ? "{\"text\": \(try quoted(text))}" : text)
             return
         }
         var stream = tokenizer.makeStream(skippingSpecial: false)
         let chunks = tokens.map { stream.append($0) }
         let final = stream.finish()
         switch format {
-        case .json: print("{\"chunks\": \(try quoted(chunks)), \"final\": \(try quoted(final))}")
-        case .text: for chunk in chunks + (final.isEmpty ? [] : [final]) { print(try quoted(chunk)) }
+        case .json: try printed.print("{\"chunks\": \(try quoted(chunks)), \"final\": \(try quoted(final))}")
+        case .text: for chunk in chunks + (final.isEmpty ? [] : [final]) { try printed.print(try quoted(chunk)) }
         }
     }
 
@@ -144,5 +135,20 @@ struct Tokenize: ParsableCommand {
         let encoder = JSONEncoder()
         encoder.outputFormatting = .withoutEscapingSlashes
         return String(decoding: try encoder.encode(value), as: UTF8.self)
+    }
+}
+
+/// Lines for the output, written many at a time.
+private struct BufferedOutput {
+    private var text = ""
+
+    mutating func print(_ line: String) throws(RunError) {
+        text += line + "\n"
+        if text.utf8.count >= 1 << 16 { try flush() }
+    }
+
+    mutating func flush() throws(RunError) {
+        try writeOut(text)
+        text = ""
     }
 }

@@ -19,8 +19,12 @@ bin=$PEERS_CACHE/venv/bin
 [ -x "$bin/ninja" ] || "$bin/pip" install -q cmake ninja numpy gguf openvino-genai
 
 if [ ! -x "$LLAMA_BENCH" ]; then
-    # pip would configure the whole package before it hands out the archive.
-    [ -f llama.tar.gz ] || "$bin/python" "$here/fetch_source.py" llama-cpp-python llama.tar.gz
+    # pip asks the archive's build tools for its metadata, and builds nothing. Those tools may come as wheels: only this
+    # package is wanted as source.
+    [ -f llama.tar.gz ] || {
+        "$bin/pip" download -q --no-deps --no-binary llama-cpp-python -d download llama-cpp-python
+        mv download/llama_cpp_python-*.tar.gz llama.tar.gz
+    }
     mkdir -p source
     tar xzf llama.tar.gz -C source --strip-components 1
     # GCC 12 takes ldtilecfg to read 8 bytes and drops the other stores to the tiles' configuration: a crash on AMX.
