@@ -19,7 +19,7 @@ import Weights
 public struct RankSession {
     public let model: OpenedModel
     public let engine: Engine
-    public let tokenizer: Tokenizer?
+    public let tokenizer: ModelTokenizer
     public let logger: Logger
     public let limits: StepLimits
     /// How matrices are packed.
@@ -65,7 +65,7 @@ public struct RankMemory: Encodable, Equatable, Sendable {
 ///   - report: on rank 0, after the last step, unless the run was interrupted and has nothing to say.
 public func withRank<Prepared, Result>(
     _ arguments: ModelArguments,
-    prepare: (OpenedModel, Tokenizer?) throws -> (Prepared, RunNeeds),
+    prepare: (OpenedModel, ModelTokenizer) throws -> (Prepared, RunNeeds),
     body: (RankSession, Prepared) throws -> Result,
     report: (Result, RunReport) throws -> Void
 ) -> Never {
@@ -93,7 +93,7 @@ public func withRank<Prepared, Result>(
 
 private func runRank<Prepared, Result>(
     _ arguments: ModelArguments, _ world: any Communicator, _ heartbeat: Heartbeat,
-    prepare: (OpenedModel, Tokenizer?) throws -> (Prepared, RunNeeds),
+    prepare: (OpenedModel, ModelTokenizer) throws -> (Prepared, RunNeeds),
     body: (RankSession, Prepared) throws -> Result,
     report: (Result, RunReport) throws -> Void
 ) throws -> ExitStatus {
@@ -118,14 +118,15 @@ private func runRank<Prepared, Result>(
     let threads = try agreed { try threadCount(arguments, host: host, logger: logger) }
 
     // Rank 0 reads the prompts; the others learn how long they are.
-    var prepared: (value: Prepared, tokenizer: Tokenizer?)?
+    var prepared: (value: Prepared, tokenizer: ModelTokenizer)?
     var needs = RunNeeds(sequenceLength: nil, sequenceCount: 1)
     try agreed {
         guard world.rank == 0 else { return }
-        let tokenizer = try model.directory.flatMap { directory in
-            access(directory + "/tokenizer.json", R_OK) == 0 ? try Tokenizer(contentsOf: directory) : nil
-        }
+        let tokenizer = ModelTokenizer(of: model)
         let (value, wanted) = try prepare(model, tokenizer)
+        if let reason = tokenizer.failure {
+            logger.warning("texts are shown as token numbers: \(reason)")
+        }
         prepared = (value, tokenizer)
         needs = wanted
     }
@@ -280,38 +281,12 @@ extension RankSession {
     /// A generator over this session's engine and tokenizer.
     public func makeGenerator() -> Generator {
         var ends = Set(model.endTokens.map { Int32($0) })
-        if ends.isEmpty, let end = tokenizer?.endOfText { ends.insert(end.rawValue) }
-        return Generator(engine: engine, tokenizer: tokenizer, endTokens: ends)
+        if ends.isEmpty, let end = tokenizer.value?.endOfText { ends.insert(end.rawValue) }
+        return Generator(engine: engine, tokenizer: tokenizer.value, endTokens: ends)
     }
 
     /// Whether the user or the launcher wants the run to end.
     public var isInterrupted: Bool { InterruptFlag.isRaised }
-}
-
-extension OpenedModel {
-    /// A prompt's token ids, with what the model wants around a text unless it continues one.
-    ///
-    /// - Parameter source: where the text stands, for messages.
-    public func encode(
-        _ text: [UInt8], from source: String, tokenizer: Tokenizer?, isContinuation: Bool = false
-    ) throws -> [Int32] {
-        guard let tokenizer else {
-            throw RunError(.missingInput, "\(name) has no tokenizer.json: give --prompt-token-ids instead of text")
-        }
-        let tokens: [Int32]
-        do {
-            tokens = try tokenizer.encode(utf8: text, special: isContinuation ? .off : .on).map(\.rawValue)
-        } catch {
-            throw RunError(.badInput, "\(source): \(error)")
-        }
-        if let bad = tokens.first(where: { Int($0) >= decoder.vocabularySize }) {
-            throw RunError(
-                .badInput,
-                "the tokenizer of \(name) gives token \(bad), but the model has only \(decoder.vocabularySize); they do not belong together"
-            )
-        }
-        return tokens
-    }
 }
 
 extension ModelArguments {

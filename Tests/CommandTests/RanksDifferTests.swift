@@ -63,7 +63,8 @@ import Testing
             ["-e", "1K", ":", "-n", "1", "\(ProgramRun.productsPath)/all_reduce_bench", "-e", "2K"], ranks: 1)
         #expect(outcome.status == 65 && outcome.output == "", "\(outcome.status)")
         #expect(
-            outcome.errorLines.count == 1 && outcome.errors.contains("differ in the collectives, types, reductions and sizes"),
+            outcome.errorLines.count == 1
+                && outcome.errors.contains("differ in the collectives, types, reductions and sizes"),
             "\(outcome.errors)")
     }
 

@@ -86,7 +86,7 @@ struct Perplexity: ParsableCommand {
             })
     }
 
-    private func windows(model: OpenedModel, tokenizer: Tokenizer?) throws -> [[Int32]] {
+    private func windows(model: OpenedModel, tokenizer: ModelTokenizer) throws -> [[Int32]] {
         let bytes = try readRankInput(text)
         let longest = try modelArguments.lengthLimit(of: model)
         guard window <= longest else {
@@ -96,7 +96,9 @@ struct Perplexity: ParsableCommand {
                     ? "--window \(window) is beyond --max-model-len \(longest); lower the one or raise the other"
                     : "--window \(window) is beyond the \(longest) positions of \(model.name); lower it")
         }
-        guard let begin = model.beginToken ?? tokenizer?.beginOfText.map({ Int($0.rawValue) }) ?? model.endTokens.first
+        guard
+            let begin = model.beginToken ?? tokenizer.value?.beginOfText.map({ Int($0.rawValue) })
+                ?? model.endTokens.first
         else {
             throw RunError(
                 .badInput,

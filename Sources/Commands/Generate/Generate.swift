@@ -41,10 +41,8 @@ struct Generate: ParsableCommand {
             modelArguments,
             prepare: { model, tokenizer in
                 try outputArguments.begin()
-                if tokenizer == nil, !samplingArguments.stop.isEmpty {
-                    throw RunError(
-                        .missingInput, "--stop is text, and \(model.name) has no tokenizer.json to make text with")
-                }
+                // Stop strings are text.
+                if !samplingArguments.stop.isEmpty { _ = try tokenizer.required(by: model) }
                 let options = try samplingArguments.options(defaults: model.sampling)
                 let prompts = try promptArguments.prompts(model: model, tokenizer: tokenizer)
                 let needs =

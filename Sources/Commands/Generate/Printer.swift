@@ -30,7 +30,7 @@ struct Printer {
             guard failure == nil else { return }
             do { try writeOut(text) } catch { failure = error }
         }
-        if streams, let tokenizer = session.tokenizer, let prompt = job.prompts.first {
+        if streams, let tokenizer = session.tokenizer.value, let prompt = job.prompts.first {
             show(tokenizer.decode(prompt.tokens.map { TokenID($0) }, skippingSpecial: true))
         }
         let (results, _) = try generator.run(
@@ -47,7 +47,7 @@ struct Printer {
                 }
             },
             isInterrupted: { session.isInterrupted || failure != nil })
-        if streams { show(session.tokenizer == nil ? ids(results) + "\n" : "\n") }
+        if streams { show(session.tokenizer.value == nil ? ids(results) + "\n" : "\n") }
         if !isJSON && !isBatch && job.options.outputCount > 1 {
             for (index, output) in (results.first?.outputs ?? []).enumerated() {
                 show("[\(index)] \(output.text)\n")

@@ -51,7 +51,7 @@ struct PromptArguments: ParsableArguments {
     }
 
     /// The prompts as token ids; none of them is empty.
-    func prompts(model: OpenedModel, tokenizer: Tokenizer?) throws -> [Prompt] {
+    func prompts(model: OpenedModel, tokenizer: ModelTokenizer) throws -> [Prompt] {
         if let promptTokenIds {
             let ids = promptTokenIds.split(separator: ",").compactMap { Int32($0) }
             if let bad = ids.first(where: { $0 < 0 || Int($0) >= model.decoder.vocabularySize }) {

@@ -22,7 +22,8 @@ extension RunNeeds {
                     : "shorten it: that is the model's own limit"
                 throw RunError(
                     .badInput,
-                    "\(prompt.source): the prompt is \(count) tokens long, which leaves no room within \(limit); \(remedy)")
+                    "\(prompt.source): the prompt is \(count) tokens long, which leaves no room within \(limit); \(remedy)"
+                )
             }
         }
         self.init(
