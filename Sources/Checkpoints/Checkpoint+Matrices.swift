@@ -15,7 +15,7 @@ extension Checkpoint {
             guard let quantization else {
                 throw packed.malformed("it is quantized, but config.json has no quantization_config")
             }
-            guard let scheme = quantization.scheme(for: base) else {
+            guard let scheme = try quantization.scheme(for: base) else {
                 throw packed.malformed("it is quantized, but config.json's quantization_config excludes it")
             }
             return try PackedIntegerMatrix(name: base, scheme: scheme, in: self)

@@ -1,5 +1,6 @@
 import JSON
 import Messages
+import ModulePatterns
 
 /// What `quantization_config` in config.json says about the storage of weights.
 ///
@@ -27,7 +28,7 @@ public struct QuantizationConfiguration: Equatable, Sendable {
 
     /// A scheme and the modules it is for: exact names, "re:" patterns, or the class "Linear" for all.
     struct Group: Equatable, Sendable {
-        let targets: [String]
+        let targets: [ModulePattern]
         let scheme: Scheme
     }
 
@@ -35,8 +36,8 @@ public struct QuantizationConfiguration: Equatable, Sendable {
     public static let keys = ["quantization_config", "compression_config"]
 
     let groups: [Group]
-    /// Modules that are stored as they are: exact names or "re:" patterns.
-    public let ignored: [String]
+    private let path: String
+    private let ignoredModules: [ModulePattern]
 
     /// Reads the block of a parsed config.json; nil if there is none.
     ///
@@ -45,6 +46,7 @@ public struct QuantizationConfiguration: Equatable, Sendable {
     public init?(configuration: JSONValue, path: String) throws(CheckpointError) {
         let blocks = Self.keys.lazy.compactMap { configuration[$0] }
         guard let block = blocks.first(where: { $0 != .null }) else { return nil }
+        self.path = path
         let keys = ConfigurationKeys(path: path)
         let method = block["quant_method"]?.stringValue ?? "none named"
         guard method == "compressed-tensors" else {
@@ -60,31 +62,40 @@ public struct QuantizationConfiguration: Equatable, Sendable {
             guard name == "pack-quantized" else {
                 throw .unsupported(path: path, feature: "compressed-tensors format \(quoted(name))")
             }
-            let targets = try keys.strings(member.value["targets"], "targets of \(quoted(member.name))")
+            let targets = try keys.modules(member.value["targets"], "targets of \(quoted(member.name))")
             groups.append(Group(targets: targets, scheme: try keys.scheme(member.value, group: quoted(member.name))))
         }
         self.groups = groups
         let ignored = block["ignore"] ?? .null
-        self.ignored = ignored == .null ? [] : try keys.strings(ignored, "ignore")
+        ignoredModules = ignored == .null ? [] : try keys.modules(ignored, "ignore")
     }
+
+    /// Modules that are stored as they are: exact names or "re:" patterns.
+    public var ignored: [String] { ignoredModules.map(\.source) }
 
     /// The scheme of the module `name` ("model.layers.0.mlp.down_proj"); nil if it is stored as it is.
-    public func scheme(for name: String) -> Scheme? {
-        guard !ignored.contains(where: { matches(name, $0) }) else { return nil }
-        // An exact name or pattern goes before the class, as in compressed-tensors.
-        let group =
-            groups.first { $0.targets.contains { $0 != "Linear" && matches(name, $0) } }
-            ?? groups.first { $0.targets.contains("Linear") }
-        return group?.scheme
+    ///
+    /// - Throws: `malformedFile` for a pattern that takes too many steps.
+    public func scheme(for name: String) throws(CheckpointError) -> Scheme? {
+        do throws(PatternTooCostly) {
+            for module in ignoredModules {
+                if try module.matches(name) { return nil }
+            }
+            // An exact name or pattern goes before the class, as in compressed-tensors.
+            for group in groups {
+                for target in group.targets where target.source != Self.everyLinear {
+                    if try target.matches(name) { return group.scheme }
+                }
+            }
+        } catch {
+            throw .malformedFile(
+                path: path, problem: "quantization_config: the pattern \(quoted(error.source)) takes too many steps")
+        }
+        return groups.first { $0.targets.contains { $0.source == Self.everyLinear } }?.scheme
     }
-}
 
-/// Whether a module's name fits an entry of `targets` or `ignore`; a pattern must fit from the name's start.
-private func matches(_ name: String, _ entry: String) -> Bool {
-    guard entry.hasPrefix("re:") else { return entry == name }
-    // Patterns were compiled once when the configuration was read; a failure here cannot happen.
-    guard let pattern = try? Regex(String(entry.dropFirst(3))) else { return false }
-    return name.prefixMatch(of: pattern) != nil
+    /// The target that means all linear layers.
+    private static let everyLinear = "Linear"
 }
 
 /// Reads the values of known keys, with messages that name them.
@@ -95,21 +106,17 @@ private struct ConfigurationKeys {
         .malformedFile(path: path, problem: "quantization_config: \(problem)")
     }
 
-    func strings(_ value: JSONValue?, _ key: String) throws(CheckpointError) -> [String] {
+    func modules(_ value: JSONValue?, _ key: String) throws(CheckpointError) -> [ModulePattern] {
         guard let elements = value?.elements else { throw malformed("\(key) is not a list") }
-        var strings: [String] = []
+        var modules: [ModulePattern] = []
         for element in elements {
             guard let text = element.stringValue else { throw malformed("\(key) holds something not a string") }
-            if text.hasPrefix("re:") {
-                do {
-                    _ = try Regex(String(text.dropFirst(3)))
-                } catch {
-                    throw malformed("\(key) holds \(quoted(text)), which is not a pattern that is understood")
-                }
+            guard let module = ModulePattern(text) else {
+                throw malformed("\(key) holds \(quoted(text)), which is not a pattern that is understood")
             }
-            strings.append(text)
+            modules.append(module)
         }
-        return strings
+        return modules
     }
 
     func scheme(

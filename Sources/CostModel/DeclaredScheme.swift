@@ -1,5 +1,6 @@
 import Architectures
 import Messages
+import ModulePatterns
 
 /// What a published `quantization_config` says of the storage of linear layers.
 ///
@@ -26,8 +27,13 @@ public struct DeclaredScheme: Sendable {
         }
         let rules = try Rules(block)
         let modules = decoder.parameters().filter(\.isLinear).map { ($0.name, names.module($0.name)) }
-        scheme = StoredScheme(
-            Dictionary(modules.map { ($0, rules.scheme(of: $1)) }) { first, _ in first })
+        var schemes: [ParameterName: StoredScheme] = [:]
+        do throws(PatternTooCostly) {
+            for (name, module) in modules { schemes[name] = try rules.scheme(of: module) }
+        } catch {
+            throw block.unsupported("re:", "the pattern \(quoted(error.source)) takes too many steps")
+        }
+        scheme = StoredScheme(schemes)
         notes = rules.notes
     }
 }
@@ -35,7 +41,7 @@ public struct DeclaredScheme: Sendable {
 /// Which modules a `quantization_config` stores how.
 private struct Rules {
     /// Modules and their scheme; the first that fits counts.
-    private var rules: [(pattern: ModulePattern, scheme: StoredScheme)] = []
+    private var rules: [(test: ModuleTest, scheme: StoredScheme)] = []
     /// The scheme of modules that no rule is for.
     private var base = StoredScheme.none
     private(set) var notes: [String] = []
@@ -66,14 +72,24 @@ private struct Rules {
         }
         for key in ["modules_to_not_convert", "ignored_layers", "llm_int8_skip_modules", "ignore", "exclude_modules"] {
             for entry in try block.optionalStrings(key) ?? [] {
-                if let pattern = pattern(entry) { rules.insert((pattern, .none), at: 0) }
+                // compressed-tensors means whole names; others mean parts of names.
+                if entry.hasPrefix("re:") || key == "ignore" {
+                    if let pattern = pattern(entry) { rules.insert((.pattern(pattern), .none), at: 0) }
+                } else {
+                    rules.insert((.part(entry), .none), at: 0)
+                }
             }
         }
     }
 
     /// The scheme of the module "model.layers.0.mlp.down_proj".
-    func scheme(of module: String) -> StoredScheme {
-        rules.first { $0.pattern.matches(module) }?.scheme ?? base
+    ///
+    /// - Throws: `PatternTooCostly`.
+    func scheme(of module: String) throws(PatternTooCostly) -> StoredScheme {
+        for rule in rules {
+            if try rule.test.matches(module) { return rule.scheme }
+        }
+        return base
     }
 
     /// AWQ, GPTQ and their kin: a 16-bit scale and a zero point for each group.
@@ -101,7 +117,7 @@ private struct Rules {
             guard let pattern = pattern("re:" + (isLeft || key.hasPrefix("+:") ? key.dropFirst(2) : key[...])) else {
                 continue
             }
-            rules.append((pattern, isLeft ? .none : try scheme(object, or: base)))
+            rules.append((.pattern(pattern), isLeft ? .none : try scheme(object, or: base)))
         }
     }
 
@@ -120,7 +136,7 @@ private struct Rules {
                 if target == "Linear" {
                     base = scheme
                 } else if let pattern = pattern(target) {
-                    rules.append((pattern, scheme))
+                    rules.append((.pattern(pattern), scheme))
                 }
             }
         }
@@ -197,25 +213,16 @@ private struct Rules {
     }
 }
 
-/// Modules by name, or by a pattern after "re:".
-private enum ModulePattern {
-    case name(String)
-    case expression(Regex<AnyRegexOutput>)
+/// Modules that a rule is for.
+private enum ModuleTest {
+    case pattern(ModulePattern)
+    /// Those that have this among the parts of their name.
+    case part(String)
 
-    init?(_ entry: String) {
-        guard entry.hasPrefix("re:") else {
-            self = .name(entry)
-            return
-        }
-        guard let expression = try? Regex(String(entry.dropFirst(3))) else { return nil }
-        self = .expression(expression)
-    }
-
-    /// Whether a module is meant: by its whole name, by a part of it between dots, or by a pattern from its start.
-    func matches(_ module: String) -> Bool {
+    func matches(_ module: String) throws(PatternTooCostly) -> Bool {
         switch self {
-        case .name(let name): ".\(module).".contains(".\(name).")
-        case .expression(let expression): module.prefixMatch(of: expression) != nil
+        case .pattern(let pattern): try pattern.matches(module)
+        case .part(let part): ".\(module).".contains(".\(part).")
         }
     }
 }

@@ -97,6 +97,17 @@ import Testing
             note: "\"nonesuch\" is not known")
         try expect(
             groups(#""a": "# + group(4, #"["re:("]"#)), bits: (16, 16), name: "none", note: "cannot be read")
+        try Refusal(65, naming: "too many steps").expect(
+            "sizing",
+            [
+                "plan", "--memory", "8GiB", "--model",
+                try folder.write(
+                    """
+                    {"model_type": "llama", "hidden_size": 1024, "num_hidden_layers": 4, "num_attention_heads": 8,
+                     "intermediate_size": 4096, "vocab_size": 1000, "quantization_config":
+                     \(groups(#""a": "# + group(4, #"["re:(([a-z._0-9]+)+)+[!?]"]"#)))}
+                    """, to: "costly.json"),
+            ])
         // This runtime's own accounting follows each matrix too.
         func own(_ text: String) throws -> Int { try quantizedPlan(text, profile: "trireme").per_card?.weights ?? 0 }
         let mixed = try own(
