@@ -1,5 +1,6 @@
 import ArgumentParser
 import Bootstrap
+import Foundation
 import Kernels
 import ProgramEntry
 import Tensors
@@ -27,7 +28,12 @@ struct Limits: ParsableCommand {
     @OptionGroup var outputArguments: OutputArguments
 
     mutating func validate() throws {
-        guard rounds >= 1, threads ?? 1 >= 1 else { throw ValidationError("--rounds and --threads must be 1 or more.") }
+        guard (1...1 << 20).contains(rounds) else { throw ValidationError("--rounds must be from 1 to 1048576.") }
+        // As a model's run has it: more than that only wait for each other.
+        let most = 8 * max(1, ProcessInfo.processInfo.processorCount)
+        guard (1...most).contains(threads ?? 1) else {
+            throw ValidationError("--threads must be from 1 to \(most), 8 for each processor.")
+        }
         guard KernelTable.select(kernels) != nil else {
             throw ValidationError(
                 "--kernels must be one of \(KernelTable.supported.map(\.name).joined(separator: ", ")).")
@@ -60,7 +66,14 @@ struct Limits: ParsableCommand {
 
     func run() throws {
         guard let table = KernelTable.select(kernels) else { return }
-        try outputArguments.begin()
+        try Bench.answering {
+            try outputArguments.begin()
+            try show(measure(table), kernels: table.name)
+            try outputArguments.finish()
+        }
+    }
+
+    private func measure(_ table: KernelTable) throws -> [Row] {
         let processors = allowedProcessors()
         let most = threads ?? max(1, processors.count)
         var rows: [Row] = []
@@ -70,7 +83,9 @@ struct Limits: ParsableCommand {
                 defer { pool.stop() }
                 let limits = try HardwareLimits(
                     table: table, pool: pool, byteCount: size?.byteCount ?? 1 << 30, hugePages: hugePages)
-                func best(_ measure: () -> Double) -> Double { (0..<rounds).map { _ in measure() }.max() ?? 0 }
+                func best(_ measure: () -> Double) -> Double {
+                    (0..<rounds).reduce(0) { best, _ in max(best, measure()) }
+                }
                 rows.append(
                     Row(
                         threads: count, hugePages: hugePages,
@@ -82,8 +97,7 @@ struct Limits: ParsableCommand {
                         float32GigaOperationsPerSecond: best { limits.operationsPerSecond(.float32) } / 1e9))
             }
         }
-        try show(rows, kernels: table.name)
-        try outputArguments.finish()
+        return rows
     }
 
     private func show(_ rows: [Row], kernels: String) throws {
