@@ -8,11 +8,11 @@ struct FileField {
     let name: String
 
     /// Reads a file as one JSON value.
-    init(contentsOf path: String) throws(TokenizationError) {
+    init(contentsOf path: String, _ dialect: JSONReader.Dialect = .standard) throws(TokenizationError) {
         let bytes = try Self.read(path)
         if let hint = pointerHint(bytes.prefix(64)) { throw .unreadableFile(path: path, reason: hint) }
         do {
-            self.init(value: try JSONReader.read(bytes), file: path, name: "")
+            self.init(value: try JSONReader.read(bytes, dialect), file: path, name: "")
         } catch {
             throw .malformedJSON(path: path, offset: error.offset, reason: error.reason)
         }
@@ -67,18 +67,12 @@ struct FileField {
 
     /// A member of this object; a missing one reads as null.
     ///
-    /// A key given twice is refused, for readers differ on it.
+    /// Of a key given twice the last counts, as for the reference and for Python.
     subscript(key: String) -> FileField {
         get throws(TokenizationError) {
-            let members = try members()
-            var found = FileField(value: .null, file: file, name: name.isEmpty ? key : "\(name).\(key)")
-            var count = 0
-            for member in members where member.key.elementsEqual(key.utf8) {
-                found = FileField(value: member.value, file: file, name: found.name)
-                count += 1
-            }
-            guard count < 2 else { throw found.malformed("given twice") }
-            return found
+            let member = try members().last { $0.key.elementsEqual(key.utf8) }
+            return FileField(
+                value: member?.value ?? .null, file: file, name: name.isEmpty ? key : "\(name).\(key)")
         }
     }
 

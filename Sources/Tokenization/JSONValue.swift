@@ -28,27 +28,37 @@ struct JSONError: Error {
 
 /// A strict, bounds-checked reader of JSON (RFC 8259) over bytes that are known to be UTF-8.
 struct JSONReader {
+    /// Which texts are taken.
+    enum Dialect {
+        /// Those of the standard alone, as the reference library reads `tokenizer.json`.
+        case standard
+        /// Also NaN, Infinity and halves of surrogate pairs, as Python reads and writes configurations.
+        case python
+    }
+
     /// Deeper nesting than any tokenizer has, and shallow enough for the stack of a small thread.
     static let maximumDepth = 64
 
     private let bytes: [UInt8]
+    private let dialect: Dialect
     private var position = 0
     private var depth = 0
 
     /// Reads the whole text as one value.
-    static func read(_ bytes: [UInt8]) throws(JSONError) -> JSONValue {
+    static func read(_ bytes: [UInt8], _ dialect: Dialect = .standard) throws(JSONError) -> JSONValue {
         if let offset = firstInvalidUTF8(in: bytes) {
             throw JSONError(offset: offset, reason: "not UTF-8")
         }
-        var reader = JSONReader(bytes: bytes)
+        var reader = JSONReader(bytes: bytes, dialect)
         let value = try reader.value()
         reader.skipWhiteSpace()
         guard reader.position == bytes.count else { throw reader.error("something follows the value") }
         return value
     }
 
-    private init(bytes: [UInt8]) {
+    private init(bytes: [UInt8], _ dialect: Dialect) {
         self.bytes = bytes
+        self.dialect = dialect
     }
 
     private func error(_ reason: String) -> JSONError {
@@ -78,6 +88,8 @@ struct JSONReader {
         case UInt8(ascii: "t"): return try word("true", .boolean(true))
         case UInt8(ascii: "f"): return try word("false", .boolean(false))
         case UInt8(ascii: "n"): return try word("null", .null)
+        case UInt8(ascii: "N") where dialect == .python: return try word("NaN", .number(.nan))
+        case UInt8(ascii: "I") where dialect == .python: return try word("Infinity", .number(.infinity))
         case .some: return try number()
         case nil: throw error("the text ends where a value should be")
         }
@@ -166,16 +178,28 @@ struct JSONReader {
         case UInt8(ascii: "t"): text.append(0x09)
         case UInt8(ascii: "u"):
             var code = try hexadecimal()
-            if code & 0xFC00 == 0xD800, take("\\"), take("u") {
+            if code & 0xFC00 == 0xD800, bytes[position...].starts(with: "\\u".utf8) {
+                position += 2
                 let low = try hexadecimal()
-                guard low & 0xFC00 == 0xDC00 else { throw error("half of a surrogate pair") }
-                code = 0x10000 + ((code & 0x3FF) << 10) + (low & 0x3FF)
+                if low & 0xFC00 == 0xDC00 {
+                    code = 0x10000 + ((code & 0x3FF) << 10) + (low & 0x3FF)
+                } else {
+                    try append(code, to: &text)
+                    code = low
+                }
             }
-            guard let scalar = Unicode.Scalar(code) else { throw error("half of a surrogate pair") }
-            text.append(contentsOf: scalar.utf8)
+            try append(code, to: &text)
         default:
             throw error("unknown escape")
         }
+    }
+
+    /// Half of a pair, which UTF-8 cannot hold, becomes U+FFFD where it is taken.
+    private func append(_ code: UInt32, to text: inout [UInt8]) throws(JSONError) {
+        guard let scalar = Unicode.Scalar(code) ?? (dialect == .python ? "\u{FFFD}" : nil) else {
+            throw error("half of a surrogate pair")
+        }
+        text.append(contentsOf: scalar.utf8)
     }
 
     private mutating func hexadecimal() throws(JSONError) -> UInt32 {
@@ -192,7 +216,9 @@ struct JSONReader {
 
     private mutating func number() throws(JSONError) -> JSONValue {
         let start = position
-        _ = take("-")
+        if take("-"), dialect == .python, current == UInt8(ascii: "I") {
+            return try word("Infinity", .number(-.infinity))
+        }
         let leadingZero = current == UInt8(ascii: "0")
         let digitCount = skipDigits()
         guard digitCount == 1 || (digitCount > 1 && !leadingZero) else {

@@ -19,7 +19,7 @@ struct TokenizerLocation {
     /// What `tokenizer_config.json` says about the ends of a text, if it is there.
     func textEnds() throws(TokenizationError) -> (begin: TextEnd, end: TextEnd) {
         guard FileManager.default.fileExists(atPath: configuration) else { return (TextEnd(), TextEnd()) }
-        let file = try FileField(contentsOf: configuration)
+        let file = try FileField(contentsOf: configuration, .python)
         return (
             try TextEnd(spelling: spelling(file["bos_token"]), switch: file["add_bos_token"]),
             try TextEnd(spelling: spelling(file["eos_token"]), switch: file["add_eos_token"])

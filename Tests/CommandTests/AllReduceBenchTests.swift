@@ -233,6 +233,7 @@ import Testing
         (["-o", "average"], "-o"), (["--collective", "scatter"], "--collective"),
         (["--backend", "nccl"], "--backend"),
         (["--timeout", "0"], "--timeout"), (["--profile_stability"], "--payload_size_in_gib"), (["-n", "0"], "-n"),
+        (["-n", "9223372036854775807"], "-n"), (["-w", "9223372036854775807"], "-w"),
         (["--stress", "0"], "--stress"), (["--all-reduce-dtype", "int4"], "--all-reduce-dtype"),
     ]) func wrongUsage(arguments: [String], naming: String) throws {
         try Refusal(64, naming: naming).expect("all_reduce_bench", arguments)

@@ -153,6 +153,15 @@ import Testing
         try Refusal(64, naming: "perplexity").expect("evaluate", [])
         try Refusal(64, naming: "nonesuch").expect("evaluate", ["nonesuch"])
         try Refusal(64, naming: "compare").expect("bench", [])
+        let most = "\(Int.max)"
+        for option in ["--prompt-length", "--new-tokens", "--batch", "--rounds"] {
+            try Refusal(64, naming: option).expect("bench", ["run", "--model", embeddedModel, option, most])
+        }
+        for option in ["--threads", "--rounds"] {
+            try Refusal(64, naming: option).expect("bench", ["limits", option, most])
+        }
+        try Refusal(65, naming: "memory").expect("bench", ["limits", "--rounds", "1", "--size", "1e17"])
+        try Refusal(66, naming: "/nonesuch").expect("bench", ["compare", "/nonesuch", "/dev/null"])
         try refuse(Refusal(64, naming: "--text"), [])
         try refuse(Refusal(66, naming: "/nonesuch.txt"), ["--text", "/nonesuch.txt"])
         try refuse(Refusal(65, naming: short, "--window"), ["--text", short])

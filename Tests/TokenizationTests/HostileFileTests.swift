@@ -115,7 +115,7 @@ import Tokenization
 
     @Test(arguments: [
         ("{\"a\": 01}", 6), ("{\"a\" 1}", 5), ("[1,]", 3), ("\"\\x\"", 3), ("\"\\ud800\"", 7), ("\"\u{1}\"", 1),
-        ("[] []", 3), ("nul", 0), ("-", 0), ("1.", 2),
+        ("[] []", 3), ("nul", 0), ("-", 0), ("1.", 2), ("[NaN]", 1), ("-Infinity", 0), ("\"\\ud800\\n\"", 7),
     ])
     func saysWhereJSONEnds(_ json: String, _ offset: Int) {
         guard case .malformedJSON(_, let found, _) = error(json) else {

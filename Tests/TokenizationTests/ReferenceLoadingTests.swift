@@ -86,6 +86,10 @@ import Tokenization
             (#"{"bos_token": "c", "add_bos_token": null}"#, [5, 0], 0),
             (#"{"eos_token": {"content": "b"}, "add_eos_token": true}"#, [5, 0, 1], 0),
             (#"{"eos_token": "b", "add_bos_token": false, "add_eos_token": true}"#, [0, 1], 0),
+            // What Python's reader takes, and writes.
+            (#"{"bos_token": "a", "bos_token": "c", "add_bos_token": true}"#, [2, 0], 0),
+            (#"{"x": [NaN, Infinity, -Infinity, 1e400], "add_bos_token": false}"#, [0], 0),
+            (#"{"x": ["\ud800\n", "\ud800\u0041", {"\udc00": 1}], "add_bos_token": false}"#, [0], 0),
             (#"{"add_bos_token": true}"#, [0], 1), (#"{"bos_token": "?", "add_bos_token": true}"#, [0], 1),
         ] as [(String, [Int32], Int)])
     func switchesOfTheConfiguration(_ configuration: String, _ expected: [Int32], _ warnings: Int) throws {

@@ -107,6 +107,9 @@ struct AllReduceBench: ParsableCommand {
         alsoNamed: ["prod": "product", "min": "minimum", "max": "maximum"])
     static let allCollectives = NamedChoices(Collective.all.map { ($0.name, $0) })
 
+    /// Every call's time is kept.
+    private static let mostCalls = 10_000_000
+
     /// More sizes than this are no measurement but a mistake.
     private static let mostSizes = 100_000
 
@@ -127,7 +130,9 @@ struct AllReduceBench: ParsableCommand {
         }
         guard smallest.byteCount <= largest.byteCount else { throw ValidationError("-b must not be more than -e.") }
         guard factor >= 2 || step != nil else { throw ValidationError("-f must be 2 or more.") }
-        guard iterations ?? 1 >= 1, warmup >= 0 else { throw ValidationError("-n must be 1 or more, -w 0 or more.") }
+        guard (1...Self.mostCalls).contains(iterations ?? 1), (0...Self.mostCalls).contains(warmup) else {
+            throw ValidationError("-n must be from 1 to \(Self.mostCalls), -w from 0 to that.")
+        }
         guard stress ?? 1 >= 1 else { throw ValidationError("--stress must be 1 or more.") }
         guard (0...1).contains(check) else { throw ValidationError("-c must be 0 or 1.") }
         guard (0...3).contains(average) else { throw ValidationError("-a must be 0, 1, 2 or 3.") }

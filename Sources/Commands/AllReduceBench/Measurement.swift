@@ -138,19 +138,23 @@ struct Measurement {
         if collective.isRootsOutput, world.rank == 0 { pattern.fill(exchange.output, rank: 0) }
 
         let wrong = options.check == 1 ? try check(collective, exchange, pattern, total: total) : nil
-        for _ in 0..<options.warmup { try collective.call(exchange, world) }
         let bytes = total * type.byteCount
+        // Of many calls, and of such as take long, an interrupt leaves those that have been made.
+        func isTimeToLook(_ call: Int) -> Bool { bytes >= 32 << 20 || call % 1024 == 1023 }
+        for call in 0..<options.warmup {
+            try collective.call(exchange, world)
+            if isTimeToLook(call), try !everyone(!InterruptFlag.isRaised) { break }
+        }
         let iterations = options.iterations ?? (bytes <= 8 << 10 ? 1000 : bytes <= 1 << 20 ? 200 : 20)
         var mine: [Double] = []
         mine.reserveCapacity(iterations)
-        for _ in 0..<iterations {
+        for call in 0..<iterations {
             try world.barrier()
             let start = OperationClock.now()
             try collective.call(exchange, world)
             let end = OperationClock.now()
             mine.append(Double(end - start) / 1000)
-            // Of calls that take long, Ctrl-C leaves those that have been made.
-            if bytes >= 32 << 20, try !everyone(!InterruptFlag.isRaised) { break }
+            if isTimeToLook(call), try !everyone(!InterruptFlag.isRaised) { break }
         }
         let each = try combined(mine)
         let sorted = each.sorted()

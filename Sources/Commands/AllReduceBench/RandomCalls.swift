@@ -74,7 +74,7 @@ struct RandomCalls {
                         + "\(type), \(reduction), \(total) elements\(isInPlace ? ", in place" : "")")
             }
             (wrong, elements) = (wrong + found, elements + exchange.output.count / type.byteCount)
-            if call % 1000 == 999, try world.gatherAll([InterruptFlag.isRaised]).contains([true]) {
+            if call % 64 == 63, try world.gatherAll([InterruptFlag.isRaised]).contains([true]) {
                 return .interrupted
             }
         }

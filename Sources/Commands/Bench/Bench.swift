@@ -12,4 +12,13 @@ struct Bench: ParsableCommand {
         subcommands: [Limits.self, Run.self, Compare.self])
 
     func run() throws { throw ValidationError("Give a subcommand: limits, run or compare.") }
+
+    /// Runs a subcommand's work; an error gives one line and the status that it calls for.
+    static func answering(_ body: () throws -> Void) throws(RunError) {
+        do {
+            try body()
+        } catch {
+            throw RunError(ExitStatus(error), "\(error)")
+        }
+    }
 }

@@ -15,7 +15,7 @@ struct Compare: ParsableCommand {
     var second: String
 
     func run() throws {
-        do {
+        try Bench.answering {
             let (old, new) = (try read(first), try read(second))
             try writeOut(columns(["decode", "its share", "prefill", "its share", "  run"]) + "\n")
             for (key, after) in new.sorted(by: { $0.key < $1.key }) {
@@ -30,9 +30,6 @@ struct Compare: ParsableCommand {
             }
             let missing = Set(old.keys).symmetricDifference(new.keys).sorted()
             if !missing.isEmpty { complain("only in one of the two: \(missing.joined(separator: "; "))") }
-        } catch {
-            complain("bench compare: \(error)")
-            throw ExitCode(ExitStatus(error).rawValue)
         }
     }
 

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Bootstrap
+import Foundation
 import Kernels
 import ProgramEntry
 import Tensors
@@ -30,7 +31,12 @@ struct Limits: ParsableCommand {
     @OptionGroup var outputArguments: OutputArguments
 
     mutating func validate() throws {
-        guard rounds >= 1, threads ?? 1 >= 1 else { throw ValidationError("--rounds and --threads must be 1 or more.") }
+        guard (1...1 << 20).contains(rounds) else { throw ValidationError("--rounds must be from 1 to 1048576.") }
+        // As a model's run has it: more than that only wait for each other.
+        let most = 8 * max(1, ProcessInfo.processInfo.processorCount)
+        guard (1...most).contains(threads ?? 1) else {
+            throw ValidationError("--threads must be from 1 to \(most), 8 for each processor.")
+        }
         guard KernelTable.select(kernels) != nil else {
             throw ValidationError(
                 "--kernels must be one of \(KernelTable.supported.map(\.name).joined(separator: ", ")).")
@@ -85,7 +91,14 @@ struct Limits: ParsableCommand {
 
     func run() throws {
         guard let table = KernelTable.select(kernels) else { return }
-        try outputArguments.begin()
+        try Bench.answering {
+            try outputArguments.begin()
+            try show(measure(table), tables: tableRows(), kernels: table.name)
+            try outputArguments.finish()
+        }
+    }
+
+    private func measure(_ table: KernelTable) throws -> [Row] {
         let processors = allowedProcessors()
         let most = threads ?? max(1, processors.count)
         var rows: [Row] = []
@@ -104,8 +117,7 @@ struct Limits: ParsableCommand {
                         float32GigaOperationsPerSecond: peak.float32))
             }
         }
-        try show(rows, tables: try tableRows(), kernels: table.name)
-        try outputArguments.finish()
+        return rows
     }
 
     private func show(_ rows: [Row], tables: [TableRow], kernels: String) throws {
@@ -134,7 +146,7 @@ struct Limits: ParsableCommand {
         }
     }
 
-    private func best(_ measure: () -> Double) -> Double { (0..<rounds).map { _ in measure() }.max() ?? 0 }
+    private func best(_ measure: () -> Double) -> Double { (0..<rounds).reduce(0) { best, _ in max(best, measure()) } }
 
     /// The best rates of a table's products, in Gop/s.
     private func arithmetic(_ limits: HardwareLimits) -> (int8: Double, bfloat16: Double, float32: Double) {

@@ -37,8 +37,11 @@ struct Run: ParsableCommand {
     @OptionGroup var outputArguments: OutputArguments
 
     mutating func validate() throws {
-        guard promptLength >= 1, newTokens >= 2, rounds >= 1, batch >= 1 else {
-            throw ValidationError("--prompt-length, --rounds and --batch must be 1 or more, --new-tokens 2 or more.")
+        for (name, value, least) in [
+            ("prompt-length", promptLength, 1), ("new-tokens", newTokens, 2), ("batch", batch, 1),
+            ("rounds", rounds, 1),
+        ] where !(least...1 << 24).contains(value) {
+            throw ValidationError("--\(name) must be from \(least) to \(1 << 24), not \(value).")
         }
     }
 
@@ -85,7 +88,8 @@ struct Run: ParsableCommand {
                 let generator = session.makeGenerator()
                 var options = GenerationOptions(maximumTokens: newTokens, ignoresEnd: true)
                 options.sampling.temperature = 0
-                for round in 0...rounds where !session.isInterrupted {
+                for round in 0...rounds {
+                    guard !session.isInterrupted else { break }
                     let limits = try session.engine.measureLimits()
                     session.engine.resetStatistics()
                     _ = try generator.run(prompts: prompts, options, isInterrupted: { session.isInterrupted })
