@@ -98,7 +98,7 @@ let tests: KeyValuePairs<String, [String]> = [
     "ArchitecturesTests": ["Architectures", "Topology", "Tensors"],
     "QuantizationTests": ["Quantization", "Checkpoints", "Architectures", "Tensors"],
     "ModelsTests": [
-        "Models", "Weights", "Layers", "Quantization", "Checkpoints", "Architectures", "CostModel", "Topology",
+        "Models", "ModelOptions", "Weights", "Layers", "Quantization", "Checkpoints", "Architectures", "CostModel", "Topology",
         "Collectives",
         "Kernels", "Tensors", "Engine", "Sampling", "AllocationCounter",
     ],

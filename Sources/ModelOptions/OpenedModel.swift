@@ -72,8 +72,6 @@ public struct OpenedModel: Sendable {
         func tokens(_ key: String, of file: ConfigurationFile?) throws -> [Int] {
             try file?.tokenIDs(key, below: weights.decoder.vocabularySize) ?? []
         }
-        // Read although nothing here needs it: an id outside of the vocabulary means that the files do not belong together.
-        for file in [file, generation] { _ = try tokens("pad_token_id", of: file) }
         let (ends, laterEnds) = (try tokens("eos_token_id", of: file), try tokens("eos_token_id", of: generation))
         endTokens = laterEnds.isEmpty ? ends : laterEnds
         let (begins, laterBegins) = (try tokens("bos_token_id", of: file), try tokens("bos_token_id", of: generation))

@@ -191,7 +191,7 @@ import Testing
         Damage("an unknown kind of layer", Refusal(65, naming: "config.json", "layer_types", "\"ful_attention\"")) {
             try $0.edit { $0["layer_types"] = ["ful_attention", "full_attention", "full_attention"] }
         },
-        key("bos_token_id", 9_999_999), key("eos_token_id", [2, 256] as [Int]), key("pad_token_id", 256),
+        key("bos_token_id", 9_999_999), key("eos_token_id", [2, 256] as [Int]),
         key("bos_token_id", -2), key("eos_token_id", "end"),
         Damage("an end beyond the vocabulary", Refusal(65, naming: "generation_config.json", "eos_token_id", "256")) {
             try $0.edit("generation_config.json") { $0["eos_token_id"] = 256 }

@@ -12,7 +12,7 @@ import Topology
         let run = TinyRun(model: TinyModel.all[0], format: format, threads: 2)
         let runner = try run.makeRunner(SoloCommunicator())
         defer { runner.backend.pool.stop() }
-        let message = StepMessage(limits: TinyRun.limits)
+        let message = StepMessage(limits: run.limits)
         let token: [Int32] = [5]
         func step(_ position: Int) throws -> Int64 {
             let before = allocation_count()

@@ -5,8 +5,14 @@ import Quantization
 import Tensors
 import Weights
 
+/// A model that a test can run.
+protocol RunModel: Sendable, CustomStringConvertible {
+    /// Its configuration, the names of its tensors and its weights.
+    func open() throws -> (decoder: DecoderConfiguration, names: TensorNames, weights: any WeightSource)
+}
+
 /// Models of a few lines, with awkward shapes, and weights made up from a seed.
-struct TinyModel: Sendable, CustomStringConvertible {
+struct TinyModel: RunModel {
     let name: String
     let json: String
 
@@ -16,6 +22,13 @@ struct TinyModel: Sendable, CustomStringConvertible {
         let file = try ConfigurationFile(data: Data(json.utf8), path: name)
         let family = try ModelFamily.named(by: file)
         return (try family.configure(file), family)
+    }
+
+    func open() throws -> (decoder: DecoderConfiguration, names: TensorNames, weights: any WeightSource) {
+        let (decoder, family) = try configuration()
+        return (
+            decoder, family.tensorNames, SyntheticWeights(seed: 7, names: family.tensorNames, decoder: decoder)
+        )
     }
 
     /// Every family, and the shapes that sharding finds hard.

@@ -12,7 +12,7 @@ import Weights
 
 /// A tiny model on ranks that are threads, through checked communicators.
 struct TinyRun {
-    var model: TinyModel
+    var model: any RunModel
     var format = TinyFormat.float32
     var plan = ParallelPlan(tensorDegree: 1, pipelineDegree: 1)
     var kernels: String?
@@ -20,7 +20,7 @@ struct TinyRun {
     var cacheType = KeyValueType.float32
     var quantizesActivations = true
 
-    static let limits = StepLimits(tokenCount: 64, sequenceCount: 4, sequenceLength: 200)
+    var limits = StepLimits(tokenCount: 64, sequenceCount: 4, sequenceLength: 200)
     static let cacheBlockCount = 16
 
     /// Chunks of one step: sequence, first position, tokens.
@@ -34,7 +34,7 @@ struct TinyRun {
             let runner = try makeRunner(world)
             defer { runner.backend.pool.stop() }
             guard world.rank == 0 else { return try runner.follow() }
-            let message = StepMessage(limits: Self.limits)
+            let message = StepMessage(limits: limits)
             for step in steps {
                 message.begin(.step)
                 for chunk in step {
@@ -52,27 +52,24 @@ struct TinyRun {
     }
 
     func makeRunner(_ world: any Communicator) throws -> RankRunner {
-        let (decoder, family) = try model.configuration()
-        try plan.validate(for: decoder, rankCount: world.size, names: family.tensorNames)
+        let (decoder, names, weights) = try model.open()
+        try plan.validate(for: decoder, rankCount: world.size, names: names)
         let pool = WorkerPool(count: threads)
         let context = try ParallelContext(plan: plan, layerCount: decoder.layers.count, world: world)
         let loader = DecoderLoader(
-            configuration: decoder, source: SyntheticWeights(seed: 7, names: family.tensorNames, decoder: decoder),
-            options: try format.options(), context: context, pool: pool)
-        let formats = try loader.options.formats(
-            of: decoder, from: SyntheticWeights(seed: 7, names: family.tensorNames, decoder: decoder),
-            shardCount: plan.tensorDegree)
+            configuration: decoder, source: weights, options: try format.options(), context: context, pool: pool)
+        let formats = try loader.options.formats(of: decoder, from: weights, shardCount: plan.tensorDegree)
         let estimate = MemoryEstimate(
             decoder, plan: plan, rank: world.rank,
             shape: RunShape(
-                tokensPerStep: Self.limits.tokenCount, logitRows: StepLimits.logitRows,
+                tokensPerStep: limits.tokenCount, logitRows: StepLimits.logitRows,
                 cacheBlockCount: Self.cacheBlockCount,
                 cacheBlockLength: CacheStorage.blockLength, cacheType: cacheType,
                 quantizesActivations: quantizesActivations),
             format: { formats[$0] ?? .float32 })
         let loaded = try loader.load(
             cache: CacheOptions(blockCount: Self.cacheBlockCount, type: cacheType),
-            maximumLength: Self.limits.sequenceLength,
+            maximumLength: limits.sequenceLength,
             progress: { _, _ in })
         // The inventory's sum is what is allocated, byte for byte.
         guard loaded.weightByteCount == estimate.weights else {
@@ -81,7 +78,7 @@ struct TinyRun {
         let table = KernelTable.select(kernels) ?? KernelTable.supported[0]
         return RankRunner(
             decoder: loaded, backend: CPUBackend(table: table, pool: pool, arena: try Arena(byteCount: estimate.arena)),
-            limits: Self.limits, cacheBlockCount: Self.cacheBlockCount, quantizesActivations: quantizesActivations)
+            limits: limits, cacheBlockCount: Self.cacheBlockCount, quantizesActivations: quantizesActivations)
     }
 
     struct Mismatch: Error {
