@@ -105,13 +105,14 @@ public final class Decoder {
 
     /// Checks that the embedding is still the one that was opened.
     ///
-    /// The shards of a stage that read the same file see a change in the same step. The first that ends ends the job, so
-    /// the others give it time to speak alone.
+    /// The shards of a stage that read the same file see a change in the same step, and one of them is to speak: the others
+    /// wait longer than the launcher takes to end them (a second after the first) and less than a failed job may last.
     private func checkUnchanged(_ embedding: any EmbeddingTable) throws {
         do {
             try embedding.checkUnchanged()
         } catch {
-            usleep(UInt32(300_000 * min(context.placement.shard, 8)))
+            let end = ContinuousClock.now + .seconds(min(2 * context.placement.shard, 4))
+            while ContinuousClock.now < end { usleep(50_000) }
             throw error
         }
     }

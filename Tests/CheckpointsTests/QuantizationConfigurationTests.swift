@@ -58,7 +58,8 @@ import Testing
     }
 
     /// A pattern that would take longer than the universe is refused where it is used.
-    @Test(arguments: ["re:(([a-z._0-9]+)+)+[!?]", "re:(.*)*[!?]"]) func costlyPatternsAreRefused(pattern: String) throws {
+    @Test(arguments: ["re:(([a-z._0-9]+)+)+[!?]", "re:(.*)*[!?]"]) func costlyPatternsAreRefused(pattern: String) throws
+    {
         let text = packQuantizedConfiguration(weights: "\"num_bits\":4", ignore: "[\"\(pattern)\"]")
         let configuration = try #require(try parse(text))
         do {
