@@ -8,12 +8,12 @@ import PackageDescription
 let libraries: KeyValuePairs<String, [String]> = [
     "Tensors": [],
     "Topology": [],
-    "Collectives": [],
+    "Collectives": ["CProcess"],
     "Tokenization": ["CPCRE2"],
     "Sampling": [],
     "Kernels": ["CKernels", "Tensors"],
-    "MPICollectives": ["CMPI", "Collectives"],
-    "Checkpoints": ["Tensors"],
+    "MPICollectives": ["CMPI", "CProcess", "Collectives"],
+    "Checkpoints": ["CProcess", "Tensors"],
     "Architectures": ["Tensors", "Topology"],
     "Layers": ["Tensors", "Kernels", "Collectives", "Topology", "Architectures"],
     "Quantization": ["Tensors", "Checkpoints", "Architectures"],
@@ -25,7 +25,7 @@ let libraries: KeyValuePairs<String, [String]> = [
     "CostModel": ["Architectures", "Topology", "Tensors"],
     "Engine": ["Models", "Weights", "Layers", "Sampling", "Collectives", "Topology", "Tensors", "Kernels"],
     "Generation": ["Engine", "Tokenization", "Sampling"],
-    "ProgramEntry": ["ArgumentParser"],
+    "ProgramEntry": ["CProcess", "ArgumentParser"],
     "ModelOptions": [
         "ProgramEntry", "Weights", "Quantization", "Checkpoints", "Architectures", "Topology", "Tensors",
         "ArgumentParser",
@@ -136,6 +136,7 @@ let foreign: [Target] = [
     .systemLibrary(name: "CPCRE2", pkgConfig: "libpcre2-8", providers: [.apt(["libpcre2-dev"])]),
     .target(name: "CMPI", dependencies: ["MPILibrary"]),
     .target(name: "CKernels"),
+    .target(name: "CProcess"),
 ]
 
 let package = Package(

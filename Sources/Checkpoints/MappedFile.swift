@@ -1,9 +1,10 @@
+import CProcess
 import Glibc
 
 /// A file mapped read-only into memory for as long as the object lives.
 ///
-/// A file that shrinks while it is mapped raises SIGBUS on access, so readers compare `bytes.count` with what the
-/// header promises when they open it, and checkpoints must not be rewritten in place while in use.
+/// Readers compare `bytes.count` with what the header promises when they open it. A file that shrinks afterwards raises
+/// SIGBUS on access, which ends the program with a line that names it (`cprocess_add_mapping`).
 ///
 /// `@unchecked Sendable`: the mapping is read-only and fixed from `init` to `deinit`; `madvise` may be called from
 /// any thread and changes no contents.
@@ -54,10 +55,13 @@ public final class MappedFile: @unchecked Sendable {
             throw .unreadable(path: path, reason: systemErrorMessage())
         }
         bytes = UnsafeRawBufferPointer(start: address, count: byteCount)
+        // Should the file shrink, the fault's message can name it.
+        _ = cprocess_add_mapping(address, byteCount, path)
     }
 
     deinit {
         if let address = bytes.baseAddress {
+            cprocess_remove_mapping(address)
             munmap(UnsafeMutableRawPointer(mutating: address), bytes.count)
         }
     }

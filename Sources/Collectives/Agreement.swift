@@ -1,4 +1,4 @@
-import Glibc
+import CProcess
 
 /// An error that every rank of a group knows about: each throws the same one, and one of them reports it.
 public struct AgreedError: Error, Equatable, Sendable, CustomStringConvertible {
@@ -53,12 +53,7 @@ public func agree<Result>(
 }
 
 /// This machine's name, for messages; `TRIREME_HOST_NAME` replaces it where hosts cannot be told apart.
-public func hostName() -> String {
-    if let given = getenv("TRIREME_HOST_NAME") { return String(cString: given) }
-    var buffer = [CChar](repeating: 0, count: 256)
-    guard gethostname(&buffer, buffer.count - 1) == 0 else { return "an unnamed host" }
-    return buffer.withUnsafeBytes { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
-}
+public func hostName() -> String { String(cString: cprocess_host()) }
 
 /// One rank's outcome at a fixed size: failed, status, rank, and two texts that end at a zero byte.
 private struct Verdict {

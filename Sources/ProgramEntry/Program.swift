@@ -1,4 +1,5 @@
 import ArgumentParser
+import CProcess
 @preconcurrency import Glibc
 
 /// The version that `--version` prints, and that ranks compare.
@@ -7,10 +8,13 @@ public let triremeVersion = "0.1.0"
 extension ParsableCommand {
     /// Parses the command line and runs; ends the process.
     ///
+    /// From here on every signal that ends the program gives one line and a status (`cprocess_install`).
+    ///
     /// Wrong usage gives one line. Under mpirun every rank sees the same mistake, so only rank 0 speaks; the others
     /// give it time to, because the first rank that ends ends the job.
     public static func start() -> Never {
-        let speaks = getenv("OMPI_COMM_WORLD_RANK").map { String(cString: $0) == "0" } ?? true
+        if let name = strdup(configuration.commandName ?? "trireme") { cprocess_install(name) }
+        let speaks = cprocess_rank() <= 0
         do {
             var command = try parseAsRoot()
             try command.run()
@@ -38,6 +42,7 @@ extension ParsableCommand {
 ///
 /// What was printed and could not be written, as on a full disk, makes a good end a bad one.
 public func endProgram(status: Int32) -> Never {
+    cprocess_have_spoken()
     if fflush(stdout) != 0 || ferror(stdout) != 0, status == 0 {
         complain("standard output cannot be written; its disk may be full")
         exit(65)
@@ -47,6 +52,5 @@ public func endProgram(status: Int32) -> Never {
 
 /// One line on standard error, written whole.
 public func complain(_ line: String) {
-    let bytes = Array((line + "\n").utf8)
-    _ = write(STDERR_FILENO, bytes, bytes.count)
+    cprocess_say(line)
 }
