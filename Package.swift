@@ -98,7 +98,7 @@ let tests: KeyValuePairs<String, [String]> = [
     "CostModelTests": ["CostModel", "Architectures", "Topology", "Tensors"],
     "EngineTests": ["Engine", "Collectives", "Sampling"],
     "GenerationTests": ["Generation"],
-    "RankTests": ["MPICollectives", "Collectives"],
+    "RankTests": ["MPICollectives", "Collectives", "CProcess"],
     "GoldenTests": [],
     "CommandTests": ["Checkpoints", "Kernels", "Tensors"],
 ]

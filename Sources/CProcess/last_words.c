@@ -3,11 +3,15 @@
 #include "last_words.h"
 #include "CProcess.h"
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -50,7 +54,7 @@ static void copy_line(const char *from, size_t count, char *to, size_t capacity)
 
 static void write_all(const char *bytes, size_t count) {
     while (count > 0) {
-        const ssize_t some = syscall(SYS_write, STDERR_FILENO, bytes, count);
+        const ssize_t some = write(STDERR_FILENO, bytes, count);
         if (some < 0 && errno == EINTR) continue;
         if (some <= 0) return;
         bytes += some;
@@ -75,18 +79,40 @@ void cprocess_say(const char *text) {
 
 // MARK: Who speaks
 
+static int rank = -1;
 static atomic_bool is_claimed;
-/// The launcher's note that nothing has been said yet; a rank that speaks removes it.
+/// The launcher's file for the status of who has spoken; removed by a job that ends as it should.
 static char note[512];
 
 void cprocess_remove_note(void) {
     if (note[0]) unlink(note);
 }
 
+static void write_note(int status) {
+    const int file = note[0] ? open(note, O_WRONLY | O_TRUNC | O_CLOEXEC) : -1;
+    if (file < 0) return;
+    char text[DIGITS];
+    digits((uint64_t)status, text);
+    if (write(file, text, strlen(text)) < 0) unlink(note); // a full disk: said is said
+    close(file);
+}
+
+/// Whether a rank has spoken that was gone before this one could hear it.
+static bool has_been_noted(void) {
+    struct stat file;
+    return note[0] && stat(note, &file) == 0 && file.st_size > 0;
+}
+
+bool cprocess_claim_agreed_words(int status) {
+    if (atomic_exchange(&is_claimed, true)) return false;
+    write_note(status);
+    return true;
+}
+
 bool cprocess_claim_last_words(int status) {
-    if (atomic_exchange(&is_claimed, true) || !is_speaker()) return false;
+    if (atomic_exchange(&is_claimed, true) || !is_speaker() || has_been_noted()) return false;
     cprocess_tell((cprocess_message){.word = CPROCESS_SPOKEN, .status = status});
-    cprocess_remove_note();
+    write_note(status);
     return true;
 }
 
@@ -97,11 +123,26 @@ void cprocess_have_spoken(void) {
     cprocess_remove_note();
 }
 
+void cprocess_see_launcher_end(int milliseconds) {
+    // By descriptor, because a number may become another process's.
+    const int launcher = rank >= 0 ? (int)syscall(SYS_pidfd_open, getppid(), 0) : -1;
+    if (launcher < 0) return;
+    if (fork() == 0) {
+        // In a session of its own, so that the launcher's last signals pass by, and with none of the pipes whose end it waits for.
+        setsid();
+        dup2(launcher, 0);
+        syscall(SYS_close_range, 1, ~0u, 0);
+        struct pollfd ended = {.fd = 0, .events = POLLIN};
+        if (poll(&ended, 1, milliseconds) == 0) syscall(SYS_pidfd_send_signal, 0, SIGKILL, NULL, 0);
+        _exit(0);
+    }
+    close(launcher);
+}
+
 // MARK: What is known when a signal comes
 
 static const char *program;
 static char host[64];
-static int rank = -1;
 static _Atomic(const char *) doing = "starting";
 static _Atomic uint64_t doing_step = UINT64_MAX;
 static void (*_Atomic farewell)(void *);
@@ -121,19 +162,16 @@ void cprocess_set_farewell(void (*call)(void *), void *context) {
     atomic_store(&farewell, call);
 }
 
-/// Swift's runtime writes the message of a failed precondition itself, and traps then. Here it is kept for the one line that
-/// the trap's handler writes. Everything else passes.
-__attribute__((visibility("default"))) ssize_t write(int file, const void *bytes, size_t count) {
-    if (file == STDERR_FILENO && atomic_load_explicit(&is_installed, memory_order_relaxed) &&
-        memmem(bytes, count, "Fatal error: ", 13)) {
-        if (!atomic_exchange(&has_fatal_message, true)) {
-            size_t length = count;
-            while (length > 0 && ((const char *)bytes)[length - 1] == '\n') length--;
-            copy_line(bytes, length, fatal_message, sizeof fatal_message);
-        }
-        return (ssize_t)count;
+/// Stands before the C library's. Swift's runtime puts out the message of a failed precondition itself, by this function, and
+/// traps then: here the message is kept for the one line that the trap's handler writes. Everything else passes.
+__attribute__((visibility("default"))) int fputs(const char *restrict text, FILE *restrict file) {
+    if (file == stderr && atomic_load_explicit(&is_installed, memory_order_relaxed) && strstr(text, "Fatal error: ")) {
+        if (!atomic_exchange(&has_fatal_message, true))
+            copy_line(text, strcspn(text, "\n"), fatal_message, sizeof fatal_message);
+        return 0;
     }
-    return syscall(SYS_write, file, bytes, count);
+    const size_t count = strlen(text);
+    return fwrite(text, 1, count, file) == count ? 0 : EOF;
 }
 
 // MARK: Mapped files
@@ -264,8 +302,16 @@ void cprocess_restore(void) {
     if (!atomic_load(&is_installed)) return;
     struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK};
     sigemptyset(&action.sa_mask);
-    for (int i = 0; i < FAULTS; i++) sigaction(faults[i].number, &action, NULL);
+    // A program started from a thread that blocks signals (Dispatch's do) inherits that.
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGQUIT);
+    for (int i = 0; i < FAULTS; i++) {
+        sigaction(faults[i].number, &action, NULL);
+        sigaddset(&set, faults[i].number);
+    }
     signal(SIGQUIT, SIG_DFL);
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
 void cprocess_install(const char *name) {

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 /// Variables that a launcher sets; NULL where it has none.
@@ -110,6 +111,22 @@ static bool read_state(int pid, char *state, int *parent) {
     bool found = end && sscanf(end + 1, " %c %d", state, parent) == 2;
     free(text);
     return found;
+}
+
+uint64_t cprocess_age(void) {
+    size_t length;
+    char *text = contents("/proc/self/stat", 4096, &length);
+    const char *end = text ? strrchr(text, ')') : NULL;
+    unsigned long long start = 0;
+    // The 22nd field, counted from the process's number: in ticks since the machine was started.
+    const bool found = end && sscanf(end + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu", &start) == 1;
+    free(text);
+    struct timespec now;
+    const long ticks = sysconf(_SC_CLK_TCK);
+    if (!found || ticks <= 0 || clock_gettime(CLOCK_BOOTTIME, &now) != 0) return 0;
+    const uint64_t since_boot = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+    const uint64_t started = start * (1000000000u / (uint64_t)ticks);
+    return since_boot > started ? since_boot - started : 0;
 }
 
 /// Whether the process is a rank of this job, and which.

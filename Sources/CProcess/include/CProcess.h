@@ -32,6 +32,9 @@ typedef struct cprocess_peer {
 /// cannot be read.
 int cprocess_peers(cprocess_peer *_Nonnull peers, int capacity);
 
+/// Nanoseconds since this process was started, 0 if that cannot be read.
+uint64_t cprocess_age(void);
+
 // MARK: Last words
 
 /// Catches the signals of defects (SIGILL, SIGTRAP, SIGSEGV, SIGBUS, SIGFPE, SIGABRT) from here on: one line on standard error,
@@ -63,6 +66,11 @@ bool cprocess_claim_last_words(int status);
 void cprocess_remove_note(void);
 /// The same, and nothing more is to be said here: the process ends as it should.
 void cprocess_have_spoken(void);
+/// The same, where all ranks know why and agree on who says it: no other is told.
+bool cprocess_claim_agreed_words(int status);
+/// Kills the process that started this rank if it is still there after so many milliseconds: a launcher that hangs after it has
+/// lost a rank. Its ranks die with it (`cprocess_install`).
+void cprocess_see_launcher_end(int milliseconds);
 /// Nothing more is to be said here: another rank says it.
 void cprocess_leave_last_words(void);
 /// Writes a line to standard error, whole; adds the line's end. Async-signal-safe.
