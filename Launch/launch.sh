@@ -10,6 +10,12 @@ launch() {
     # A program may start this script with signals blocked (Swift's Process does), even that of a child's end, and dash would wait
     # for ever. Starting a command makes it unblock all.
     env true
+    # With fewer, Open MPI 4.1.4's mpirun hangs.
+    files=$(ulimit -n) needed=$((40 + 8 * ${ranks:-1}))
+    if [ "$files" != unlimited ] && [ "$files" -lt "$needed" ]; then
+        echo "$0: mpirun may open $files files only, and needs $needed: raise ulimit -n" >&2
+        exit 75
+    fi
     [ "$(id -u)" -ne 0 ] || set -- --allow-run-as-root "$@"
     # Under mpirun a rank cannot see a terminal on standard error, so it is told of ours.
     unset TRIREME_PROGRESS
@@ -28,10 +34,8 @@ launch() {
     set -- mpirun --quiet "$@"
     echo "$*" >&2
 
-    # Should this script be killed, mpirun ends the job.
-    with_us=$(command -v setpriv) && with_us="$with_us --pdeathsig TERM"
     # Commands in the background ignore SIGINT; the sleeper shall not.
-    $with_us env --default-signal=INT sleep 2147483647 </dev/null >/dev/null 2>&1 &
+    bound KILL env --default-signal=INT sleep 2147483647 </dev/null >/dev/null 2>&1 &
     sleeper=$!
     trap 'kill "$sleeper" 2>/dev/null || :; rm -f "$last_words"' EXIT
     interrupted=
@@ -41,7 +45,7 @@ launch() {
     exec 3<&0
     # mpirun's own crashes, such as one at the end of a job that has lost a rank early, print no stack.
     export OMPI_MCA_opal_signal=
-    $with_us "$@" <&3 3<&- &
+    bound TERM "$@" <&3 3<&- &
     mpirun=$!
     exec 3<&-
     status=0
@@ -60,4 +64,12 @@ launch() {
         [ -n "$interrupted" ] || status=${said:-$status}
     fi
     exit "$status"
+}
+
+# bound SIGNAL COMMAND...: becomes the command, which gets the signal should this script be killed.
+bound() {
+    signal=$1
+    shift
+    ! command -v setpriv >/dev/null || set -- setpriv --pdeathsig "$signal" "$@"
+    exec "$@"
 }
