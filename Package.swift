@@ -11,12 +11,12 @@ let libraries: KeyValuePairs<String, [String]> = [
     "ModulePatterns": ["CPCRE2"],
     "Tensors": [],
     "Topology": ["Messages"],
-    "Collectives": [],
+    "Collectives": ["CProcess"],
     "Tokenization": ["Messages", "CPCRE2"],
     "Sampling": [],
     "Kernels": ["CKernels", "Tensors"],
-    "MPICollectives": ["CMPI", "Collectives"],
-    "Checkpoints": ["JSON", "Messages", "ModulePatterns", "Tensors"],
+    "MPICollectives": ["CMPI", "CProcess", "Collectives"],
+    "Checkpoints": ["JSON", "Messages", "ModulePatterns", "CProcess", "Tensors"],
     "Architectures": ["JSON", "Messages", "Tensors", "Topology"],
     "Layers": ["Tensors", "Kernels", "Collectives", "Topology", "Architectures"],
     "Quantization": ["JSON", "Messages", "Tensors", "Checkpoints", "Architectures"],
@@ -28,7 +28,7 @@ let libraries: KeyValuePairs<String, [String]> = [
     "CostModel": ["Messages", "ModulePatterns", "Architectures", "Topology", "Tensors"],
     "Engine": ["Models", "Weights", "Layers", "Sampling", "Collectives", "Topology", "Tensors", "Kernels"],
     "Generation": ["Engine", "Tokenization", "Sampling"],
-    "ProgramEntry": ["Messages", "ArgumentParser"],
+    "ProgramEntry": ["Messages", "CProcess", "ArgumentParser"],
     "ModelOptions": [
         "JSON", "Messages", "ProgramEntry", "Weights", "Quantization", "Checkpoints", "Architectures", "Topology",
         "Tensors", "ArgumentParser",
@@ -107,7 +107,7 @@ let tests: KeyValuePairs<String, [String]> = [
     "EngineTests": ["Engine", "Collectives", "Sampling"],
     "GenerationTests": ["Generation"],
     "BootstrapTests": ["Bootstrap"],
-    "RankTests": ["MPICollectives", "Collectives"],
+    "RankTests": ["MPICollectives", "Collectives", "CProcess"],
     "GoldenTests": [],
     "CommandTests": ["Checkpoints", "Kernels", "Tensors"],
 ]
@@ -153,6 +153,7 @@ let foreign: [Target] = [
     .systemLibrary(name: "CPCRE2", pkgConfig: "libpcre2-8", providers: [.apt(["libpcre2-dev"])]),
     .target(name: "CMPI", dependencies: ["MPILibrary"]),
     .target(name: "CKernels"),
+    .target(name: "CProcess"),
 ]
 
 let package = Package(

@@ -83,12 +83,13 @@ public func withRank<Prepared, Result>(
             }
         },
         exitStatus: { ExitStatus($0).rawValue },
-        report: { error in
-            let rank = getenv("OMPI_COMM_WORLD_RANK").map { String(cString: $0) }
-            let isAgreed = error is AgreedError
-            complain("trireme: \(isAgreed || rank == nil ? "" : "rank \(rank ?? "") on \(hostName()): ")\(error)")
-        })
+        report: { complain("trireme: \($0)") })
     endProgram(status: status.rawValue)
+}
+
+/// The user or the launcher ended the job before the model was ready.
+struct LoadingInterrupted: JobError, CustomStringConvertible {
+    var description: String { "loading was interrupted" }
 }
 
 private func runRank<Prepared, Result>(
@@ -98,7 +99,13 @@ private func runRank<Prepared, Result>(
     report: (Result, RunReport) throws -> Void
 ) throws -> ExitStatus {
     func agreed<Value>(_ body: () throws -> Value) throws -> Value {
-        try agree(on: world, status: { ExitStatus($0).rawValue }, body)
+        try agree(on: world, status: { ExitStatus($0).rawValue }) {
+            do {
+                return try body()
+            } catch is CancellationError {
+                throw LoadingInterrupted()
+            }
+        }
     }
     let logger = try agreed { try makeLogger(rank: world.rank, level: arguments.logLevel) }
     heartbeat.activity.enter(.loading)

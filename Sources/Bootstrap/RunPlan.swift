@@ -88,9 +88,8 @@ struct RunPlan {
         }
         let worst = tightest(length: length)
         if worst.missing > 0 {
-            throw RunError(
-                .badInput,
-                Self.refusal(
+            throw MemoryRefusal(
+                description: Self.refusal(
                     cards[worst.rank], rank: worst.rank, memory: memories[worst.rank], length: length,
                     sequences: sequences, longest: longest))
         }
@@ -143,4 +142,9 @@ struct RunPlan {
         }
         return wanted
     }
+}
+
+/// The plan needs more memory than a rank has, which it names.
+struct MemoryRefusal: JobError, CustomStringConvertible {
+    let description: String
 }

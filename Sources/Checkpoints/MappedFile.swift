@@ -1,10 +1,11 @@
+import CProcess
 import Glibc
 
 /// A file mapped read-only into memory for as long as the object lives.
 ///
-/// A file that shrinks while it is mapped raises SIGBUS on access, and one that is written to in place gives other
-/// bytes, so readers compare `bytes.count` with what the header promises when they open it, and ask `checkUnchanged`
-/// after they have read.
+/// A file that shrinks while it is mapped raises SIGBUS on access, which ends the program with a line that names it
+/// (`cprocess_add_mapping`); one that is written to in place gives other bytes. So readers compare `bytes.count` with what
+/// the header promises when they open it, and ask `checkUnchanged` after they have read.
 ///
 /// `@unchecked Sendable`: the mapping and the descriptor are read-only and fixed from `init` to `deinit`; `madvise` may
 /// be called from any thread and changes no contents.
@@ -63,10 +64,13 @@ public final class MappedFile: @unchecked Sendable {
         }
         isOpened = true
         bytes = UnsafeRawBufferPointer(start: address, count: byteCount)
+        // Should the file shrink, the fault's message can name it.
+        _ = cprocess_add_mapping(address, byteCount, path)
     }
 
     deinit {
         if let address = bytes.baseAddress {
+            cprocess_remove_mapping(address)
             munmap(UnsafeMutableRawPointer(mutating: address), bytes.count)
         }
         close(descriptor)

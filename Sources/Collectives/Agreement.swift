@@ -1,4 +1,7 @@
-import Glibc
+import CProcess
+
+/// An error of the whole job, or one that names its rank itself: it says as much without the rank that noticed it.
+public protocol JobError: Error {}
 
 /// An error that every rank of a group knows about: each throws the same one, and one of them reports it.
 public struct AgreedError: Error, Equatable, Sendable, CustomStringConvertible {
@@ -12,17 +15,19 @@ public struct AgreedError: Error, Equatable, Sendable, CustomStringConvertible {
     public let status: Int32
     /// How many ranks agreed.
     public let groupSize: Int
+    /// Whether it was a `JobError`.
+    public let isOfJob: Bool
 
-    /// The message, with the rank and its host where there is more than one.
+    /// The message, with the rank and its host where there is more than one and it says something.
     public var description: String {
-        groupSize == 1 || host.isEmpty ? message : "rank \(rank) on \(host): \(message)"
+        groupSize == 1 || isOfJob ? message : "rank \(rank) on \(host): \(message)"
     }
 }
 
 extension AgreedError {
     /// Makes an error that no single rank caused, and that every rank of the group throws.
     init(ofAll message: String, status: Int32, groupSize: Int) {
-        self.init(rank: 0, host: "", message: message, status: status, groupSize: groupSize)
+        self.init(rank: 0, host: "", message: message, status: status, groupSize: groupSize, isOfJob: true)
     }
 }
 
@@ -60,14 +65,9 @@ public func agree<Result>(
 }
 
 /// This machine's name, for messages; `TRIREME_HOST_NAME` replaces it where hosts cannot be told apart.
-public func hostName() -> String {
-    if let given = getenv("TRIREME_HOST_NAME") { return String(cString: given) }
-    var buffer = [CChar](repeating: 0, count: 256)
-    guard gethostname(&buffer, buffer.count - 1) == 0 else { return "an unnamed host" }
-    return buffer.withUnsafeBytes { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
-}
+public func hostName() -> String { String(cString: cprocess_host()) }
 
-/// One rank's outcome at a fixed size: failed, status, rank, and two texts that end at a zero byte.
+/// One rank's outcome at a fixed size: failed, of the job, status, rank, and two texts that end at a zero byte.
 private struct Verdict {
     static let hostByteCount = 64
     static let textByteCount = 2048
@@ -83,6 +83,7 @@ private struct Verdict {
         // An error agreed on inside `body` keeps its first description.
         let known = error as? AgreedError
         bytes[0] = 1
+        bytes[1] = known?.isOfJob ?? (error is any JobError) ? 1 : 0
         store(known?.status ?? status, at: 4)
         store(Int32(truncatingIfNeeded: known?.rank ?? rank), at: 8)
         store(known?.host ?? hostName(), at: 16, limit: Self.hostByteCount)
@@ -94,7 +95,7 @@ private struct Verdict {
         return AgreedError(
             rank: Int(integer(at: 8)), host: text(at: 16, limit: Self.hostByteCount),
             message: text(at: 16 + Self.hostByteCount, limit: Self.textByteCount), status: integer(at: 4),
-            groupSize: groupSize)
+            groupSize: groupSize, isOfJob: bytes[1] != 0)
     }
 
     private mutating func store(_ value: Int32, at offset: Int) {

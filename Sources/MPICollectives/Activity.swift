@@ -1,3 +1,4 @@
+import CProcess
 import Collectives
 import Synchronization
 
@@ -18,17 +19,38 @@ public enum Phase: UInt8, Sendable, CaseIterable {
     /// Writing results, ending.
     case finishing
 
-    /// As the end of "was lost while …".
-    func description(step: UInt64) -> String {
+    /// What goes on, as the end of "was lost while …"; a step's number may follow.
+    var doing: StaticString {
         switch self {
         case .starting: "starting"
         case .loading: "loading"
         case .waiting: "waiting for work"
-        case .prefill: "in prefill, step \(step)"
-        case .decode: "decoding step \(step)"
-        case .communicating: "communicating in step \(step)"
+        case .prefill: "in prefill, step"
+        case .decode: "decoding step"
+        case .communicating: "communicating in step"
         case .finishing: "finishing"
         }
+    }
+
+    /// Whether the step's number belongs to it.
+    var countsSteps: Bool {
+        switch self {
+        case .prefill, .decode, .communicating: true
+        case .starting, .loading, .waiting, .finishing: false
+        }
+    }
+
+    /// Whether the others learn of its beginning and end at once: it comes once in a job.
+    var isAnnounced: Bool {
+        switch self {
+        case .starting, .loading, .finishing: true
+        case .waiting, .prefill, .decode, .communicating: false
+        }
+    }
+
+    /// As the end of "was lost while …".
+    func description(step: UInt64) -> String {
+        countsSteps ? "\(doing) \(step)" : "\(doing)"
     }
 }
 
@@ -37,23 +59,40 @@ public final class Activity: Sendable {
     /// The phase in the lowest 8 bits, the step above: one word, so that the two always belong together.
     private let state = Atomic<UInt64>(0)
     private let entered: Atomic<Int64>
+    private let hasNews = Atomic<Bool>(false)
+    private let announce: @Sendable () -> Void
 
-    init() {
+    /// - Parameter announce: called when the others should learn at once what this rank does.
+    init(announce: @escaping @Sendable () -> Void = {}) {
         entered = Atomic(OperationClock.now())
+        self.announce = announce
     }
 
     /// Notes what this rank does from now on.
     ///
-    /// Costs two stores and a reading of the clock.
+    /// Costs a few stores and a reading of the clock.
     public func enter(_ phase: Phase, step: Int = 0) {
-        state.store(UInt64(truncatingIfNeeded: step) << 8 | UInt64(phase.rawValue), ordering: .relaxed)
+        let word = UInt64(truncatingIfNeeded: step) << 8 | UInt64(phase.rawValue)
+        let last = Self.phase(of: state.exchange(word, ordering: .relaxed))
         entered.store(OperationClock.now(), ordering: .relaxed)
+        phase.doing.withUTF8Buffer { text in
+            guard let start = text.baseAddress else { return }
+            cprocess_enter(start, phase.countsSteps ? UInt64(truncatingIfNeeded: step) : .max)
+        }
+        guard last != phase, last.isAnnounced || phase.isAnnounced else { return }
+        hasNews.store(true, ordering: .releasing)
+        announce()
     }
+
+    /// Whether there is something to announce that has not been taken yet.
+    func takeNews() -> Bool { hasNews.exchange(false, ordering: .acquiring) }
 
     /// What this rank does, the step, and for how long already.
     public var current: (phase: Phase, step: UInt64, elapsed: Duration) {
         let word = state.load(ordering: .relaxed)
         let since = OperationClock.now() - entered.load(ordering: .relaxed)
-        return (Phase(rawValue: UInt8(word & 0xFF)) ?? .starting, word >> 8, .nanoseconds(since))
+        return (Self.phase(of: word), word >> 8, .nanoseconds(since))
     }
+
+    private static func phase(of word: UInt64) -> Phase { Phase(rawValue: UInt8(word & 0xFF)) ?? .starting }
 }

@@ -1,3 +1,4 @@
+import CProcess
 import Collectives
 import Glibc
 
@@ -15,9 +16,7 @@ public final class Heartbeat {
     /// What programs do with a loss. No cleaning up: the rank's own thread may be waiting in MPI for ever.
     public static let endTheJob: @Sendable (LostRank) -> Void = { loss in
         if loss.isReportedHere {
-            // One write, so that the line arrives whole.
-            let line = Array("\(loss)\n".utf8)
-            _ = write(STDERR_FILENO, line, line.count)
+            if cprocess_claim_last_words(75) { cprocess_say("\(loss)") }
             // A launcher that has lost a rank may end as soon as the others have, with what it has not read yet.
             usleep(200_000)
         }
@@ -47,6 +46,7 @@ public final class Heartbeat {
         alone = Activity()
         guard world.size > 1 else {
             (watch, thread) = (nil, nil)
+            StartWatch.end()
             return
         }
         InterruptFlag.install()
@@ -81,6 +81,7 @@ public final class Heartbeat {
                 rank: missing, host: cards[missing].name, hub: cards[0].name,
                 addresses: cards[missing].routes(to: cards[0]).map { "\($0.text):\(cards[0].port)" })
         }
+        StartWatch.end()
     }
 
     deinit {
@@ -96,8 +97,10 @@ public final class Heartbeat {
     ///
     /// - Parameter failing: whether it ends by an error of its own that it reports itself; the others then report
     ///   nothing while the launcher ends them.
-    public func leave(failing: Bool = false) {
-        watch?.leave(failing ? .failing : .goodbye)
+    /// - Returns: whether no other rank has failed before.
+    @discardableResult
+    public func leave(failing: Bool = false) -> Bool {
+        watch?.leave(failing ? .failing : .goodbye) ?? true
     }
 
     /// Tries every way to rank 0 until one answers with the token.
@@ -152,7 +155,9 @@ public func withHeartbeat<Result>(
         heartbeat.leave()
         return result
     } catch {
-        heartbeat.leave(failing: true)
+        let isFirst = heartbeat.leave(failing: true)
+        // What all have agreed on is reported by rank 0, whoever was first.
+        if !isFirst, !(error is AgreedError) { cprocess_leave_last_words() }
         throw error
     }
 }

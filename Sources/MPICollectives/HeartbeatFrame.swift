@@ -5,7 +5,7 @@
 struct HeartbeatFrame: Equatable {
     static let byteCount = 32
 
-    enum Kind: UInt8 {
+    enum Kind: UInt8, CaseIterable {
         /// To rank 0: who I am, and the first half of the token.
         case hello = 1
         /// From rank 0: the second half of the token, so that it is known to be rank 0.
@@ -16,10 +16,12 @@ struct HeartbeatFrame: Equatable {
         case goodbye
         /// Ends by an error of its own, which it reports itself.
         case failing
-        /// From rank 0: some rank ends by an error of its own, so do not report those that close.
+        /// From rank 0: that rank was the first to end by an error of its own, so do not report those that close.
         case ending
         /// From rank 0: that rank was lost.
         case lost
+        /// To rank 0: somebody wants the job to end, and has told me.
+        case interrupted
     }
 
     var kind: Kind

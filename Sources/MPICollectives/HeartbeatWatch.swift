@@ -1,3 +1,4 @@
+import CProcess
 import Collectives
 import Glibc
 import Synchronization
@@ -11,6 +12,8 @@ final class HeartbeatWatch: @unchecked Sendable {
         case none
         case goodbye
         case failing
+
+        var kind: HeartbeatFrame.Kind { self == .failing ? .failing : .goodbye }
     }
 
     private struct Peer {
@@ -40,6 +43,8 @@ final class HeartbeatWatch: @unchecked Sendable {
     private let farewell = Atomic<UInt8>(0)
     private let farewellIsOver = Atomic<Bool>(false)
     private let endingIsKnown = Atomic<Bool>(false)
+    /// The rank that was the first to end by an error of its own; -1: none is known.
+    private let firstToFail = Atomic<Int>(-1)
     private let isStopped = Atomic<Bool>(false)
 
     private var listener: HeartbeatSocket?
@@ -49,6 +54,8 @@ final class HeartbeatWatch: @unchecked Sendable {
     /// Set when the job is known to end: connections that close then are no news.
     private var isQuiet = false
     private var hasSeenInterrupt = false
+    /// When rank 0 must have ended after an interrupt.
+    private var interruptDeadline: Int64?
     private var farewellIsSent = false
 
     /// A watch of rank 0, with a listener, or of another rank, with its connection to rank 0.
@@ -61,7 +68,6 @@ final class HeartbeatWatch: @unchecked Sendable {
         self.listener = listener
         self.options = options
         self.onLoss = onLoss
-        activity = Activity()
         peers = hub.map { [Peer(rank: 0, socket: $0, lastHeard: OperationClock.now())] } ?? []
         var ends: [Int32] = [-1, -1]
         guard Glibc.pipe(&ends) == 0 else { throw .system(operation: "pipe", code: errno) }
@@ -70,10 +76,19 @@ final class HeartbeatWatch: @unchecked Sendable {
             _ = fcntl(end, F_SETFL, O_NONBLOCK)
             _ = fcntl(end, F_SETFD, FD_CLOEXEC)
         }
+        let descriptor = pipe.write
+        activity = Activity { Self.wake(descriptor) }
         InterruptFlag.wake(pipe.write)
+        // A rank that a signal ends says so itself; the others must not call it lost.
+        cprocess_set_farewell(
+            { context in
+                guard let context else { return }
+                _ = Unmanaged<HeartbeatWatch>.fromOpaque(context).takeUnretainedValue().leave(.failing)
+            }, Unmanaged.passUnretained(self).toOpaque())
     }
 
     deinit {
+        cprocess_set_farewell(nil, nil)
         InterruptFlag.stopWaking(pipe.write)
         close(pipe.read)
         close(pipe.write)
@@ -85,14 +100,19 @@ final class HeartbeatWatch: @unchecked Sendable {
     ///
     /// A good end waits until all others have come to theirs, so that whoever dies before is still noticed.
     /// A failing rank waits a moment for rank 0 to spread the word: the launcher will end all others next.
-    func leave(_ how: Farewell) {
-        guard farewell.compareExchange(expected: 0, desired: how.rawValue, ordering: .relaxed).exchanged else { return }
+    ///
+    /// - Returns: whether no other rank is known to have failed before.
+    func leave(_ how: Farewell) -> Bool {
+        guard farewell.compareExchange(expected: 0, desired: how.rawValue, ordering: .relaxed).exchanged else {
+            return true
+        }
         wake()
         var patience = how == .failing ? 200 : Int.max
         while patience > 0, !farewellIsOver.load(ordering: .acquiring), !endingIsKnown.load(ordering: .acquiring) {
             usleep(1000)
             patience -= 1
         }
+        return [-1, rank].contains(firstToFail.load(ordering: .relaxed))
     }
 
     /// Lets the thread end, after a goodbye if there has been none.
@@ -102,9 +122,11 @@ final class HeartbeatWatch: @unchecked Sendable {
         wake()
     }
 
-    private func wake() {
+    private func wake() { Self.wake(pipe.write) }
+
+    private static func wake(_ descriptor: Int32) {
         var byte: UInt8 = 1
-        _ = write(pipe.write, &byte, 1)
+        _ = write(descriptor, &byte, 1)
     }
 
     // MARK: The thread
@@ -126,7 +148,8 @@ final class HeartbeatWatch: @unchecked Sendable {
             readPeers(now, wasGivenUp: wasGivenUp)
             takeLeave()
             if InterruptFlag.isRaised, !hasSeenInterrupt { noteInterrupt(now, interval) }
-            guard now >= nextBeat else { continue }
+            if let interruptDeadline, now > interruptDeadline { endInterrupted() }
+            guard now >= nextBeat || activity.takeNews() else { continue }
             nextBeat = now + interval
             sendBeats()
             reportSilence(longerThan: options.timeout.nanoseconds, now)
@@ -151,7 +174,9 @@ final class HeartbeatWatch: @unchecked Sendable {
         if !farewellIsSent, how == .failing || rank != 0 || othersHaveLeft || isStopped.load(ordering: .acquiring) {
             farewellIsSent = true
             if how == .failing { isQuiet = true }
-            sendToAll(HeartbeatFrame(kind: how == .failing ? (rank == 0 ? .ending : .failing) : .goodbye, rank: rank))
+            if how == .failing, rank == 0 { noteFailure(of: 0) }
+            sendToAll(
+                how == .failing && rank == 0 ? endingFrame : HeartbeatFrame(kind: how.kind, rank: rank))
         }
         // A failing rank's word has to come back from rank 0 (`endingIsKnown`).
         if farewellIsSent, how == .failing ? rank == 0 : othersHaveLeft {
@@ -208,11 +233,15 @@ final class HeartbeatWatch: @unchecked Sendable {
             peers[index].hasLeft = true
         case .failing where rank == 0:
             // The sender is told too: it waits for this before it ends the job.
+            noteFailure(of: sender)
             endQuietly()
             peers[index].hasLeft = true
-            sendToAll(HeartbeatFrame(kind: .ending, rank: sender))
+            sendToAll(endingFrame)
         case .ending where rank != 0:
+            noteFailure(of: frame.rank)
             endQuietly()
+        case .interrupted where rank == 0:
+            InterruptFlag.raiseElsewhere()
         case .lost where rank != 0 && cards.indices.contains(frame.rank):
             guard !isQuiet else { return }
             endQuietly()
@@ -222,9 +251,18 @@ final class HeartbeatWatch: @unchecked Sendable {
                     cause: frame.cause == 0
                         ? .connectionClosed : .silence(.milliseconds(Int64(clamping: frame.milliseconds))),
                     isReportedHere: false))
-        case .hello, .welcome, .failing, .ending, .lost:
+        case .hello, .welcome, .failing, .ending, .lost, .interrupted:
             break
         }
+    }
+
+    /// The first counts.
+    private func noteFailure(of failed: Int) {
+        _ = firstToFail.compareExchange(expected: -1, desired: failed, ordering: .relaxed)
+    }
+
+    private var endingFrame: HeartbeatFrame {
+        HeartbeatFrame(kind: .ending, rank: firstToFail.load(ordering: .relaxed))
     }
 
     private func noteInterrupt(_ now: Int64, _ interval: Int64) {
@@ -233,6 +271,25 @@ final class HeartbeatWatch: @unchecked Sendable {
         // missed three beats is the reason. Otherwise all ranks are being ended, and who closes first is no news.
         reportSilence(longerThan: 3 * interval, now)
         isQuiet = true
+        // Rank 0 decides what is computed, so it is the one to stop.
+        if rank == 0 {
+            interruptDeadline = now + Self.interruptPatience
+        } else {
+            sendToAll(HeartbeatFrame(kind: .interrupted, rank: rank))
+        }
+    }
+
+    /// How long rank 0 may take to end in an orderly way, in nanoseconds; it may wait for input, or be in a long step.
+    private static let interruptPatience: Int64 = 4_000_000_000
+
+    private func endInterrupted() {
+        guard farewell.load(ordering: .relaxed) == 0 else { return }
+        if cprocess_claim_last_words(130) {
+            let current = activity.current
+            cprocess_say("interrupted while \(current.phase.description(step: current.step)); ending the job")
+        }
+        usleep(200_000)
+        _exit(130)
     }
 
     private func reportSilence(longerThan limit: Int64, _ now: Int64) {

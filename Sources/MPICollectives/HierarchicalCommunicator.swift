@@ -29,7 +29,7 @@ public final class HierarchicalCommunicator: WrappedCommunicator {
         hostOfRank = sizes.indices.flatMap { [Int](repeating: $0, count: sizes[$0]) }
         placeOfRank = sizes.flatMap { Array(0..<$0) }
         isEven = Set(sizes).count == 1
-        self.host = host.size > 1 ? try SharedMemoryCommunicator(host) : SoloCommunicator()
+        self.host = host.size > 1 ? try host.sharingMemory() : SoloCommunicator()
         let place = placeOfRank[messages.rank]
         let part = try messages.splitMessages(color: isEven ? place : min(place, 1), key: messages.rank)
         peers = isEven || place == 0 ? messages.limits.compressed(part) : nil

@@ -140,7 +140,7 @@ public final class MPICommunicator: Communicator {
         guard let sizes = try hostSizes(host), ReductionTree.nests(sizes), sizes.count < size else {
             return limits.compressed(self)
         }
-        guard sizes.count > 1 else { return limits.compressed(try SharedMemoryCommunicator(self)) }
+        guard sizes.count > 1 else { return limits.compressed(try sharingMemory()) }
         return try HierarchicalCommunicator(self, host: host, sizes: sizes)
     }
 
@@ -357,6 +357,8 @@ struct MPILimits {
     var tuning = AllReduceTuning()
     /// Whether parts of the group may use shared memory.
     var sharesMemory = true
+    /// Bytes that are free for it.
+    var windowRoom: @Sendable () -> Int = MPILimits.freeSharedMemory
     /// As what sums of float32 travel.
     var wireType = WireType.float32
 

@@ -1,6 +1,8 @@
 import CMPI
+import CProcess
 import Collectives
 import Glibc
+import Synchronization
 
 /// A group of MPI ranks on one host, whose collectives go through memory that all of them see.
 ///
@@ -142,7 +144,7 @@ public final class SharedMemoryCommunicator: WrappedCommunicator {
     public func split(color: Int, key: Int) throws(CommunicationError) -> any Communicator {
         let part = try messages.splitMessages(color: color, key: key)
         guard part.size > 1 else { return part }
-        return messages.limits.compressed(try SharedMemoryCommunicator(part, options: options))
+        return messages.limits.compressed(try part.sharingMemory(options))
     }
 
     /// Turns what a call of the window ended with into an error.
@@ -175,6 +177,41 @@ public final class SharedMemoryCommunicator: WrappedCommunicator {
         case CMPI_WINDOW_BROADCAST: return "broadcast \(size) from rank \(request.root)"
         default: return "an unknown operation \(size)"
         }
+    }
+}
+
+extension MPICommunicator {
+    /// This group, all on one host, by shared memory; by messages, with a warning, where the host has no room for it.
+    ///
+    /// Every rank must call it, and gets the same kind.
+    func sharingMemory(
+        _ options: SharedMemoryCommunicator.Options = SharedMemoryCommunicator.Options()
+    ) throws(CommunicationError) -> any Communicator {
+        // Rank 0 makes it; a page more, to align it.
+        let needed = cmpi_window_bytes(options.slotByteCount) * size + 4096
+        let room = limits.windowRoom()
+        guard try gatherAll([room < needed])[0][0] else {
+            return try SharedMemoryCommunicator(self, options: options)
+        }
+        // For its parts too.
+        limits.sharesMemory = false
+        if rank == 0, !MPILimits.hasWarnedOfRoom.exchange(true, ordering: .relaxed) {
+            cprocess_say(
+                "warning: /dev/shm of \(hostName()) has \(room >> 10) KiB free and \(needed >> 10) KiB are needed: its ranks "
+                    + "exchange messages, which is slower (in a container: --shm-size)")
+        }
+        return self
+    }
+}
+
+extension MPILimits {
+    fileprivate static let hasWarnedOfRoom = Atomic<Bool>(false)
+
+    /// Free bytes where the MPI library makes shared windows; as many as can be where that cannot be told.
+    static func freeSharedMemory() -> Int {
+        var status = statvfs()
+        guard statvfs("/dev/shm", &status) == 0 else { return .max }
+        return Int(clamping: UInt64(status.f_bavail) &* UInt64(status.f_frsize))
     }
 }
 

@@ -1,4 +1,5 @@
 import CMPI
+import CProcess
 import Collectives
 import Glibc
 
@@ -8,31 +9,45 @@ import Glibc
 /// sandboxes), and `body` gets a `SoloCommunicator`.
 ///
 /// An error ends the whole job with the status that `exitStatus` gives. An `AgreedError` is known to every rank: rank 0
-/// reports it and all end in an orderly way. Any other is reported by the rank that threw it, which then aborts the
-/// job: the others may be waiting for it. It never tries to end MPI while an error is in flight; that hangs.
+/// reports it and all end in an orderly way. Any other is reported by the rank that threw it, unless another rank has
+/// said already why the job ends, and aborts the job: the others may be waiting for it. It never tries to end MPI while
+/// an error is in flight; that hangs. A rank that is lost while MPI starts or ends is named too (`StartWatch`).
 ///
 /// - Parameters:
 ///   - options: how collectives work.
 ///   - body: the program; it receives the group of all ranks.
 ///   - exitStatus: the exit status that an error calls for.
-///   - report: called once with an error that ends the job, to print it.
+///   - report: called once with what an error that ends the job says, where there are several ranks with rank and host,
+///     to print it.
 /// - Returns: what `body` returned.
 public func withMPI<Result>(
     _ options: CollectiveOptions = CollectiveOptions(), _ body: (any Communicator) throws -> Result,
     exitStatus: (any Error) -> Int32,
-    report: (any Error) -> Void
+    report: (String) -> Void
 ) -> Result {
+    let patience = options.timeout ?? .seconds(60)
     do {
-        let result = try run(options, body)
-        if cmpi_is_running() == 1 { try check(cmpi_finalize(), "MPI_Finalize") }
+        let result = try run(options, patience, body)
+        // Rank 0 has printed what there is to say.
+        if MPIRuntime.worldRank == 0 { cprocess_remove_note() }
+        try MPIRuntime.finish(patience: patience)
         return result
     } catch let agreed as AgreedError {
-        if agreed.groupSize == 1 || MPIRuntime.worldRank == 0 { report(agreed) }
-        if cmpi_is_running() == 1 { _ = cmpi_finalize() }
+        if !cprocess_claim_agreed_words(agreed.status) {
+            usleep(200_000)
+        } else if agreed.groupSize == 1 || MPIRuntime.worldRank == 0 {
+            report("\(agreed)")
+        }
+        try? MPIRuntime.finish(patience: patience)
         exit(agreed.status)
     } catch {
-        report(error)
         let status = exitStatus(error)
+        if cprocess_claim_last_words(status) {
+            report(MPIRuntime.isAlone ? "\(error)" : "rank \(cprocess_rank()) on \(hostName()): \(error)")
+        } else {
+            // Whoever speaks shall have spoken before the launcher ends us all.
+            usleep(200_000)
+        }
         cmpi_abort(status)
         exit(status)
     }
@@ -66,22 +81,22 @@ public enum Backend: String, CaseIterable, Sendable {
 
 /// A scope of its own, so that every communicator is gone before MPI ends.
 private func run<Result>(
-    _ options: CollectiveOptions, _ body: (any Communicator) throws -> Result
+    _ options: CollectiveOptions, _ patience: Duration, _ body: (any Communicator) throws -> Result
 ) throws -> Result {
-    try body(try MPIRuntime.start(options))
+    if MPIRuntime.isLaunched {
+        InterruptFlag.install()
+        try StartWatch.begin(.starting, patience: patience)
+    }
+    return try body(try MPIRuntime.start(options))
 }
 
 /// The MPI library of this process.
 package enum MPIRuntime {
-    /// Variables that launchers set: Open MPI's, MPICH's and Slurm's, and those of the PMIx standard.
-    private static let launcherVariables = [
-        "OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_SIZE", "PMI_RANK", "PMI_FD", "MPI_LOCALNRANKS",
-    ]
-
     /// Whether a launcher has started this process as one of several ranks.
-    package static var isLaunched: Bool {
-        launcherVariables.contains { getenv($0) != nil }
-    }
+    package static var isLaunched: Bool { cprocess_rank() >= 0 }
+
+    /// Whether it is the only rank.
+    static var isAlone: Bool { cprocess_size() == 1 }
 
     /// Starts MPI if a launcher has started this process, and gives the group of all ranks.
     package static func start(_ options: CollectiveOptions) throws -> any Communicator {
@@ -148,7 +163,11 @@ package enum MPIRuntime {
 
     /// The group of all ranks; starts MPI if it has not been started.
     package static func world() throws(CommunicationError) -> MPICommunicator {
-        if cmpi_was_started() == 0 { try check(cmpi_init(), "MPI_Init_thread") }
+        if cmpi_was_started() == 0 {
+            try check(cmpi_init(), "MPI_Init_thread")
+            // The library, and those that it loads, catch some signals to print stack traces.
+            cprocess_restore()
+        }
         return try MPICommunicator(handle: cmpi_world(), owned: false)
     }
 
@@ -157,6 +176,14 @@ package enum MPIRuntime {
         var rank: Int32 = 0
         guard cmpi_is_running() == 1, cmpi_rank(cmpi_world(), &rank) == 0 else { return 0 }
         return Int(rank)
+    }
+
+    /// Ends MPI if it runs, watched: a rank that is lost meanwhile is named after `patience`.
+    static func finish(patience: Duration) throws(CommunicationError) {
+        guard cmpi_is_running() == 1 else { return }
+        try StartWatch.begin(.ending, patience: patience)
+        try check(cmpi_finalize(), "MPI_Finalize")
+        StartWatch.end()
     }
 
     /// Ends MPI if it runs; for programs that do not use `withMPI`, such as a test bundle at its exit.

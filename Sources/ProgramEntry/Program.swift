@@ -1,4 +1,5 @@
 import ArgumentParser
+import CProcess
 @preconcurrency import Glibc
 
 /// The version that `--version` prints, and that ranks compare.
@@ -7,12 +8,16 @@ public let triremeVersion = "0.1.0"
 extension ParsableCommand {
     /// Parses the command line and runs; ends the process.
     ///
+    /// From here on every signal that ends the program gives one line and a status (`cprocess_install`).
+    ///
     /// Wrong usage gives one line. Under mpirun every rank sees the same mistake, so only rank 0 speaks; the others
     /// give it time to, because the first rank that ends ends the job.
     public static func start() -> Never {
-        occupyClosedStreams()
-        let speaks = getenv("OMPI_COMM_WORLD_RANK").map { String(cString: $0) == "0" } ?? true
         let name = configuration.commandName ?? "trireme"
+        // Kept for good: a signal's handler reads it.
+        if let kept = strdup(name) { cprocess_install(kept) }
+        occupyClosedStreams()
+        let speaks = cprocess_rank() <= 0
         func end(_ error: RunError) -> Never {
             complain("\(name): \(error)")
             endProgram(status: error.status.rawValue)
@@ -84,6 +89,7 @@ private func joinedArguments() -> [String] {
 ///
 /// What was printed and could not be written, as on a full disk, makes a good end a bad one.
 public func endProgram(status: Int32) -> Never {
+    cprocess_have_spoken()
     if fflush(stdout) != 0 || ferror(stdout) != 0, status == 0 {
         let name = CommandLine.arguments.first?.split(separator: "/").last ?? "trireme"
         complain("\(name): standard output cannot be written; its disk may be full")
@@ -94,6 +100,5 @@ public func endProgram(status: Int32) -> Never {
 
 /// One line on standard error, written whole.
 public func complain(_ line: String) {
-    let bytes = Array((line + "\n").utf8)
-    _ = write(STDERR_FILENO, bytes, bytes.count)
+    cprocess_say(line)
 }

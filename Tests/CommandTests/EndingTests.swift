@@ -2,7 +2,7 @@ import Foundation
 import TestSupport
 import Testing
 
-/// How `generate` ends when a rank is killed while it decodes, and on Ctrl-C.
+/// How programs end when a rank is lost, and when they are told to.
 @Suite(.serialized) struct EndingTests {
     /// Long enough that no machine is through before the test has acted; text shows when decoding has begun.
     private static let arguments = [
@@ -80,5 +80,123 @@ import Testing
         }
         #expect(outcome.status == 130 && !outcome.ranOutOfTime, "\(outcome.errors)")
         #expect(outcome.errorLines.count == 1 && outcome.errors.contains("interrupted"), "\(outcome.errors)")
+    }
+
+    /// Which programs run over ranks, with work for some seconds.
+    private static let programs: [(name: String, arguments: [String])] = [
+        ("generate", arguments + ["--n", "8"]),
+        (
+            "evaluate",
+            [
+                "perplexity", "--model", embeddedModel, "--text",
+                "\(ProgramRun.repositoryPath)/Tests/Golden/text/eval-20k.txt",
+            ]
+        ),
+        ("all_reduce_bench", ["--stress", "1000000000"]),
+        ("bench", ["run", "--model", embeddedModel, "--rounds", "1000"]),
+    ]
+
+    /// No heartbeat beats yet: the ranks are on their way into MPI, or in it.
+    @Test(arguments: [0, 1, 2, 3]) func aRankThatIsStoppedAtOnceIsNamed(program: Int) throws {
+        let (name, arguments) = Self.programs[program]
+        var pids: [Int32] = []
+        let lost = program % 2
+        let outcome = try ProgramRun.run(name, arguments + ["--timeout", "2"], ranks: 2, seconds: 30) { run in
+            try #require(run.wait { run.ranks[lost] != nil }, "rank \(lost) does not start")
+            pids = run.descendants
+            kill(try #require(run.ranks[lost]), SIGSTOP)
+        }
+        #expect(outcome.status == 75 && !outcome.ranOutOfTime, "\(outcome.status): \(outcome.errors)")
+        #expect(outcome.errorLines.count == 1, "\(outcome.errors)")
+        #expect(outcome.errorLines.first?.hasPrefix("rank \(lost) on ") == true, "\(outcome.errors)")
+        #expect(outcome.errors.contains("was lost while starting"), "\(outcome.errors)")
+        #expect(ProcessTable.survivors(of: pids) == [], "processes are left")
+    }
+
+    /// The launcher says 75 even where mpirun reports the signal.
+    @Test(arguments: [0, 1]) func aRankThatIsKilledAtOnceIsNamed(rank: Int) throws {
+        let outcome = try ProgramRun.run("generate", Self.arguments + ["--n", "8"], ranks: 2, seconds: 30) { run in
+            try #require(run.wait { run.ranks[rank] != nil }, "rank \(rank) does not start")
+            kill(try #require(run.ranks[rank]), SIGKILL)
+        }
+        #expect(outcome.status == 75 && !outcome.ranOutOfTime, "\(outcome.status): \(outcome.errors)")
+        #expect(outcome.errorLines.count == 1, "\(outcome.errors)")
+        #expect(outcome.errors.contains("rank \(rank) on ") && outcome.errors.contains("was lost while"))
+    }
+
+    /// Nobody is left to name it.
+    @Test func theLauncherSpeaksForTheOnlyRank() throws {
+        let outcome = try ProgramRun.run("generate", Self.arguments + ["--n", "8"], ranks: 1, seconds: 30) { run in
+            try #require(run.wait { run.ranks[0] != nil }, "rank 0 does not start")
+            kill(try #require(run.ranks[0]), SIGKILL)
+        }
+        #expect(outcome.status == 137 && outcome.errorLines.count == 1, "\(outcome.status): \(outcome.errors)")
+        #expect(outcome.errors.contains("ended by signal 9"), "\(outcome.errors)")
+    }
+
+    /// Rank 1 was deaf: rank 0 alone decides, so it has to be told.
+    @Test(arguments: [(0, SIGTERM), (1, SIGTERM), (1, SIGINT), (1, SIGHUP)])
+    func tellingAnyRankToEndEndsTheJob(rank: Int, signal: Int32) throws {
+        let (outcome, _, seconds) = try interrupt(["--n", "8"], showsText: false) { run in
+            kill(try #require(run.ranks[rank]), signal)
+        }
+        #expect(outcome.status == 130 && seconds < 5, "\(outcome.status) after \(seconds) s: \(outcome.errors)")
+        #expect(outcome.errorLines.count == 1 && outcome.errors.contains("interrupted"), "\(outcome.errors)")
+    }
+
+    /// What supervisors send, to the launcher alone: mpirun and its ranks go with it.
+    @Test(arguments: [SIGTERM, SIGHUP, SIGINT, SIGQUIT]) func tellingTheLauncherToEndEndsTheJob(signal: Int32) throws {
+        let (outcome, _, seconds) = try interrupt(["--n", "8"], showsText: false) { run in
+            kill(run.processIdentifier, signal)
+        }
+        #expect(outcome.status == 130 && seconds < 5, "\(outcome.status) after \(seconds) s: \(outcome.errors)")
+        #expect(outcome.errorLines.count == 1 && outcome.errors.contains("interrupted"), "\(outcome.errors)")
+    }
+
+    @Test(arguments: [nil, 2]) func interruptedLoadingIsCalledSo(ranks: Int?) throws {
+        // Large enough to be seen while it loads.
+        let arguments = ["--model", "synthetic:qwen1.5-0.5b", "--prompt-token-ids", "1", "--threads", "1"]
+        let outcome = try ProgramRun.run("generate", arguments, ranks: ranks, seconds: 60) { run in
+            try #require(
+                run.wait {
+                    guard let pid = ranks == nil ? run.processIdentifier : run.ranks[1] else { return false }
+                    return ProcessTable.residentByteCount(of: pid) > 100 << 20
+                }, "no weights are loaded")
+            kill(ranks == nil ? run.processIdentifier : try #require(run.ranks[1]), SIGTERM)
+        }
+        #expect(outcome.status == 130 && outcome.output == "", "\(outcome.status): \(outcome.errors)")
+        #expect(outcome.errorLines == ["trireme: loading was interrupted"], "\(outcome.errors)")
+    }
+
+    /// Swift's crash handler survived these, and printed a stack.
+    @Test(arguments: [SIGSEGV, SIGABRT]) func aFaultFromOutsideIsOneLine(signal: Int32) throws {
+        let (outcome, _, _) = try interrupt(["--n", "8"], showsText: false) { run in
+            kill(try #require(run.ranks[1]), signal)
+        }
+        #expect(outcome.status == 128 + signal && outcome.errorLines.count == 1, "\(outcome.status): \(outcome.errors)")
+        #expect(outcome.errors.contains("generate: rank 1 on ") && outcome.errors.contains(" from process \(getpid())"))
+        #expect(outcome.errors.contains(" while "), "\(outcome.errors)")
+    }
+
+    @Test func quitEndsAProgram() throws {
+        let outcome = try ProgramRun.run("generate", Self.arguments + ["--n", "8"], seconds: 30) { run in
+            try #require(run.wait { ProcessTable.residentByteCount(of: run.processIdentifier) > 50 << 20 })
+            kill(run.processIdentifier, SIGQUIT)
+        }
+        #expect(outcome.status == 128 + SIGQUIT && outcome.errorLines == [], "\(outcome.status): \(outcome.errors)")
+    }
+
+    /// A download that begins again over the file in use, or a file that is lost with its server.
+    @Test(arguments: [nil, 2]) func aWeightFileThatShrinksIsNamed(ranks: Int?) throws {
+        let folder = try TemporaryFolder()
+        let model = "\(folder.path)/model"
+        try FileManager.default.copyItem(atPath: embeddedModel, toPath: model)
+        let arguments = Self.arguments.map { $0 == embeddedModel ? model : $0 }
+        let outcome = try ProgramRun.run("generate", arguments, ranks: ranks, seconds: 30) { run in
+            try #require(run.wait { run.output.utf8.count > 60 }, "no text comes: \(run.output)")
+            truncate("\(model)/model.safetensors", 100_000)
+        }
+        #expect(outcome.status == 65 && outcome.errorLines.count == 1, "\(outcome.status): \(outcome.errors)")
+        #expect(outcome.errors.contains("\(model)/model.safetensors"), "\(outcome.errors)")
     }
 }

@@ -53,6 +53,18 @@ struct RankTests {
         try Law(group: CheckedCommunicator(SharedMemoryCommunicator(world))).check()
     }
 
+    /// As in a container whose /dev/shm is small.
+    @Test func withoutRoomForSharedMemoryThereAreMessages() throws {
+        let world = try world()
+        guard world.size > 1, try world.splitByHost().size == world.size else { return }
+        var limits = MPILimits()
+        limits.windowRoom = { 4096 }
+        let group = try MPICommunicator(handle: world.handle, owned: false, limits: limits).fastest()
+        #expect(Backend(of: group) == .messages)
+        try Law(group: group).check()
+        #expect(Backend(of: try group.split(color: 0, key: world.rank)) == .messages)
+    }
+
     @Test func sharedMemoryNamesWhoAskedForWhat() throws {
         let world = try world()
         guard world.size > 1, try world.splitByHost().size == world.size else { return }

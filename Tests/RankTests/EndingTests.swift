@@ -92,9 +92,31 @@ struct EndingTests {
     @Test func aRanksOwnErrorEndsTheJobWithoutAFalseAlarm() throws {
         let outcome = try run("error", ranks: 3)
         #expect(outcome.status == 66, "\(outcome.output)")
-        #expect(outcome.output.contains("reported: the disk is full"))
+        #expect(outcome.output.contains("reported: rank 1 on testhost: the disk is full"))
         #expect(outcome.lostLines.isEmpty, "\(outcome.output)")
         expectNoOrphans(outcome, ranks: 3)
+    }
+
+    /// As when several wait for one in vain.
+    @Test func errorsOfSeveralRanksAreReportedOnce() throws {
+        let outcome = try run("errors", ranks: 3)
+        #expect(outcome.status == 66, "\(outcome.output)")
+        let reports = outcome.output.split(separator: "\n").filter { $0.contains("the disk is full") }
+        #expect(reports.count == 1 && outcome.lostLines.isEmpty, "\(outcome.output)")
+    }
+
+    /// The runtime's own message is part of the line, and no stack is printed.
+    @Test func aTrapIsOneLine() throws {
+        let outcome = try run("trap", ranks: 2)
+        #expect(outcome.status == 70, "\(outcome.output)")
+        let lines = outcome.output.split(separator: "\n").filter { $0.contains("scenario: ") }
+        #expect(lines.count == 1 && outcome.lostLines.isEmpty, "\(outcome.output)")
+        let line = lines.first ?? ""
+        #expect(line.hasPrefix("scenario: rank 1 on testhost: a defect of this program: "), "\(outcome.output)")
+        #expect(
+            line.contains("Fatal error: as planned") && line.contains("while decoding step 17"), "\(outcome.output)")
+        #expect(!outcome.output.contains("Crash") && !outcome.output.contains("Backtrac"), "\(outcome.output)")
+        expectNoOrphans(outcome, ranks: 2)
     }
 
     @Test func anAgreedErrorIsReportedOnce() throws {

@@ -1,3 +1,4 @@
+import CProcess
 import Collectives
 import Foundation
 import Testing
@@ -19,6 +20,8 @@ struct LossScenario {
     struct Interrupted: Error {}
 
     @Test func play() throws {
+        // What every program does at its entry.
+        if let name = strdup("scenario") { cprocess_install(name) }
         withMPI { world in
             let seconds = ProcessInfo.processInfo.environment["TRIREME_TEST_TIMEOUT"].flatMap(Int.init) ?? 2
             let options = HeartbeatOptions(timeout: .seconds(seconds))
@@ -57,7 +60,8 @@ struct LossScenario {
             switch (name, world.rank) {
             case ("kill", 1), ("killFirst", 0): kill(getpid(), SIGKILL)
             case ("stop", 1): kill(getpid(), SIGSTOP)
-            case ("error", 1): throw Broken(description: "the disk is full")
+            case ("trap", 1): preconditionFailure("as planned")
+            case ("error", 1), ("errors", 1...): throw Broken(description: "the disk is full")
             default: break
             }
         }

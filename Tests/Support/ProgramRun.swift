@@ -198,6 +198,12 @@ public enum ProcessTable {
         return state != "Z" && state != "X"
     }
 
+    /// Bytes of memory that a process has touched and not given back; 0 if it is not there.
+    public static func residentByteCount(of pid: Int32) -> Int {
+        let fields = fields(of: pid)
+        return fields.count > 21 ? (Int(fields[21]) ?? 0) * Int(sysconf(Int32(_SC_PAGESIZE))) : 0
+    }
+
     /// Those of the processes that do not end, with their command lines.
     ///
     /// A process that was killed is there until the system has taken its memory back: they get so many seconds.

@@ -112,7 +112,10 @@ struct Measurement {
             try report.finish()
             if let plot { try report.draw(on: plot) }
         }
-        if isInterrupted { return .interrupted }
+        if isInterrupted {
+            if world.rank == 0 { complain("interrupted; what is missing was not measured") }
+            return .interrupted
+        }
         return report.results.allSatisfy { $0.wrong ?? 0 == 0 } ? .done : .defect
     }
 

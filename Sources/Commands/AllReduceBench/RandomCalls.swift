@@ -75,6 +75,7 @@ struct RandomCalls {
             }
             (wrong, elements) = (wrong + found, elements + exchange.output.count / type.byteCount)
             if call % 64 == 63, try world.gatherAll([InterruptFlag.isRaised]).contains([true]) {
+                if world.rank == 0 { complain("interrupted after \(call + 1) calls") }
                 return .interrupted
             }
         }

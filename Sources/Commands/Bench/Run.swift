@@ -103,7 +103,7 @@ struct Run: ParsableCommand {
                 return best
             },
             report: { measured, report in
-                guard !report.wasInterrupted else { return }
+                guard !report.wasInterrupted else { return complain("interrupted") }
                 let weightBytes = Double(report.memory.reduce(0) { $0 + $1.weightBytes })
                 let context = Double(promptLength) + Double(newTokens) / 2
                 let steps = measured.decode.rate / Double(batch)

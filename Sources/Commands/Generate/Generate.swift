@@ -67,7 +67,9 @@ struct Generate: ParsableCommand {
                 let timings = TimingReport(
                     report, statistics: outcome.statistics, timeToFirstToken: outcome.timeToFirstToken)
                 if format == "json", !promptArguments.isBatch {
-                    guard !report.wasInterrupted, let result = outcome.results.first else { return }
+                    guard !report.wasInterrupted, let result = outcome.results.first else {
+                        return complain("interrupted")
+                    }
                     try printJSON(
                         GenerateReport(
                             model: modelArguments.model, result: ResultReport(result, options: outcome.options),

@@ -1,0 +1,240 @@
+import CProcess
+import Collectives
+import Glibc
+import Synchronization
+
+/// Ends the job, with one line, when a rank is lost while no heartbeat beats: while MPI starts, and while it ends.
+///
+/// In `MPI_Init` a rank can ask no other how it is, and a rank that never comes keeps all others there for ever. So a
+/// thread of each rank looks at the processes of its own host: one that is stopped, or is not there, is named as soon as
+/// the time is over; where all run, those that still wait are named with what may hinder them. One rank of a host speaks.
+final class StartWatch: Sendable {
+    /// What is watched.
+    enum Stage {
+        case starting
+        case ending
+
+        var doing: String {
+            switch self {
+            case .starting: "starting"
+            case .ending: "ending MPI"
+            }
+        }
+    }
+
+    /// Time between two looks, in nanoseconds.
+    private static let tick: Int64 = 20_000_000
+    private static let current = Mutex<StartWatch?>(nil)
+
+    private let stage: Stage
+    /// In nanoseconds.
+    private let patience: Int64
+    private let isOver = Atomic<Bool>(false)
+    /// The job ends in an orderly way already.
+    private let wasInterrupted = InterruptFlag.isRaised
+
+    private init(_ stage: Stage, patience: Int64) {
+        (self.stage, self.patience) = (stage, patience)
+    }
+
+    /// Watches from now on until `end`, in a thread of its own.
+    ///
+    /// - Parameter patience: how long the stage may take.
+    static func begin(_ stage: Stage, patience: Duration) throws(CommunicationError) {
+        // Without a mailbox there may be a line too many; that is no reason not to start.
+        _ = cprocess_meet()
+        let watch = StartWatch(stage, patience: patience.nanoseconds)
+        let thread = try startThread(rank: Int(cprocess_rank())) { watch.run() }
+        pthread_detach(thread)
+        current.withLock { $0 = watch }
+    }
+
+    /// Ends the watch, if there is one: the stage is over.
+    static func end() {
+        let watch = current.withLock { current -> StartWatch? in
+            defer { current = nil }
+            return current
+        }
+        guard let watch else { return }
+        watch.isOver.store(true, ordering: .releasing)
+        if watch.stage == .ending {
+            cprocess_tell(cprocess_message(word: Int32(CPROCESS_FINISHED.rawValue), rank: 0, status: 0))
+        }
+    }
+
+    // MARK: The thread
+
+    private func run() {
+        // To be given up for a look around when this process has no file to spare.
+        let spares = (0..<3).map { _ in open("/dev/null", O_RDONLY | O_CLOEXEC) }
+        var look = Look(stage: stage)
+        var waited: Int64 = 0
+        var last = OperationClock.now()
+        while !isOver.load(ordering: .acquiring) {
+            usleep(UInt32(Self.tick / 1000))
+            hear(&look)
+            let isLate = waited > patience
+            let isInterrupted = InterruptFlag.isRaised && !wasInterrupted
+            if isLate || isInterrupted {
+                spares.forEach { close($0) }
+                look.around()
+            }
+            guard !isOver.load(ordering: .acquiring) else { return }
+            if isInterrupted { endInterrupted(look, waited: waited) }
+            if isLate { judge(look, late: waited - patience) }
+            let now = OperationClock.now()
+            // While this process was stopped, or the machine slept, nobody waited.
+            waited += min(now - last, 50 * Self.tick)
+            last = now
+        }
+        spares.forEach { close($0) }
+    }
+
+    private func hear(_ look: inout Look) {
+        var message = cprocess_message()
+        while cprocess_hear(&message) {
+            switch cprocess_word(UInt32(bitPattern: message.word)) {
+            case CPROCESS_FINISHED:
+                look.finished.insert(Int(message.rank))
+            default:
+                cprocess_leave_last_words()
+                awaitEnd(status: message.status)
+            }
+        }
+    }
+
+    /// Somebody has spoken, and ends; the launcher then ends all others.
+    ///
+    /// They leave it to it: Open MPI 4.1.4's mpirun may crash or hang when ranks end at the same moment while MPI starts.
+    private func awaitEnd(status: Int32) -> Never {
+        for _ in 0..<150 where !InterruptFlag.isRaised { usleep(UInt32(Self.tick / 1000)) }
+        _exit(status)
+    }
+
+    /// The launcher ends all ranks when one of them is gone; else somebody wants the job to end.
+    ///
+    /// - Parameter waited: for how long this rank has watched, in nanoseconds.
+    private func endInterrupted(_ look: Look, waited: Int64) -> Never {
+        if !InterruptFlag.isFromLauncher {
+            say("rank \(cprocess_rank()) on \(hostName()): interrupted while \(stage.doing)", status: 130)
+            _exit(130)
+        }
+        // A rank that was stopped for long is itself what the others have named, before they ended.
+        let wasAway = Int64(clamping: cprocess_age()) - waited > patience
+        if !wasAway, let loss = look.missing.line { say(loss, status: 75) }
+        // Those who have not looked yet shall still find this rank.
+        usleep(300_000)
+        _exit(130)
+    }
+
+    /// - Parameter late: since when the time is over, in nanoseconds.
+    private func judge(_ look: Look, late: Int64) {
+        // The lowest rank that can speak does; if it does not, any other.
+        let isFirst = look.running.first?.rank == Int(cprocess_rank())
+        let second: Int64 = 1_000_000_000
+        guard isFirst || late > second else { return }
+        if let loss = look.stopped.line ?? look.missing.line ?? look.ownFault {
+            end(with: loss)
+        }
+        // Another host may know more.
+        let isFirstOfAll = look.running.first?.rank == 0
+        guard late > 2 * second + (isFirst ? 0 : second / 2) + (isFirstOfAll ? 0 : second / 2) else { return }
+        end(with: look.allRun(for: (patience + late) / second))
+    }
+
+    private func end(with line: String) -> Never {
+        say(line, status: 75)
+        _exit(75)
+    }
+
+    private func say(_ line: String, status: Int32) {
+        if cprocess_claim_last_words(status) {
+            cprocess_say(line)
+            // Open MPI 4.1.4's mpirun sometimes never ends when it has lost a rank while MPI starts.
+            cprocess_see_launcher_end(3000)
+        }
+        // The launcher may end as soon as its ranks have, with what it has not read yet.
+        usleep(200_000)
+    }
+}
+
+/// What a rank sees of the ranks of its host.
+private struct Look {
+    /// Some ranks of this host that are lost, and why.
+    struct Loss {
+        var stage: StartWatch.Stage
+        var ranks: [Int]
+        var reason: String
+
+        var line: String? {
+            guard !ranks.isEmpty else { return nil }
+            let names = ranks.map(String.init).joined(separator: ", ")
+            return "\(ranks.count == 1 ? "rank" : "ranks") \(names) on \(hostName()) "
+                + "\(ranks.count == 1 ? "was" : "were") lost while \(stage.doing) (\(reason)); ending the job"
+        }
+    }
+
+    let stage: StartWatch.Stage
+    /// Ranks that have ended MPI: they need not be here.
+    var finished: Set<Int> = []
+    private(set) var running: [(rank: Int, pid: Int32)] = []
+    private(set) var stopped: Loss
+    private(set) var missing: Loss
+
+    init(stage: StartWatch.Stage) {
+        self.stage = stage
+        stopped = Loss(stage: stage, ranks: [], reason: "")
+        missing = Loss(stage: stage, ranks: [], reason: "its process has ended, or has not begun")
+    }
+
+    mutating func around() {
+        let size = Int(cprocess_size())
+        var found = [cprocess_peer](repeating: cprocess_peer(), count: max(1024, size))
+        let count = cprocess_peers(&found, Int32(found.count))
+        guard count > 0 else { return }
+        let here = found.prefix(Int(count))
+        let halted = here.filter { [UInt8(ascii: "T"), UInt8(ascii: "t")].contains(UInt8(bitPattern: $0.state)) }
+        stopped.ranks = halted.map { Int($0.rank) }
+        let pids = halted.map { "\($0.pid)" }.joined(separator: ", ")
+        stopped.reason = halted.count == 1 ? "process \(pids) is stopped" : "processes \(pids) are stopped"
+        running = here.filter { $0.is_program && !stopped.ranks.contains(Int($0.rank)) }.map { (Int($0.rank), $0.pid) }
+        // Which ranks should be here is known where all should.
+        guard size > 0, Int(cprocess_local_size()) == size else { return }
+        let present = Set(running.map(\.rank)).union(stopped.ranks).union(finished)
+        missing.ranks = (0..<size).filter { !present.contains($0) }
+    }
+
+    /// What keeps this very rank from starting.
+    var ownFault: String? {
+        var limit = rlimit()
+        let descriptor = dup(STDERR_FILENO)
+        if descriptor >= 0 {
+            close(descriptor)
+            return nil
+        }
+        getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+        return Loss(
+            stage: stage, ranks: [Int(cprocess_rank())],
+            reason: "it may open \(limit.rlim_cur) files only: raise ulimit -n"
+        ).line
+    }
+
+    /// That all ranks of this host run and still do not get on, and what may be the reason.
+    func allRun(for seconds: Int64) -> String {
+        let names = running.map { "\($0.rank)" }.joined(separator: ", ")
+        var limit = rlimit()
+        getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+        let places = ["/dev/shm", getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"]
+        let room = places.map { "\(Self.freeKibibytes(in: $0)) KiB in \($0)" }.joined(separator: " and ")
+        return
+            "\(running.count == 1 ? "rank" : "ranks") \(names) on \(hostName()) \(running.count == 1 ? "is" : "are") still "
+            + "\(stage.doing) after \(seconds) s; see what the ranks of other hosts do, whether \(room) are room enough, and "
+            + "\(limit.rlim_cur) open files (ulimit -n), or raise --timeout"
+    }
+
+    private static func freeKibibytes(in path: String) -> UInt64 {
+        var status = statvfs()
+        guard statvfs(path, &status) == 0 else { return 0 }
+        return UInt64(status.f_bavail) * UInt64(status.f_frsize) >> 10
+    }
+}

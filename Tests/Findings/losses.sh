@@ -1,0 +1,108 @@
+#!/bin/sh
+# losses.sh [COUNT [SEED]]: COUNT times (100) a random rank of 2 to 4 is stopped, killed or told to end, in turn, at a random
+# moment of the first three seconds after mpirun has started it. One line must say so and name that rank only; the status must be
+# as promised; the job must be over within the timeout and 5 s; and nothing may be left but what Open MPI leaves when it is killed.
+# PRODUCTS: the folder of the programs; MOST: milliseconds instead of 3000; SIGNALS: which. Ends only processes that it started.
+set -eu
+root=$(cd "$(dirname "$0")/../.." && pwd)
+: "${PRODUCTS:=$root/.build/debug}" "${TIMEOUT:=5}" "${MOST:=3000}" "${SIGNALS:=STOP KILL TERM}"
+count=${1:-100} state=${2:-1}
+set --
+[ -x "$PRODUCTS/generate" ] || { echo "$0: no $PRODUCTS/generate: build it first" >&2; exit 66; }
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+# Temporary files of other programs shall not be taken for ours.
+export TMPDIR="$work/tmp"
+mkdir "$TMPDIR"
+
+# Sets `drawn` to a random number below $1.
+draw() {
+    state=$(((state * 1103515245 + 12345) % 2147483648))
+    drawn=$((state / 65536 % $1))
+}
+
+now() { date +%s%3N; }
+
+# The process of rank $1 among those that mpirun's process $2 started.
+process_of() {
+    for pid in $(pgrep -P "$2"); do
+        tr '\0' '\n' <"/proc/$pid/environ" 2>/dev/null | grep -qx "OMPI_COMM_WORLD_RANK=$1" && echo "$pid" && return
+    done
+    return 0
+}
+
+# Those of the processes "$@" that still run, but for zombies.
+living() {
+    for pid in "$@"; do
+        state_of=$(sed 's/.*) \(.\).*/\1/' "/proc/$pid/stat" 2>/dev/null) || continue
+        case "$state_of" in Z | X | '') ;; *) echo "$pid" ;; esac
+    done
+}
+
+left_in_memory() { ls /dev/shm | grep -Ev '^(vader_segment|sm_segment|osc_)' || true; }
+
+slowest=0 failed=0 i=0
+while [ "$i" -lt "$count" ]; do
+    i=$((i + 1))
+    draw 3
+    ranks=$((drawn + 2))
+    draw $ranks
+    lost=$drawn
+    draw "$MOST"
+    moment=$drawn
+    shift $(($# > 0))
+    [ $# -gt 0 ] || set -- $SIGNALS
+    signal=$1
+    memory=$(left_in_memory)
+    timeout -s KILL $((TIMEOUT + 30)) "$root/Launch/local.sh" $ranks "$PRODUCTS/generate" --model "$root/Models/tale-23m" \
+        --prompt Once --max-tokens 2000 --ignore-eos --temperature 1 --n 32 --seed $i --threads 1 --log-level error \
+        --timeout "$TIMEOUT" </dev/null >"$work/out" 2>"$work/err" &
+    job=$!
+    launcher=
+    while [ -z "$launcher" ] && kill -0 "$job" 2>/dev/null; do
+        script=$(pgrep -P "$job" -f local.sh || true)
+        launcher=$([ -z "$script" ] || pgrep -P "$script" -x mpirun || true)
+    done
+    sleep "$((moment / 1000)).$(printf %03d $((moment % 1000)))"
+    pid=
+    while [ -z "$pid" ] && kill -0 "$job" 2>/dev/null; do pid=$(process_of "$lost" "$launcher"); done
+    started="$job $script $launcher $(pgrep -P "$launcher" || true)"
+    start=$(now)
+    kill -"$signal" "$pid" || true
+    status=0
+    wait "$job" || status=$?
+    took=$(($(now) - start))
+    [ "$took" -le "$slowest" ] || slowest=$took
+    grep -v '^mpirun --quiet ' "$work/err" >"$work/lines" || true
+    problem=
+    [ "$(wc -l <"$work/lines")" -eq 1 ] || problem="$problem, $(wc -l <"$work/lines") lines"
+    case $signal in
+    STOP) expected="75" named="rank $lost on .* was lost while" ;;
+    KILL) expected="137 75" named="rank $lost on .* was lost while" ;;
+    TERM) expected="130 143 75" named="interrupted|rank $lost on .* was lost while starting" ;;
+    esac
+    case " $expected " in *" $status "*) ;; *) problem="$problem, status $status" ;; esac
+    grep -Eq "$named" "$work/lines" || problem="$problem, not named"
+    for rank in $(seq 0 $((ranks - 1))); do
+        [ "$rank" -eq "$lost" ] || ! grep -Eq "ranks? ([0-9]+, )*$rank(,| on)" "$work/lines" ||
+            problem="$problem, rank $rank blamed"
+    done
+    [ "$took" -le $(((TIMEOUT + 5) * 1000)) ] || problem="$problem, $took ms"
+    [ -z "$(living $started)" ] || sleep 1
+    orphans=$(living $started)
+    [ -z "$orphans" ] || problem="$problem, processes $orphans are left"
+    [ "$memory" = "$(left_in_memory)" ] || problem="$problem, left in /dev/shm: $(left_in_memory)"
+    files=$(find "$TMPDIR" -mindepth 1 -maxdepth 1 ! -name 'ompi.*')
+    [ -z "$files" ] || problem="$problem, left: $files"
+    if [ -n "$problem" ]; then
+        failed=$((failed + 1))
+        echo "loss $i ($signal of rank $lost of $ranks after $moment ms): ${problem#, }"
+        sed 's/^/    /' "$work/lines"
+        kill -KILL $orphans 2>/dev/null || true
+        rm -rf $files
+    elif [ -n "${VERBOSE:-}" ]; then
+        echo "loss $i ($signal of rank $lost of $ranks after $moment ms): $status after $took ms: $(cat "$work/lines")"
+    fi
+done
+echo "$count losses, the slowest over after $slowest ms; $failed failures"
+[ "$failed" -eq 0 ]
