@@ -92,7 +92,7 @@ rank_pid() {
     local pid i
     for i in $(seq 500); do
         for pid in $(descendants "$1"); do
-            tr '\0' '\n' <"/proc/$pid/environ" 2>/dev/null | grep -qx "OMPI_COMM_WORLD_RANK=$2" &&
+            { tr '\0' '\n' <"/proc/$pid/environ"; } 2>/dev/null | grep -qx "OMPI_COMM_WORLD_RANK=$2" &&
                 grep -qE '^(generate|evaluate|bench|all_reduce_benc)' "/proc/$pid/comm" 2>/dev/null && echo "$pid" && return 0
         done
         sleep 0.01
