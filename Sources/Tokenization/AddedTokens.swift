@@ -17,9 +17,9 @@ struct AddedToken: Sendable {
 
     /// Reads `added_tokens` and adds them to the vocabulary, each with the number that the reference gives it.
     ///
-    /// The reference (`tokenizers`, `AddedVocabulary`) does not take the number from the file: a token that the
-    /// vocabulary spells has the vocabulary's number, any other the next one that is free above the vocabulary and the
-    /// tokens added so far. Of two with one content the later counts; special it is if either is.
+    /// The reference (`tokenizers`, `AddedVocabulary`) does not take the number from the file: a token that is spelled
+    /// already has the number of that spelling, any other the next one after the vocabulary's count. Of two with one
+    /// number the later counts; a token is special if any of its content is.
     ///
     /// - Parameter warn: told once if that gives other numbers than the file.
     static func list(
@@ -27,27 +27,33 @@ struct AddedToken: Sendable {
     ) throws(TokenizationError) -> [AddedToken] {
         var next = Int32(vocabulary.tokenCount)
         var tokens: [AddedToken] = []
-        var places: [[UInt8]: Int] = [:]
+        var places: [Int32: Int] = [:]
+        var specialContents: Set<[UInt8]> = []
         var hasWarned = false
         for element in try field.elements() {
             var token = try AddedToken(element)
             if token.content.isEmpty { continue }
             let written = token.id
-            token.id = vocabulary.id(of: token.content) ?? next
-            guard token.id < Vocabulary.maximumID else { throw element.malformed("too many tokens") }
-            next = max(next, token.id + 1)
+            if let known = vocabulary.id(of: token.content) {
+                token.id = known
+            } else {
+                guard next < Vocabulary.maximumID else { throw element.malformed("too many tokens") }
+                token.id = next
+                next += 1
+            }
             if written != token.id, !hasWarned {
                 hasWarned = true
                 warn(
                     "\(element.place): \(quoted(token.content[...])) has the number \(written) there, and gets "
                         + "\(token.id), as the tokenizers library gives it")
             }
+            if token.isSpecial { specialContents.insert(token.content) }
+            token.isSpecial = specialContents.contains(token.content)
             vocabulary.add(token)
-            if let place = places[token.content] {
-                token.isSpecial = token.isSpecial || tokens[place].isSpecial
+            if let place = places[token.id] {
                 tokens[place] = token
             } else {
-                places[token.content] = tokens.count
+                places[token.id] = tokens.count
                 tokens.append(token)
             }
         }

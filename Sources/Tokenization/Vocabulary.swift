@@ -8,14 +8,15 @@ struct Vocabulary: Sendable {
     private var ids: ByteTable
     /// Spellings by id; nil for numbers that no token has.
     private(set) var spellings: [[UInt8]?] = []
-    /// How many tokens there are.
-    private(set) var tokenCount = 0
+    /// How many tokens there are, without those that were added.
+    let tokenCount: Int
 
     /// Reads an object of spellings and ids.
     init(_ field: FileField) throws(TokenizationError) {
         let members = try field.members()
         guard members.count <= Self.maximumID else { throw field.malformed("too many tokens") }
         ids = ByteTable(minimumCapacity: members.count)
+        tokenCount = members.count
         for member in members {
             guard case .integer(let id) = member.value, (0...Self.maximumID).contains(id) else {
                 throw field.malformed("\(quoted(member.key)) has no id within 0 to \(Self.maximumID)")
@@ -44,7 +45,7 @@ struct Vocabulary: Sendable {
 
     /// Adds a token that `added_tokens` names; of two with the same number this one is spelled.
     mutating func add(_ token: AddedToken) {
-        guard ids.insert(token.id, for: token.content, 0..<token.content.count) else { return }
+        _ = ids.insert(token.id, for: token.content, 0..<token.content.count)
         set(token.content, token.id)
     }
 
@@ -61,6 +62,5 @@ struct Vocabulary: Sendable {
     private mutating func set(_ spelling: [UInt8], _ id: Int32) {
         while spellings.count <= Int(id) { spellings.append(nil) }
         spellings[Int(id)] = spelling
-        tokenCount += 1
     }
 }

@@ -48,7 +48,12 @@ import Tokenization
         #expect(tokenizer.piece(of: TokenID(3)) == "<s>")
         let known = [Self.added(1, "b"), Self.added(8, "<t>")]
         let high = json(known, vocabulary: #"{"a": 0, "b": 9, "c": 2}"#)
-        #expect(try SmallTokenizer.ids("ab<t>c", high) == [0, 9, 10, 2])
+        #expect(try SmallTokenizer.ids("ab<t>c", high) == [0, 9, 3, 2])
+        // A later token with the number of an earlier one takes its place.
+        let taken = json(
+            [Self.added(7, "<s>"), Self.added(3, "b", special: false)], vocabulary: #"{"a": 0, "b": 3, "c": 2}"#)
+        #expect(try SmallTokenizer.ids("a<s>b", taken) == [0, 3])
+        #expect(try SmallTokenizer.load(taken).piece(of: TokenID(3)) == "b")
     }
 
     /// A token is special if it ever was.
