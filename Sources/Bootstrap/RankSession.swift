@@ -261,7 +261,8 @@ private func makeLogger(rank: Int, level: String?) throws -> Logger {
 }
 
 private func printTrace(_ trace: StepTrace, step: Int, rank: Int) {
-    complain("rank \(rank), step \(step):\n  layer operation             shape                 bytes      time (us)")
+    complain("rank \(rank), step \(step):")
+    complain("  layer operation             shape                 bytes      time (us)")
     for entry in trace.entries {
         let layer = entry.layer.map(String.init) ?? ""
         complain(

@@ -1,6 +1,7 @@
 import ArgumentParser
 import CProcess
 @preconcurrency import Glibc
+import Messages
 
 /// The version that `--version` prints, and that ranks compare.
 public let triremeVersion = "0.1.0"
@@ -100,5 +101,5 @@ public func endProgram(status: Int32) -> Never {
 
 /// One line on standard error, written whole.
 public func complain(_ line: String) {
-    cprocess_say(line)
+    cprocess_say(onOneLine(line))
 }
