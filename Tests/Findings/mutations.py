@@ -339,6 +339,7 @@ def one(arguments):
 
 
 def main():
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     global SEEDS
     parser = argparse.ArgumentParser(usage=__doc__)
     parser.add_argument("count", nargs="?", type=int, default=20000); parser.add_argument("seed", nargs="?", type=int, default=1)
