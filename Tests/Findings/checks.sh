@@ -6,7 +6,8 @@ programs=$(cd "${PROGRAMS:-$root/.build/release}" 2>/dev/null && pwd) ||
 golden=$root/Tests/Golden/checkpoints
 tale=$root/Models/tale-23m
 tmp=$(mktemp -d "${TMPDIR:-/tmp}/findings.XXXXXX")
-trap 'rm -rf "$tmp"' EXIT
+job=
+trap '[ -z "$job" ] || kill -KILL $(descendants "$job") 2>/dev/null; rm -rf "$tmp"' EXIT
 trap 'exit 130' INT TERM
 generate=$programs/generate evaluate=$programs/evaluate tokenize=$programs/tokenize sizing=$programs/sizing
 quantize=$programs/quantize bench=$programs/bench all_reduce_bench=$programs/all_reduce_bench
@@ -111,6 +112,7 @@ finish() {
     { wait "$job"; } 2>/dev/null
     status=$?
     seconds=$((SECONDS - began))
+    job=
     sleep 0.3
     orphans=
     for pid in ${left:-}; do

@@ -10,7 +10,7 @@ compared within a table (the README says so). Float arithmetic without quantized
 threads and ranks; chunks of a prompt are compared where weights are quantized, as the README promises for those.
 PROGRAMS names the folder of the programs (.build/release). Status 1 if any differ.
 """
-import argparse, json, os, random, shlex, shutil, subprocess, sys, tempfile
+import argparse, json, os, random, shlex, shutil, signal, subprocess, sys, tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
@@ -128,6 +128,7 @@ def case(number, seed, kernels, folder):
 
 
 def main():
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     parser = argparse.ArgumentParser(usage=__doc__)
     parser.add_argument("count", nargs="?", type=int, default=100); parser.add_argument("seed", nargs="?", type=int, default=1); parser.add_argument("--case", type=int)
     a = parser.parse_args()

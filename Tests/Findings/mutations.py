@@ -18,7 +18,7 @@ PROGRAMS = os.path.abspath(os.environ.get("PROGRAMS", ROOT + "/.build/release"))
 GOLDEN = ROOT + "/Tests/Golden/checkpoints"
 LOG = re.compile(r"^\d{4}-\d\d-\d\dT\S+ (trace|debug|info|notice|warning|error|critical) |^seed \d+$|^loaded in |^mpirun ")
 BAD = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u2028\u2029]")
-SECONDS, MEBIBYTES, LINE = 10, 600, 600
+SECONDS, MEBIBYTES, LINE = 10, 600, 700
 RAW = {"@1e400": "1e400", "@-1e400": "-1e400", "@big": "1" * 400, "@zero": "-0", "@exp": "1E+2", "@lead": "01", "@hex": "0x10",
        "@sur": '"\\ud800"', "@esc": '"\\u0000\\u001b[2J"', "@deep": "[" * 600 + "]" * 600, "@deeper": '{"a":' * 100000 + "1" + "}" * 100000,
        "@open": "[" * 50000, "@tru": "tru", "@ctl": '"a\x01b"', "@plus": "+1"}
@@ -339,6 +339,7 @@ def one(arguments):
 
 
 def main():
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     global SEEDS
     parser = argparse.ArgumentParser(usage=__doc__)
     parser.add_argument("count", nargs="?", type=int, default=20000); parser.add_argument("seed", nargs="?", type=int, default=1)
