@@ -19,7 +19,7 @@ typedef struct launcher {
 
 static const launcher launchers[] = {
     {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_SIZE", "PMIX_NAMESPACE"}, // Open MPI
-    {"PMIX_RANK", "SLURM_NTASKS", NULL, "PMIX_NAMESPACE"},                                            // srun --mpi=pmix
+    {"PMIX_RANK", "SLURM_STEP_NUM_TASKS", NULL, "PMIX_NAMESPACE"},                                    // srun --mpi=pmix
     {"PMI_RANK", "PMI_SIZE", "MPI_LOCALNRANKS", NULL},                                                // MPICH, srun --mpi=pmi2
 };
 
