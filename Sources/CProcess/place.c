@@ -19,7 +19,7 @@ typedef struct launcher {
 
 static const launcher launchers[] = {
     {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_SIZE", "PMIX_NAMESPACE"}, // Open MPI
-    {"PMIX_RANK", "SLURM_NTASKS", NULL, "PMIX_NAMESPACE"},                                            // srun --mpi=pmix
+    {"PMIX_RANK", "SLURM_STEP_NUM_TASKS", NULL, "PMIX_NAMESPACE"},                                    // srun --mpi=pmix
     {"PMI_RANK", "PMI_SIZE", "MPI_LOCALNRANKS", NULL},                                                // MPICH, srun --mpi=pmi2
 };
 
@@ -129,13 +129,25 @@ uint64_t cprocess_age(void) {
     return since_boot > started ? since_boot - started : 0;
 }
 
-/// Whether the process is a rank of this job, and which.
-static bool examine(int pid, const launcher *l, const struct stat *program, cprocess_peer *peer) {
+/// This process's program and its network: what reaches another at loopback is one host.
+typedef struct identity {
+    struct stat program, network;
+} identity;
+
+static bool is_same(const char *path, const struct stat *other) {
+    struct stat file;
+    return stat(path, &file) == 0 && file.st_dev == other->st_dev && file.st_ino == other->st_ino;
+}
+
+/// Whether the process is a rank of this job on this host, and which.
+static bool examine(int pid, const launcher *l, const identity *mine, cprocess_peer *peer) {
     char path[64];
     struct stat file;
     int parent;
     snprintf(path, sizeof path, "/proc/%d", pid);
     if (stat(path, &file) != 0 || file.st_uid != geteuid()) return false;
+    snprintf(path, sizeof path, "/proc/%d/ns/net", pid);
+    if (!is_same(path, &mine->network)) return false;
     snprintf(path, sizeof path, "/proc/%d/environ", pid);
     size_t length;
     char *environment = contents(path, 4 << 20, &length);
@@ -147,7 +159,7 @@ static bool examine(int pid, const launcher *l, const struct stat *program, cpro
     free(environment);
     if (!is_ours) return false;
     snprintf(path, sizeof path, "/proc/%d/exe", pid);
-    peer->is_program = stat(path, &file) == 0 && file.st_dev == program->st_dev && file.st_ino == program->st_ino;
+    peer->is_program = is_same(path, &mine->program);
     peer->rank = rank;
     peer->pid = pid;
     return true;
@@ -155,14 +167,16 @@ static bool examine(int pid, const launcher *l, const struct stat *program, cpro
 
 int cprocess_peers(cprocess_peer *peers, int capacity) {
     const launcher *l = mine();
-    struct stat program;
-    DIR *processes = l && stat("/proc/self/exe", &program) == 0 ? opendir("/proc") : NULL;
+    identity here;
+    DIR *processes = l && stat("/proc/self/exe", &here.program) == 0 && stat("/proc/self/ns/net", &here.network) == 0
+                         ? opendir("/proc")
+                         : NULL;
     if (!processes) return -1;
     int count = 0;
     for (struct dirent *entry; (entry = readdir(processes));) {
         cprocess_peer found;
         int pid = number(entry->d_name, -1);
-        if (pid <= 0 || !examine(pid, l, &program, &found)) continue;
+        if (pid <= 0 || !examine(pid, l, &here, &found)) continue;
         int place = 0;
         while (place < count && peers[place].rank < found.rank) place++;
         if (place < count && peers[place].rank == found.rank) {

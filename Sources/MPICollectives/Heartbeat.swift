@@ -19,6 +19,12 @@ public final class Heartbeat {
             if cprocess_claim_last_words(75) { cprocess_say("\(loss)") }
             // A launcher that has lost a rank may end as soon as the others have, with what it has not read yet.
             usleep(200_000)
+        } else if loss.rank == 0, loss.cause != .connectionClosed {
+            // Each rank notices rank 0's silence by itself, at its own beat. The first that ends would make the launcher wake
+            // rank 0 up before the one that reports has noticed.
+            cprocess_leave_last_words()
+            var message = cprocess_message()
+            for _ in 0..<150 where !cprocess_hear(&message) { usleep(10_000) }
         }
         _exit(75)
     }

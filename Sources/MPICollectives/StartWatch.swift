@@ -68,6 +68,7 @@ final class StartWatch: Sendable {
         // To be given up for a look around when this process has no file to spare.
         let spares = (0..<3).map { _ in open("/dev/null", O_RDONLY | O_CLOEXEC) }
         var look = Look(stage: stage)
+        look.around()
         var waited: Int64 = 0
         var last = OperationClock.now()
         while !isOver.load(ordering: .acquiring) {
@@ -85,6 +86,7 @@ final class StartWatch: Sendable {
             let now = OperationClock.now()
             // While this process was stopped, or the machine slept, nobody waited.
             waited += min(now - last, 50 * Self.tick)
+            if look.mayMeetMore { look.around() }
             last = now
         }
         spares.forEach { close($0) }
@@ -121,7 +123,7 @@ final class StartWatch: Sendable {
         }
         // A rank that was stopped for long is itself what the others have named, before they ended.
         let wasAway = Int64(clamping: cprocess_age()) - waited > patience
-        if !wasAway, let loss = look.missing.line { say(loss, status: 75) }
+        if !wasAway, let loss = look.missingLine { say(loss, status: 75) }
         // Those who have not looked yet shall still find this rank.
         usleep(300_000)
         _exit(130)
@@ -133,7 +135,7 @@ final class StartWatch: Sendable {
         let isFirst = look.running.first?.rank == Int(cprocess_rank())
         let second: Int64 = 1_000_000_000
         guard isFirst || late > second else { return }
-        if let loss = look.stopped.line ?? look.missing.line ?? look.ownFault {
+        if let loss = look.stopped.line ?? look.missingLine ?? look.ownFault {
             end(with: loss)
         }
         // Another host may know more.
@@ -177,15 +179,24 @@ private struct Look {
     let stage: StartWatch.Stage
     /// Ranks that have ended MPI: they need not be here.
     var finished: Set<Int> = []
+    /// Ranks that are known to run on this host, or to have run here.
+    private var known: Set<Int>
+    private let localSize = Int(cprocess_local_size())
     private(set) var running: [(rank: Int, pid: Int32)] = []
     private(set) var stopped: Loss
     private(set) var missing: Loss
 
     init(stage: StartWatch.Stage) {
         self.stage = stage
+        // Where all ranks run on one host, which are here is known before they have come.
+        let size = Int(cprocess_size())
+        known = size > 0 && localSize == size ? Set(0..<size) : []
         stopped = Loss(stage: stage, ranks: [], reason: "")
         missing = Loss(stage: stage, ranks: [], reason: "its process has ended, or has not begun")
     }
+
+    /// Whether ranks of this host have not been seen yet that should be known, should they be lost.
+    var mayMeetMore: Bool { known.count < localSize }
 
     mutating func around() {
         let size = Int(cprocess_size())
@@ -198,10 +209,16 @@ private struct Look {
         let pids = halted.map { "\($0.pid)" }.joined(separator: ", ")
         stopped.reason = halted.count == 1 ? "process \(pids) is stopped" : "processes \(pids) are stopped"
         running = here.filter { $0.is_program && !stopped.ranks.contains(Int($0.rank)) }.map { (Int($0.rank), $0.pid) }
-        // Which ranks should be here is known where all should.
-        guard size > 0, Int(cprocess_local_size()) == size else { return }
-        let present = Set(running.map(\.rank)).union(stopped.ranks).union(finished)
-        missing.ranks = (0..<size).filter { !present.contains($0) }
+        let present = Set(running.map(\.rank)).union(stopped.ranks)
+        known.formUnion(present)
+        missing.ranks = known.subtracting(present).subtracting(finished).sorted()
+    }
+
+    /// Who is not here; of ranks that were gone before this one looked, only how many.
+    var missingLine: String? {
+        guard mayMeetMore, missing.ranks.isEmpty else { return missing.line }
+        return "\(localSize - known.count) of the \(localSize) ranks on \(hostName()) was lost while \(stage.doing) "
+            + "(\(missing.reason)); ending the job"
     }
 
     /// What keeps this very rank from starting.

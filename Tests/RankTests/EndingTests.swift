@@ -105,6 +105,17 @@ struct EndingTests {
         #expect(reports.count == 1 && outcome.lostLines.isEmpty, "\(outcome.output)")
     }
 
+    /// Between the heartbeat's goodbye and the end of MPI nothing else looks; mpirun may report the killed rank's status.
+    @Test(arguments: [("stopEnding", "is stopped", [75]), ("killEnding", "has ended", [75, 137])])
+    func aRankLostWhileMPIEndsIsNamed(scenario: String, reason: String, statuses: [Int32]) throws {
+        let outcome = try run(scenario, ranks: 3)
+        #expect(statuses.contains(outcome.status), "\(outcome.status): \(outcome.output)")
+        #expect(outcome.lostLines.count == 1, "\(outcome.output)")
+        let line = outcome.lostLines.first ?? ""
+        #expect(line.hasPrefix("rank 1 on testhost was lost while ending MPI (") && line.contains(reason), "\(line)")
+        expectNoOrphans(outcome, ranks: 3)
+    }
+
     /// The runtime's own message is part of the line, and no stack is printed.
     @Test func aTrapIsOneLine() throws {
         let outcome = try run("trap", ranks: 2)

@@ -22,11 +22,20 @@ struct LossScenario {
     @Test func play() throws {
         // What every program does at its entry.
         if let name = strdup("scenario") { cprocess_install(name) }
-        withMPI { world in
-            let seconds = ProcessInfo.processInfo.environment["TRIREME_TEST_TIMEOUT"].flatMap(Int.init) ?? 2
+        let seconds = ProcessInfo.processInfo.environment["TRIREME_TEST_TIMEOUT"].flatMap(Int.init) ?? 2
+        var collectives = CollectiveOptions()
+        // A machine with other work may take longer than that to start.
+        collectives.timeout = .seconds(scenario?.hasSuffix("Ending") == true ? 5 : 60)
+        withMPI(collectives) { world in
             let options = HeartbeatOptions(timeout: .seconds(seconds))
             try withHeartbeat(over: world, options: options) { heartbeat in
                 try play(world, heartbeat)
+            }
+            // The heartbeat has said goodbye, and MPI has not ended.
+            switch (scenario, world.rank) {
+            case ("stopEnding", 1): kill(getpid(), SIGSTOP)
+            case ("killEnding", 1): kill(getpid(), SIGKILL)
+            default: break
             }
         } exitStatus: {
             $0 is Interrupted ? 130 : 66
@@ -44,7 +53,7 @@ struct LossScenario {
             }
         }
         var values = [Float](repeating: 0, count: 1000)
-        let end = ContinuousClock.now + .seconds(name == "clean" ? 1 : 60)
+        let end = ContinuousClock.now + .seconds(["clean", "stopEnding", "killEnding"].contains(name) ? 1 : 60)
         var step = 0
         while true {
             heartbeat.activity.enter(.decode, step: 17)
