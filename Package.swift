@@ -80,7 +80,10 @@ let commands: KeyValuePairs<String, (directory: String, dependencies: [String])>
     "tokenize": ("Tokenize", ["ProgramEntry", "Tokenization", "ArgumentParser"]),
     "quantize": (
         "Quantize",
-        ["Messages", "ProgramEntry", "Quantization", "Checkpoints", "Architectures", "Tensors", "ArgumentParser"]
+        [
+            "Messages", "ProgramEntry", "ModelOptions", "Quantization", "Checkpoints", "Architectures", "Tensors",
+            "ArgumentParser",
+        ]
     ),
 ]
 
@@ -98,7 +101,8 @@ let tests: KeyValuePairs<String, [String]> = [
     "ArchitecturesTests": ["Architectures", "Topology", "Tensors"],
     "QuantizationTests": ["Quantization", "Checkpoints", "Architectures", "Tensors"],
     "ModelsTests": [
-        "Models", "ModelOptions", "Weights", "Layers", "Quantization", "Checkpoints", "Architectures", "CostModel", "Topology",
+        "Models", "ModelOptions", "Weights", "Layers", "Quantization", "Checkpoints", "Architectures", "CostModel",
+        "Topology",
         "Collectives",
         "Kernels", "Tensors", "Engine", "Sampling", "AllocationCounter",
     ],

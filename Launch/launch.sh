@@ -7,6 +7,18 @@
 # what came to the whole process group, mpirun in it, is not passed on: a sleeper in the group tells.
 
 launch() {
+    # mpirun waits for ever for the end of a closed input; it hides that output goes nowhere.
+    [ -e /dev/fd/2 ] || exec 2>/dev/null
+    [ -e /dev/fd/0 ] || exec </dev/null
+    if ! [ -e /dev/fd/1 ]; then
+        case " $* " in
+        *" --output"*) exec >/dev/null ;;
+        *)
+            echo "$0: standard output is closed: give results a place, such as --output FILE" >&2
+            exit 65
+            ;;
+        esac
+    fi
     # A program may start this script with signals blocked (Swift's Process does), even that of a child's end, and dash would wait
     # for ever. Starting a command makes it unblock all.
     env true

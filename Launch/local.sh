@@ -5,6 +5,8 @@ set -eu
 [ $# -ge 2 ] || { echo "usage: $0 RANKS PROGRAM [ARGUMENT...]" >&2; exit 64; }
 ranks=$1
 shift
+case $ranks in '' | *[!0-9]* | 0*) echo "$0: RANKS must be a whole number from 1, not '$ranks'" >&2; exit 64 ;; esac
+command -v "$1" >/dev/null || { echo "$0: no such program: $1; make release builds ours" >&2; exit 66; }
 
 # No binding: mpirun would pin each rank, all of its worker threads included, to one core.
 set -- --bind-to none -n "$ranks" "$@"

@@ -134,6 +134,7 @@ private func runRank<Prepared, Result>(
         if let reason = tokenizer.failure {
             logger.warning("texts are shown as token numbers: \(reason)")
         }
+        for warning in tokenizer.value?.warnings ?? [] { logger.warning("\(warning)") }
         prepared = (value, tokenizer)
         needs = wanted
     }

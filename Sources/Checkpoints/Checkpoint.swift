@@ -44,6 +44,9 @@ public struct Checkpoint: Sendable {
                     + "of the index's files")
             index = nil
         }
+        if let index, index.shards.isEmpty {
+            throw .malformedFile(path: index.path, problem: "its weight_map names no file")
+        }
         var files: [SafetensorsFile] = []
         let names =
             if let index { index.shards } else if hasWhole { [Self.wholeName] } else {

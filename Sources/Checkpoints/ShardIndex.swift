@@ -17,7 +17,7 @@ struct ShardIndex {
     init?(directory: String) throws(CheckpointError) {
         path = "\(directory)/\(Self.fileName)"
         guard try fileKind(of: path) != nil else { return nil }
-        guard let members = try parseJSONFile(path)["weight_map"]?.members, !members.isEmpty else {
+        guard let members = try parseJSONFile(path)["weight_map"]?.members else {
             throw .malformedFile(path: path, problem: "it has no weight_map")
         }
         var shardOfTensor: [String: String] = [:]

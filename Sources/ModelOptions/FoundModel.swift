@@ -88,7 +88,9 @@ public struct FoundModel {
 
     /// A directory as given, or the snapshot of `ORG/NAME` in the local Hugging Face cache, with a warning if it was a
     /// choice.
-    private static func locate(_ name: String) throws -> (directory: String, warning: String?) {
+    ///
+    /// - Throws: `RunError` with status 66, or `CheckpointError.noDirectory`, where there is none.
+    public static func locate(_ name: String) throws -> (directory: String, warning: String?) {
         var isDirectory = false
         var status = stat()
         if stat(name, &status) == 0 { isDirectory = status.st_mode & S_IFMT == S_IFDIR }

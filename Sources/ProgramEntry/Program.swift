@@ -45,7 +45,7 @@ extension ParsableCommand {
                 Glibc.exit(code.rawValue)
             } else {
                 let line = message(for: error).split(separator: "\n").joined(separator: " ")
-                complain("\(name): \(line)\(hint(for: line)) (see --help)")
+                complain("\(name): \(escaped(line + hint(for: line))) (see --help)")
             }
             endProgram(status: code)
         }

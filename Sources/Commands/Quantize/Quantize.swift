@@ -1,6 +1,7 @@
 import ArgumentParser
 @preconcurrency import Glibc
 import Messages
+import ModelOptions
 import ProgramEntry
 import Quantization
 import Synchronization
@@ -41,7 +42,7 @@ struct Quantize: ParsableCommand {
         }
     }
 
-    @Option(help: ArgumentHelp("The model: config.json, *.safetensors, tokenizer files.", valueName: "dir"))
+    @Option(help: ArgumentHelp("The model's directory, or ORG/NAME in the local cache.", valueName: "model"))
     var model: String
 
     @Option(help: "How weights are encoded.")
@@ -91,8 +92,12 @@ struct Quantize: ParsableCommand {
             }
         let scheme = try IntegerScheme(
             bits: scheme == .int8 ? 8 : 4, granularity: granularity, isSymmetric: symmetry == .symmetric)
+        // What is not found is named by the quantizer, as the user named it.
+        let found = try? FoundModel.locate(model)
+        if let warning = found?.warning { writeToStandardError("quantize: warning: \(warning)\n") }
         let quantizer = try CheckpointQuantizer(
-            model: model, output: output, scheme: scheme, maximumShardByteCount: maxShardSize.byteCount)
+            model: found?.directory ?? model, output: output, scheme: scheme,
+            maximumShardByteCount: maxShardSize.byteCount)
         for warning in quantizer.warnings { writeToStandardError("quantize: warning: \(warning)\n") }
         let progress = ProgressLine()
         let summary = try quantizer.run(
