@@ -34,8 +34,8 @@ let libraries: KeyValuePairs<String, [String]> = [
         "Tensors", "ArgumentParser",
     ],
     "Bootstrap": [
-        "ModelOptions", "Weights", "Generation", "Engine", "Models", "Layers", "MPICollectives", "Collectives",
-        "Kernels", "Checkpoints",
+        "Messages", "ModelOptions", "Weights", "Generation", "Engine", "Models", "Layers", "MPICollectives",
+        "Collectives", "Kernels", "Checkpoints",
         "CostModel", "Architectures", "Topology", "Tokenization", "Tensors", "Sampling", "Quantization", "ProgramEntry",
         "ArgumentParser", "Logging",
     ],

@@ -9,7 +9,12 @@
 launch() {
     # mpirun waits for ever for the end of a closed input; it hides that output goes nowhere.
     [ -e /dev/fd/2 ] || exec 2>/dev/null
-    [ -e /dev/fd/0 ] || exec </dev/null
+    unset TRIREME_INPUT
+    if ! [ -e /dev/fd/0 ]; then
+        exec </dev/null
+        export TRIREME_INPUT=closed
+        set -- -x TRIREME_INPUT "$@"
+    fi
     if ! [ -e /dev/fd/1 ]; then
         case " $* " in
         *" --output"*) exec >/dev/null ;;

@@ -24,12 +24,14 @@ public struct ModelTokenizer {
 
     /// The tokenizer, for what cannot do without.
     ///
+    /// - Parameter purpose: what needs it, for messages.
     /// - Throws: what made it unusable, or `RunError` with status 66 where there is none.
-    public func required(by model: OpenedModel) throws -> Tokenizer {
+    public func required(by model: OpenedModel, for purpose: String = "text") throws -> Tokenizer {
         if let failure { throw failure }
         guard let value else {
             throw RunError(
-                .missingInput, "\(model.name) has no tokenizer.json: give --prompt-token-ids instead of text")
+                .missingInput,
+                "\(purpose) needs a tokenizer, and \(model.name) has no tokenizer.json: give --prompt-token-ids and no text")
         }
         return value
     }

@@ -2,6 +2,7 @@ import Architectures
 import Collectives
 import Kernels
 import Logging
+import Messages
 import ModelOptions
 import ProgramEntry
 import Topology
@@ -33,7 +34,7 @@ func agreeOnKernels(_ arguments: ModelArguments, world: any Communicator, logger
                 ? RunError(
                     .badInput,
                     "this processor cannot run the \(wanted ?? "") kernels; it runs \(names(KernelTable.supported))")
-                : RunError(.usage, "--kernels must be one of \(names(all)), not '\(wanted ?? "")'")
+                : RunError(.usage, "--kernels must be one of \(names(all)), not \(quoted(wanted ?? ""))")
         }
         return (best: best, choices: choices)
     }

@@ -253,7 +253,7 @@ static void on_fault(int number, siginfo_t *info, void *context) {
     }
     const bool was_sent = info->si_code <= 0 && info->si_pid != getpid();
     const char *file = number == SIGBUS && !was_sent ? file_at(info->si_addr) : NULL;
-    const int status = was_sent ? 128 + number : file ? 65 : 70;
+    const int status = file ? 65 : 70;
     line l = {.length = 0};
     add(&l, program);
     add(&l, ": ");
@@ -288,13 +288,6 @@ static void on_fault(int number, siginfo_t *info, void *context) {
     // The other ranks shall not report as lost what has spoken for itself.
     void (*last)(void *) = atomic_load(&farewell);
     if (last) last(atomic_load(&farewell_context));
-    if (!was_sent) _exit(status);
-    signal(number, SIG_DFL);
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, number);
-    kill(getpid(), number);
-    sigprocmask(SIG_UNBLOCK, &set, NULL);
     _exit(status);
 }
 

@@ -82,6 +82,10 @@ private final class InputSource {
         // The path of standard input cannot be opened where that is a socket.
         let isStandard = path == "-" || path == "/dev/stdin"
         name = isStandard ? "standard input" : path.isEmpty ? "\"\"" : escaped(path) + unfoundHint(path)
+        // Under mpirun a closed input looks like an empty one: the launcher tells (Launch/launch.sh).
+        if isStandard, getenv("TRIREME_INPUT").map({ String(cString: $0) }) == "closed" {
+            throw Self.failure(name, EBADF)
+        }
         descriptor = isStandard ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { throw Self.failure(name, errno) }
     }

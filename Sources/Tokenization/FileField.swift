@@ -10,7 +10,7 @@ struct FileField {
     /// Reads a file as one JSON value.
     init(contentsOf path: String, _ dialect: JSONReader.Dialect = .standard) throws(TokenizationError) {
         let bytes = try Self.read(path)
-        if let hint = pointerHint(bytes.prefix(64)) { throw .unreadableFile(path: path, reason: hint) }
+        if let hint = pointerHint(bytes.prefix(64)) { throw .malformed(path: path, field: "the file", reason: hint) }
         do {
             self.init(value: try JSONReader.read(bytes, dialect), file: path, name: "")
         } catch {

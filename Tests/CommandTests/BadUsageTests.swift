@@ -112,7 +112,7 @@ import Testing
         try refuse("--max-tokens", "not -3", arguments: prompt + ["--max-tokens", "-3"])
         try refuse("token id -1", arguments: ["--prompt-token-ids", "-1,5"], status: 65)
         try refuse("--stop must not be empty", arguments: prompt + ["--stop", ""])
-        try refuse("--stop is text", arguments: prompt + ["--stop", "-"], status: 66)
+        try refuse("--stop needs a tokenizer", arguments: prompt + ["--stop", "-"], status: 66)
         try refuse("-tp=-1", arguments: prompt + ["-tp", "-1"])
         try refuse("--memory=-1", arguments: prompt + ["--memory", "-1"])
         try refuse("--topology=-a.json", arguments: prompt + ["--topology", "-a.json"])

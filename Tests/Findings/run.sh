@@ -44,7 +44,8 @@ item_1() {
     pid=$(rank_pid $job 1); sleep 0.1; kill -STOP $pid; left=$(descendants $job); finish
     ended_by_us "01 local.sh, rank 1 stopped in MPI_Init" "75|137" 12
     failure_lines | grep -qaiE 'rank 1|rank 0' && ok "01 the line names a rank" || fault "01 the line names a rank" "it does not"
-    (ulimit -n 30; LIMIT=25 run mpirun "${mpirun_flags[@]}" -n 2 "$generate" --model "$tale" --prompt x --max-tokens 2 --timeout 3; echo $status >"$tmp/s")
+    # By our launcher: Open MPI's mpirun hangs by itself with so few files, whatever it starts.
+    (ulimit -n 30; LIMIT=25 run "$local_sh" 2 "$generate" --model "$tale" --prompt x --max-tokens 2 --timeout 3; echo $status >"$tmp/s")
     status=$(cat "$tmp/s"); [ "$status" -ne 137 ] && [ -s "$err" ] && ok "01 ulimit -n 30 ends" || fault "01 ulimit -n 30 ends" "it hangs or says nothing"
     if can_mount; then
         LIMIT=25 run unshare -m bash -c 'mount -t tmpfs -o size=4k tmpfs /dev/shm && mkdir -p "$0/full" && mount -t tmpfs -o size=256k tmpfs "$0/full" &&
@@ -326,8 +327,8 @@ item_14() {
 item_15() {
     local n
     if can_mount; then
-        for size in 4k 64k 1m; do
-            wants "15 /dev/shm of $size" 0 -w 'shm|shared memory|messages' unshare -m bash -c 'mount -t tmpfs -o size='$size' tmpfs /dev/shm; "$@"' - "$local_sh" 2 "$generate" --model "$tale" --prompt x --max-tokens 3
+        for size in 4k 64k; do
+            wants "15 /dev/shm of $size" 0 -e 'warning: /dev/shm .* exchange messages' unshare -m bash -c 'mount -t tmpfs -o size='$size' tmpfs /dev/shm; "$@"' - "$local_sh" 2 "$generate" --model "$tale" --prompt x --max-tokens 3
         done
         mkdir -p "$tmp/fs"
         run unshare -m bash -c 'mount -t tmpfs -o nr_inodes=4,size=64m tmpfs "$0/fs" && "$@"' "$tmp" "$quantize" --model "$golden/llama-mha" --scheme int8 --output "$tmp/fs/q" --group-size 16

@@ -38,8 +38,8 @@ uint64_t cprocess_age(void);
 // MARK: Last words
 
 /// Catches the signals of defects (SIGILL, SIGTRAP, SIGSEGV, SIGBUS, SIGFPE, SIGABRT) from here on: one line on standard error,
-/// then exit status 70, or 65 where a mapped file has shrunk. A signal that another process has sent ends this one as it would
-/// have without, after its line. SIGQUIT gets its default back, which Swift's runtime had taken.
+/// then exit status 70, or 65 where a mapped file has shrunk. The line says so where another process has sent the signal.
+/// SIGQUIT gets its default back, which Swift's runtime had taken.
 ///
 /// A rank of a job dies with the process that started it.
 ///

@@ -42,7 +42,7 @@ struct Generate: ParsableCommand {
             prepare: { model, tokenizer in
                 try outputArguments.begin()
                 // Stop strings are text.
-                if !samplingArguments.stop.isEmpty { _ = try tokenizer.required(by: model) }
+                if !samplingArguments.stop.isEmpty { _ = try tokenizer.required(by: model, for: "--stop") }
                 let options = try samplingArguments.options(defaults: model.sampling)
                 let prompts = try promptArguments.prompts(model: model, tokenizer: tokenizer)
                 let needs =
