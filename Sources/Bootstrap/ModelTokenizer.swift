@@ -31,7 +31,8 @@ public struct ModelTokenizer {
         guard let value else {
             throw RunError(
                 .missingInput,
-                "\(purpose) needs a tokenizer, and \(model.name) has no tokenizer.json: give --prompt-token-ids and no text")
+                "\(purpose) needs a tokenizer, and \(model.name) has no tokenizer.json: give --prompt-token-ids and no text"
+            )
         }
         return value
     }
