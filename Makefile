@@ -3,7 +3,7 @@ PACKAGES = libopenmpi-dev openmpi-bin libpcre2-dev pkg-config
 SWIFT_FLAGS = -Xcc -O2 --explicit-target-dependency-import-check error
 SUDO := $(shell [ "$$(id -u)" -eq 0 ] || echo sudo)
 
-.PHONY: all release demo test test-quick test-ranks test-hosts soak test-arm golden bench format check setup clean
+.PHONY: all release demo test test-quick test-ranks test-hosts soak findings test-arm golden bench format check setup clean
 
 all: setup
 	swift build $(SWIFT_FLAGS)
@@ -40,6 +40,11 @@ test-hosts: setup
 # A million random calls, and a hundred ranks stopped or killed at random moments: half an hour.
 soak: release
 	Launch/soak.sh
+
+# What every fault that was once found does now, then a hundred losses of ranks: half an hour. See Tests/Findings for more.
+findings: release
+	Tests/Findings/run.sh
+	PRODUCTS=$(CURDIR)/.build/release Tests/Findings/losses.sh
 
 golden: setup
 	swift build --build-tests $(SWIFT_FLAGS)

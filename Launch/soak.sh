@@ -19,23 +19,8 @@ for ranks in 1 2 3 4 5 6 7 8; do
     done
 done
 
-# Sets `drawn` to a random number below $1, the next of SEED's. (Printed, it would be drawn in a shell of its own.)
+. "$here/trials.sh"
 state=$SEED
-draw() {
-    state=$(((state * 1103515245 + 12345) % 2147483648))
-    drawn=$((state / 65536 % $1))
-}
-
-now() { date +%s%3N; }
-
-# The process of rank $1 among those that mpirun's process $2 started.
-process_of() {
-    for pid in $(pgrep -P "$2" -f all_reduce_bench); do
-        tr '\0' '\n' <"/proc/$pid/environ" 2>/dev/null | grep -qx "OMPI_COMM_WORLD_RANK=$1" && echo "$pid" && return
-    done
-    return 0
-}
-
 slowest=0
 i=0
 while [ "$i" -lt "$LOSSES" ]; do

@@ -5,15 +5,19 @@ import Foundation
 /// Containers and batch systems set these limits; the processors that the kernel lists do not show them. Versions 1 and 2
 /// are read (Linux, Documentation/admin-guide/cgroup-v1 and cgroup-v2.rst).
 struct ControlGroups {
-    /// Where one controller of one version has its groups.
-    private struct Tree {
-        /// As `/proc/self/cgroup` names it: empty for version 2, which has one tree for all controllers.
-        let controller: String
-        let root: String
+    /// What a tree of groups says.
+    private enum Tree: String, CaseIterable {
+        /// Version 2, which has one tree for all controllers.
+        case unified = ""
+        case memory
+        case processors = "cpu"
+
+        /// Where it is mounted below the root of all.
+        var mount: String { self == .unified ? "" : "/\(rawValue)" }
     }
 
-    /// The folders of this process's groups, of the memory and of the processor controller: its own, then those above.
-    private let folders: [(controller: String, path: String)]
+    /// The folders of this process's groups: its own, then those above.
+    private let folders: [(tree: Tree, path: String)]
     /// A text that is the same for two processes only if they are in the same groups.
     let name: String
 
@@ -23,18 +27,20 @@ struct ControlGroups {
     init(
         list: String = ControlGroups.text(in: "/proc/self/cgroup") ?? "", root: String = "/sys/fs/cgroup"
     ) {
-        let trees = [
-            Tree(controller: "", root: root), Tree(controller: "memory", root: root + "/memory"),
-            Tree(controller: "cpu", root: root + "/cpu"), Tree(controller: "cpu,cpuacct", root: root + "/cpu"),
-        ]
-        var folders: [(String, String)] = []
+        var folders: [(Tree, String)] = []
         for line in list.split(separator: "\n") {
             let fields = line.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
-            guard fields.count == 3, let tree = trees.first(where: { $0.controller == fields[1] }) else { continue }
+            guard fields.count == 3 else { continue }
+            // Controllers may share a tree, in any order, which then has a link for each of them.
+            let controllers = fields[1].split(separator: ",", omittingEmptySubsequences: false)
+            guard let tree = Tree.allCases.first(where: { controllers.contains(Substring($0.rawValue)) }) else {
+                continue
+            }
+            let top = root + tree.mount
             // A group's own limit may be its parent's, or that of any above.
-            var folder = fields[2] == "/" ? tree.root : tree.root + fields[2]
-            while folder.hasPrefix(tree.root) {
-                folders.append((tree.controller, folder))
+            var folder = fields[2] == "/" ? top : top + fields[2]
+            while folder.hasPrefix(top) {
+                folders.append((tree, folder))
                 folder = (folder as NSString).deletingLastPathComponent
             }
         }
@@ -44,14 +50,14 @@ struct ControlGroups {
 
     /// Bytes that the tightest limit leaves; nil: there is none.
     var availableMemory: Int? {
-        let files = [
-            "": (limit: "memory.max", used: "memory.current", cache: "inactive_file"),
-            "memory": (
-                limit: "memory.limit_in_bytes", used: "memory.usage_in_bytes", cache: "total_inactive_file"
-            ),
-        ]
-        return folders.compactMap { controller, path -> Int? in
-            guard let file = files[controller], let limit = Self.number(in: "\(path)/\(file.limit)"),
+        folders.compactMap { tree, path -> Int? in
+            let file: (limit: String, used: String, cache: String)
+            switch tree {
+            case .unified: file = ("memory.max", "memory.current", "inactive_file")
+            case .memory: file = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+            case .processors: return nil
+            }
+            guard let limit = Self.number(in: "\(path)/\(file.limit)"),
                 let used = Self.number(in: "\(path)/\(file.used)")
             else { return nil }
             // Pages of files that were not read lately are given back when memory is asked for.
@@ -62,14 +68,15 @@ struct ControlGroups {
 
     /// Processors' worth of time that the tightest quota gives, such as 1.5; nil: there is none.
     var processorQuota: Double? {
-        folders.compactMap { controller, path -> Double? in
+        folders.compactMap { tree, path -> Double? in
             let (quota, period): (Int?, Int?)
-            switch controller {
-            case "":
+            switch tree {
+            case .memory: return nil
+            case .unified:
                 // "max 100000" or "150000 100000".
                 let fields = (Self.text(in: "\(path)/cpu.max") ?? "").split(whereSeparator: \.isWhitespace)
                 (quota, period) = (fields.first.flatMap { Int($0) }, fields.last.flatMap { Int($0) })
-            default:
+            case .processors:
                 quota = Self.number(in: "\(path)/cpu.cfs_quota_us")
                 period = Self.number(in: "\(path)/cpu.cfs_period_us")
             }

@@ -19,7 +19,7 @@ extension ExitStatus {
             case is RequestError: .badInput
             case let error as AgreedError: ExitStatus(rawValue: error.status) ?? .defect
             case is CommunicationError: .lostRank
-            case is CancellationError, is LoadingInterrupted: .interrupted
+            case is LoadingInterrupted: .interrupted
             case is MemoryRefusal: .badInput
             default: .defect
             }

@@ -103,11 +103,13 @@ package enum MPIRuntime {
         guard isLaunched else { return SoloCommunicator() }
         let all = try world()
         all.timeout = options.timeout
-        // Builds first: another one may have other facts.
-        try all.requireSame([
-            SharedFact("the program's build", digest: programDigest(), remedy: "install the same on every host")
-        ])
-        try all.requireSame(options.facts)
+        if all.size > 1 {
+            // Builds first: another one may have other facts.
+            try all.requireSame([
+                SharedFact("the program's build", digest: programDigest(), remedy: "install the same on every host")
+            ])
+            try all.requireSame(options.facts)
+        }
         let world = try all.orderedByHost()
         guard options.backend != .mpi else { return LibraryCommunicator(world) }
         guard world.size > 1 else { return world }

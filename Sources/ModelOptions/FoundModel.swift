@@ -114,12 +114,12 @@ public struct FoundModel {
     /// A configuration of the catalogue, or of a file.
     private static func configuration(ofSynthetic source: String) throws -> ConfigurationFile {
         if let entry = ModelCatalogue.entry(named: source) { return entry.configuration }
-        guard let data = FileManager.default.contents(atPath: source) else {
+        guard access(source, F_OK) == 0 else {
             throw RunError(
                 .missingInput,
                 "no model \(quoted(source)) in the catalogue (see sizing models), and no such config.json\(unfoundHint(source))"
             )
         }
-        return try ConfigurationFile(data: data, path: source)
+        return try ConfigurationFile(data: Data(readInput(source)), path: source)
     }
 }

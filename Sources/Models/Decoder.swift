@@ -1,6 +1,5 @@
 import Architectures
 import Collectives
-import Glibc
 import Kernels
 import Layers
 import Tensors
@@ -80,12 +79,12 @@ public final class Decoder {
         let delta = backend.makeActivations(tokenCount: tokens.count, width: configuration.hiddenSize)
         if let embedding {
             // Of a file that was cut short not even a byte can be read.
-            try checkUnchanged(embedding)
+            try embedding.checkUnchanged()
             for (row, token) in tokens.enumerated() {
                 embedding.read(token: Int(token), into: hidden.elements + row * hidden.stride)
             }
             // Before a token is drawn from rows that were written to.
-            try checkUnchanged(embedding)
+            try embedding.checkUnchanged()
         } else {
             try context.pipeline.receive(
                 into: UnsafeMutableRawBufferPointer(hidden.contiguous), from: context.placement.stage - 1,
@@ -101,20 +100,6 @@ public final class Decoder {
             return nil
         }
         return hidden
-    }
-
-    /// Checks that the embedding is still the one that was opened.
-    ///
-    /// The shards of a stage that read the same file see a change in the same step, and one of them is to speak: the others
-    /// wait longer than the launcher takes to end them (a second after the first) and less than a failed job may last.
-    private func checkUnchanged(_ embedding: any EmbeddingTable) throws {
-        do {
-            try embedding.checkUnchanged()
-        } catch {
-            let end = ContinuousClock.now + .seconds(min(2 * context.placement.shard, 4))
-            while ContinuousClock.now < end { usleep(50_000) }
-            throw error
-        }
     }
 
     /// This shard's logits of some rows of the residual stream, on the last stage: `[rows, vocabulary share]`.

@@ -29,7 +29,7 @@ import Testing
         withExtendedLifetime(folder) {}
     }
 
-    @Test(arguments: ["cpu", "cpu,cpuacct"]) func versionOne(controller: String) throws {
+    @Test(arguments: ["cpu", "cpu,cpuacct", "cpuacct,cpu"]) func versionOne(controller: String) throws {
         let (folder, groups) = try groups(
             "4:memory:/a\n1:\(controller):/a/b\n0::/\n",
             [

@@ -87,6 +87,10 @@ import Testing
         #expect(profile.status == 65 && profile.errors.contains("/dev/fd/"), "\(profile.errors)")
         let link = try shell("\(plan) --interconnect <(echo '{\"fit\": {\"alpha_us\": 1, \"beta_ns_per_byte\": 1}}')")
         #expect(link.status == 0, "\(link.errors)")
+        let shape = try shell(
+            "$PROGRAMS/generate --prompt-token-ids 5 --max-tokens 1 --seed 1 --log-level error "
+                + "--model synthetic:<(cat Tests/Golden/checkpoints/llama-mha/config.json)")
+        #expect(shape.status == 0 && !shape.output.isEmpty, "\(shape.errors)")
         try refuse(66, "\(plan) --topology /tmp", naming: "/tmp is a directory")
         try refuse(66, "\(plan) --profile /tmp", naming: "/tmp is a directory")
         try refuse(66, "\(plan) --interconnect /nonesuch", naming: "no such file: /nonesuch")

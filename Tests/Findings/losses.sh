@@ -15,21 +15,7 @@ trap 'rm -rf "$work"' EXIT
 export TMPDIR="$work/tmp"
 mkdir "$TMPDIR"
 
-# Sets `drawn` to a random number below $1.
-draw() {
-    state=$(((state * 1103515245 + 12345) % 2147483648))
-    drawn=$((state / 65536 % $1))
-}
-
-now() { date +%s%3N; }
-
-# The process of rank $1 among those that mpirun's process $2 started.
-process_of() {
-    for pid in $(pgrep -P "$2"); do
-        tr '\0' '\n' <"/proc/$pid/environ" 2>/dev/null | grep -qx "OMPI_COMM_WORLD_RANK=$1" && echo "$pid" && return
-    done
-    return 0
-}
+. "$root/Launch/trials.sh"
 
 # Those of the processes "$@" that still run, but for zombies.
 living() {

@@ -6,15 +6,12 @@ import ProgramEntry
 extension RunNeeds {
     /// What a run of these prompts must be planned for.
     ///
-    /// - Throws: `RunError` with status 65 for a prompt that is empty, or that leaves no room for a new token within the
-    ///   longest sequence allowed.
+    /// - Throws: `RunError` with status 65 for a prompt that leaves no room for a new token within the longest sequence
+    ///   allowed.
     init(_ prompts: [Prompt], options: GenerationOptions, model: OpenedModel, arguments: ModelArguments) throws {
         let limit = try arguments.lengthLimit(of: model)
         for prompt in prompts {
             let count = prompt.tokens.count
-            guard count > 0 else {
-                throw RunError(.badInput, "\(prompt.source): the prompt is empty: give text, or at least one token id")
-            }
             guard count < limit || (count == limit && options.maximumTokens == 0) else {
                 let remedy =
                     limit < model.decoder.positionLimit
