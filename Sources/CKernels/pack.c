@@ -63,7 +63,3 @@ void ck_to_float(int32_t format, const void *source, int64_t count, float *out) 
         for (int64_t i = 0; i < count; i++) out[i] = ck_from_bf16(half[i]);
     }
 }
-
-void ck_add(float *a, const float *b, int64_t count) {
-    for (int64_t i = 0; i < count; i++) a[i] += b[i];
-}

@@ -121,6 +121,35 @@ static inline int64_t ck_head_run_end(const int32_t *head_map, int64_t first, in
 #define CK_EXP_P4 1.6666665459e-1f
 #define CK_EXP_P5 5.0000001201e-1f
 
+// erfc(z) = t (a1 + t (a2 + ... + t a5)) exp(-z²) for z >= 0, t = 1 / (1 + p z), here of z = |x| / √2: Abramowitz and
+// Stegun, Handbook of Mathematical Functions, 7.1.26. Error below 1.5e-7.
+#define CK_ERFC_P_OVER_ROOT_2 0.23164188896f
+#define CK_ERFC_A1 0.254829592f
+#define CK_ERFC_A2 -0.284496736f
+#define CK_ERFC_A3 1.421413741f
+#define CK_ERFC_A4 -1.453152027f
+#define CK_ERFC_A5 1.061405429f
+
+// -2 u = x (linear + cubic x²), where u = √(2/π) (x + 0.044715 x³): GELU's approximation by tanh.
+#define CK_GELU_LINEAR -1.5957691216f
+#define CK_GELU_CUBIC -0.0713548162726f
+
+/// Whether a norm takes the mean off.
+static inline bool ck_is_centered(ck_norm_kind kind) {
+    switch (kind) {
+    case CK_NORM_RMS: return false;
+    case CK_NORM_LAYER: return true;
+    }
+}
+
+/// What the norm of head `head` is made with.
+static inline ck_norm_weights ck_norm_of_head(const ck_head_norm *a, int64_t head) {
+    ck_norm_weights norm = a->norm;
+    if (norm.weight) norm.weight += head * a->stride;
+    if (norm.bias) norm.bias += head * a->stride;
+    return norm;
+}
+
 /// One block of activations as codes: `count` values, padded with zeros to `block`.
 static inline void ck_quantize_block(const float *x, int64_t count, int32_t block, int8_t *codes, float *scale,
                                      int32_t *correction) {

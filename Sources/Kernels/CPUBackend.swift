@@ -22,7 +22,8 @@ public final class CPUBackend {
         let quantize: WorkerPool.Job
         let round: WorkerPool.Job
         let norm: WorkerPool.Job
-        let gate: WorkerPool.Job
+        let add: WorkerPool.Job
+        let activate: WorkerPool.Job
         let store: WorkerPool.Job
         let attend: WorkerPool.Job
 
@@ -32,7 +33,8 @@ public final class CPUBackend {
             quantize = unsafeBitCast(table.quantize, to: WorkerPool.Job.self)
             round = unsafeBitCast(table.round, to: WorkerPool.Job.self)
             norm = unsafeBitCast(table.norm, to: WorkerPool.Job.self)
-            gate = unsafeBitCast(table.gate, to: WorkerPool.Job.self)
+            add = unsafeBitCast(table.add, to: WorkerPool.Job.self)
+            activate = unsafeBitCast(table.activate, to: WorkerPool.Job.self)
             store = unsafeBitCast(table.store, to: WorkerPool.Job.self)
             attend = unsafeBitCast(table.attend, to: WorkerPool.Job.self)
         }
@@ -105,46 +107,76 @@ public final class CPUBackend {
         run(kernels.matmul, &arguments)
     }
 
-    /// hidden += delta; the result is hidden / rms(hidden) · weight.
+    /// Adds `delta`, scaled, to `hidden` in place, and gives hidden normalized.
     ///
-    /// Both have rows without gaps.
+    /// All have rows without gaps.
+    ///
+    /// - Parameter output: where the result goes, perhaps `hidden` itself; nil makes new rows.
+    @discardableResult
     public func normalize(
-        _ hidden: Activations, adding delta: Activations?, weight: UnsafePointer<Float>, epsilon: Float
+        _ hidden: Activations, adding delta: Activations?, scaledBy scale: Float = 1, _ norm: NormWeights,
+        into output: Activations? = nil
     ) -> Activations {
-        precondition(hidden.stride == hidden.width && (delta == nil || delta?.stride == hidden.width))
-        let output = makeActivations(tokenCount: hidden.tokenCount, width: hidden.width)
+        let output = output ?? makeActivations(tokenCount: hidden.tokenCount, width: hidden.width)
+        precondition(hidden.stride == hidden.width && output.stride == hidden.width)
+        precondition(output.tokenCount == hidden.tokenCount && (delta == nil || delta?.stride == hidden.width))
         var arguments = ck_norm(
             hidden: hidden.elements, delta: delta.map { UnsafePointer($0.elements) }, output: output.elements,
-            weight: weight, tokens: Int64(hidden.tokenCount), columns: Int64(hidden.width), epsilon: epsilon)
+            norm: norm.description, tokens: Int64(hidden.tokenCount), columns: Int64(hidden.width), delta_scale: scale)
         run(kernels.norm, &arguments, alone: hidden.tokenCount == 1)
         return output
     }
 
-    /// silu(gate) · up, of rows that hold `[gate | up]`.
-    public func gate(_ gateAndUp: Activations) -> Activations {
-        let width = gateAndUp.width / 2
-        let output = makeActivations(tokenCount: gateAndUp.tokenCount, width: width)
-        var arguments = ck_gate(
-            gate: gateAndUp.elements, up: gateAndUp.elements + width, output: output.elements,
-            stride: Int64(gateAndUp.stride), output_stride: Int64(output.stride), tokens: Int64(gateAndUp.tokenCount),
-            columns: Int64(width))
-        run(kernels.gate, &arguments)
+    /// The activation of each element, times `up` where rows hold `[gate | up]`.
+    ///
+    /// Gated rows give new ones of half the width; others are changed in place.
+    @discardableResult
+    public func activate(_ rows: Activations, _ activation: Activation, isGated: Bool) -> Activations {
+        guard isGated else {
+            activate(rows, up: nil, into: rows, by: activation.kernelActivation)
+            return rows
+        }
+        let output = makeActivations(tokenCount: rows.tokenCount, width: rows.width / 2)
+        activate(rows, up: rows.elements + output.width, into: output, by: activation.kernelActivation)
         return output
     }
 
-    /// Rotates queries and keys of rows `[queries | keys | values]` and stores keys and values in the cache.
+    /// Brings elements x between -cap and cap, by cap · tanh(x / cap), in place.
+    public func softcap(_ rows: Activations, cap: Float) {
+        activate(rows, up: nil, into: rows, by: CK_SOFTCAP, cap: cap)
+    }
+
+    private func activate(
+        _ rows: Activations, up: UnsafePointer<Float>?, into output: Activations, by activation: ck_activation,
+        cap: Float = 0
+    ) {
+        var arguments = ck_activate(
+            input: rows.elements, up: up, output: output.elements, stride: Int64(rows.stride),
+            output_stride: Int64(output.stride), tokens: Int64(rows.tokenCount), columns: Int64(output.width),
+            activation: activation, cap: cap)
+        run(kernels.activate, &arguments)
+    }
+
+    /// Normalizes, rotates and scales queries and keys of rows `[queries | keys | values]`, in place, and stores keys
+    /// and values in the cache.
     ///
-    /// `cosines`, `sines`: `[tokens][head dimension / 2]`. Queries are multiplied by `queryScale`.
+    /// - Parameters:
+    ///   - queryScale: what queries, and not keys, are multiplied by.
+    ///   - queryNorm: the norm of each query head; nil for none.
+    ///   - keyNorm: that of each key head.
     public func rotateAndStore(
-        _ rows: Activations, queryHeadCount: Int, cosines: UnsafePointer<Float>, sines: UnsafePointer<Float>,
-        queryScale: Float, slots: UnsafePointer<CacheSlot>, cache: CacheStorage
+        _ rows: Activations, queryHeadCount: Int, angles: Angles, queryScale: Float, queryNorm: HeadNorm?,
+        keyNorm: HeadNorm?, slots: UnsafePointer<CacheSlot>, cache: CacheStorage
     ) {
         let heads = queryHeadCount + 2 * Int(cache.description.heads)
         precondition(rows.width == heads * Int(cache.description.head_dim))
+        precondition(2 * angles.pairCount <= Int(cache.description.head_dim))
+        precondition(angles.pairCount == 0 || (angles.cosines != nil && angles.sines != nil))
         var arguments = ck_store(
             rows: rows.elements, stride: Int64(rows.stride), tokens: Int64(rows.tokenCount),
-            query_heads: Int64(queryHeadCount), cosines: cosines, sines: sines, query_scale: queryScale, slots: slots,
-            cache: cache.description)
+            query_heads: Int64(queryHeadCount), rotated: Int64(2 * angles.pairCount), cosines: angles.cosines,
+            sines: angles.sines, query_scale: queryScale, query_norm: queryNorm.description,
+            key_norm: keyNorm.description, slots: slots, cache: cache.description)
         run(kernels.store, &arguments, alone: rows.tokenCount == 1)
     }
 
@@ -153,10 +185,10 @@ public final class CPUBackend {
     /// - Parameters:
     ///   - headMap: which cache head each query head reads.
     ///   - window: positions that a token sees, itself included; 0 for all.
+    ///   - scores: what is done to scores; slopes and sinks have an element for each query head.
     public func attend(
         _ rows: Activations, headMap: UnsafeBufferPointer<Int32>, window: Int,
-        items: UnsafeBufferPointer<AttentionItem>,
-        cache: CacheStorage
+        items: UnsafeBufferPointer<AttentionItem>, cache: CacheStorage, scores: ScoreOptions
     ) -> Activations {
         let output = makeActivations(
             tokenCount: rows.tokenCount, width: headMap.count * Int(cache.description.head_dim))
@@ -167,15 +199,18 @@ public final class CPUBackend {
         var arguments = ck_attend(
             queries: rows.elements, output: output.elements, query_stride: Int64(rows.stride),
             output_stride: Int64(output.stride), head_map: map, query_heads: Int64(headMap.count),
-            window: Int64(window), items: items.base, item_count: Int64(items.count), cache: cache.description)
+            window: Int64(window), cap: scores.cap, slopes: scores.slopes, sinks: scores.sinks, items: items.base,
+            item_count: Int64(items.count), cache: cache.description)
         run(kernels.attend, &arguments)
         return output
     }
 
-    /// a += b.
-    public func add(_ b: Activations, to a: Activations) {
-        let target = a.contiguous
-        guard let base = target.baseAddress else { return }
-        ck_add(base, b.elements, Int64(target.count))
+    /// a += b · scale, of rows without gaps.
+    public func add(_ b: Activations, to a: Activations, scaledBy scale: Float = 1) {
+        let (target, source) = (a.contiguous, b.contiguous)
+        precondition(target.count == source.count)
+        guard let sums = target.baseAddress, let terms = source.baseAddress else { return }
+        var arguments = ck_add(a: sums, b: terms, count: Int64(target.count), scale: scale)
+        run(kernels.add, &arguments, alone: a.tokenCount == 1)
     }
 }

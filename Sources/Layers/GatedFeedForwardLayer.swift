@@ -23,7 +23,7 @@ public struct GatedFeedForwardLayer {
         ) {
             gateAndUp(hidden, step)
         }
-        let gated = step.backend.gate(wide)
+        let gated = step.backend.activate(wide, .silu, isGated: true)
         try step.traced(
             "down", layer: layer, bytes: down.weight.byteCount, rows: down.weight.rows, columns: down.weight.columns
         ) { () throws(CommunicationError) in

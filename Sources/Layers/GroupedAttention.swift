@@ -11,6 +11,7 @@ public struct GroupedAttention {
     let cache: CacheStorage
     let headMap: HeadMap
     let window: Int
+    let headDimension: Int
     let queryScale: Float
     let layer: Int
 
@@ -24,6 +25,7 @@ public struct GroupedAttention {
         self.layer = layer
         headMap = HeadMap(heads.keyValueHeadOfQuery)
         window = configuration.window ?? 0
+        headDimension = configuration.headDimension
         queryScale = 1 / Float(configuration.headDimension).squareRoot()
     }
 
@@ -38,11 +40,13 @@ public struct GroupedAttention {
             input(hidden, step)
         }
         step.backend.rotateAndStore(
-            rows, queryHeadCount: headMap.heads.count, cosines: step.cosines, sines: step.sines, queryScale: queryScale,
-            slots: step.slots, cache: cache)
+            rows, queryHeadCount: headMap.heads.count,
+            angles: Angles(cosines: step.cosines, sines: step.sines, pairCount: headDimension / 2),
+            queryScale: queryScale, queryNorm: nil, keyNorm: nil, slots: step.slots, cache: cache)
         let attended = step.traced("attention", layer: layer, bytes: 0, rows: step.tokenCount, columns: rows.width) {
             step.backend.attend(
-                rows, headMap: headMap.heads, window: window, items: step.attentionItems, cache: cache)
+                rows, headMap: headMap.heads, window: window, items: step.attentionItems, cache: cache,
+                scores: ScoreOptions())
         }
         try step.traced(
             "attention output", layer: layer, bytes: output.weight.byteCount, rows: output.weight.rows,

@@ -13,6 +13,7 @@ public struct RMSNorm {
 
     /// Adds `delta` to the residual stream in place, and gives the stream normalized.
     public func callAsFunction(_ hidden: Activations, adding delta: Activations?, _ step: Step) -> Activations {
-        step.backend.normalize(hidden, adding: delta, weight: weight.elements, epsilon: epsilon)
+        step.backend.normalize(
+            hidden, adding: delta, NormWeights(kind: .rms, weight: weight.elements, epsilon: epsilon))
     }
 }

@@ -83,25 +83,53 @@ static void products(int32_t format, int32_t scale_format, int32_t block, bool b
     }
 }
 
-static void elementwise(void) {
-    float *x = floats(3 * COLUMNS), *delta = floats(3 * COLUMNS), *weight = floats(COLUMNS), found[2][3 * COLUMNS];
-    float *gates = floats(6 * COLUMNS), gated[2][3 * COLUMNS];
-    for (int i = 0; i < 6 * COLUMNS; i++) gates[i] *= 25;
-    for (int i = 0; i < 2; i++) {
-        const ck_kernels *k = i ? scalar : table;
-        float hidden[3 * COLUMNS];
-        memcpy(hidden, x, sizeof hidden);
-        k->norm(&(ck_norm){hidden, delta, found[i], weight, 3, COLUMNS, 1e-5f}, (ck_part){0, 1});
-        k->gate(&(ck_gate){gates, gates + COLUMNS, gated[i], 2 * COLUMNS, COLUMNS, 3, COLUMNS}, (ck_part){0, 1});
-    }
-    compare("norm", found[0], found[1], sizeof found[0]);
-    compare("gate", gated[0], gated[1], sizeof gated[0]);
+static void norms(void) {
+    float *x = floats(3 * COLUMNS), *delta = floats(3 * COLUMNS), *weight = floats(COLUMNS), *bias = floats(COLUMNS);
+    for (int kind = CK_NORM_RMS; kind <= CK_NORM_LAYER; kind++)
+        for (int has_bias = 0; has_bias < 2; has_bias++)
+            for (int64_t columns = 13; columns <= COLUMNS; columns += 17) {
+                float found[2][3 * COLUMNS], hidden[2][3 * COLUMNS];
+                for (int i = 0; i < 2; i++) {
+                    memcpy(hidden[i], x, sizeof hidden[i]);
+                    ck_norm norm = {.hidden = hidden[i], .delta = delta, .output = found[i],
+                                    .norm = {weight, has_bias ? bias : NULL, (ck_norm_kind)kind, 1e-5f},
+                                    .tokens = 3, .columns = columns, .delta_scale = 0.3f};
+                    (i ? scalar : table)->norm(&norm, (ck_part){0, 1});
+                }
+                compare("norm", found[0], found[1], 3 * columns * 4);
+                compare("norm, sums", hidden[0], hidden[1], 3 * columns * 4);
+            }
 }
 
-static void attention(int32_t format, int64_t dimension, int64_t window) {
+static void activations(void) {
+    enum { COUNT = 10007 };
+    float *x = floats(COUNT), *up = floats(COUNT), found[2][COUNT];
+    for (int i = 0; i < COUNT; i++) x[i] *= 25;
+    for (int kind = CK_SILU; kind <= CK_SOFTCAP; kind++)
+        for (int gated = 0; gated < 2; gated++) {
+            for (int i = 0; i < 2; i++) {
+                ck_activate activate = {.input = x, .up = gated ? up : NULL, .output = found[i], .stride = COUNT,
+                                        .output_stride = COUNT, .tokens = 1, .columns = COUNT,
+                                        .activation = (ck_activation)kind, .cap = 20};
+                (i ? scalar : table)->activate(&activate, (ck_part){0, 1});
+            }
+            char what[100];
+            snprintf(what, sizeof what, "activation %d%s", kind, gated ? ", gated" : "");
+            compare(what, found[0], found[1], sizeof found[0]);
+        }
+    for (int i = 0; i < 2; i++) {
+        memcpy(found[i], x, sizeof found[i]);
+        (i ? scalar : table)->add(&(ck_add){found[i], up, COUNT, 0.3f}, (ck_part){0, 1});
+    }
+    compare("add", found[0], found[1], sizeof found[0]);
+}
+
+/// `has_options`: part of a head turns, heads are normalized, scores are capped, and there are slopes and sinks.
+static void attention(int32_t format, int64_t dimension, int64_t window, bool has_options) {
     enum { LENGTH = 300, QUERIES = 5, HEADS = 2, BLOCKS = 5 };
     int64_t stride = (QUERIES + 2 * HEADS) * dimension, padded = (dimension + 15) / 16 * 16;
-    float *rows = floats(LENGTH * stride), *angles = floats(LENGTH * dimension);
+    float *rows = floats(LENGTH * stride), *angles = floats(LENGTH * dimension), *weights = floats(QUERIES * dimension);
+    float slopes[QUERIES] = {0.5f, 0.25f, 0.1f, 0.01f, 0}, sinks[QUERIES] = {0, 3, -2, 1, 5};
     ck_slot slots[LENGTH];
     int32_t blocks[BLOCKS] = {3, 0, 4, 1, 2}, map[QUERIES] = {0, 0, 0, 1, 1};
     for (int i = 0; i < LENGTH; i++) slots[i] = (ck_slot){blocks[i / CK_CACHE_BLOCK], i};
@@ -115,14 +143,24 @@ static void attention(int32_t format, int64_t dimension, int64_t window) {
         ck_cache cache = {calloc((size_t)elements, 4), calloc((size_t)elements, 4), scaled ? scales : NULL,
                           scaled ? scales + BLOCKS * HEADS * CK_CACHE_BLOCK : NULL, HEADS, dimension, padded, format};
         output[i] = calloc((size_t)(LENGTH * QUERIES * dimension), 4);
-        k->store(&(ck_store){mine, stride, LENGTH, QUERIES, angles, angles + LENGTH, 0.1f, slots, cache}, (ck_part){0, 1});
+        ck_store store = {.rows = mine, .stride = stride, .tokens = LENGTH, .query_heads = QUERIES,
+                          .rotated = has_options ? dimension / 4 * 2 : dimension, .cosines = angles,
+                          .sines = angles + LENGTH, .query_scale = 0.1f, .slots = slots, .cache = cache};
+        if (has_options) {
+            store.query_norm = (ck_head_norm){{weights, weights, CK_NORM_LAYER, 1e-5f}, dimension};
+            store.key_norm = (ck_head_norm){{weights, NULL, CK_NORM_RMS, 1e-5f}, 0};
+        }
+        k->store(&store, (ck_part){0, 1});
         ck_attention_item items[3] = {{0, 1, 0, blocks}, {1, 290, 1, blocks}, {291, 9, 291, blocks}};
-        for (int part = 0; part < 2; part++)
-            k->attend(&(ck_attend){mine, output[i], stride, QUERIES * dimension, map, QUERIES, window, items, 3, cache},
-                      (ck_part){part, 2});
+        ck_attend attend = {.queries = mine, .output = output[i], .query_stride = stride,
+                            .output_stride = QUERIES * dimension, .head_map = map, .query_heads = QUERIES, .window = window,
+                            .cap = has_options ? 4 : 0, .slopes = has_options ? slopes : NULL,
+                            .sinks = has_options ? sinks : NULL, .items = items, .item_count = 3, .cache = cache};
+        for (int part = 0; part < 2; part++) k->attend(&attend, (ck_part){part, 2});
     }
     char what[100];
-    snprintf(what, sizeof what, "attention, format %d, heads of %d, window %d", format, (int)dimension, (int)window);
+    snprintf(what, sizeof what, "attention, format %d, heads of %d, window %d%s", format, (int)dimension, (int)window,
+             has_options ? ", all options" : "");
     compare(what, output[0], output[1], LENGTH * QUERIES * dimension * 4);
 }
 
@@ -138,10 +176,13 @@ int main(void) {
                 for (int blocked = 0; blocked < (table->rounds_inputs && format == CK_BF16 ? 1 : 2); blocked++)
                     products(format, block == 8 ? CK_F32 : block == 16 ? CK_F16 : CK_BF16, block, blocked,
                              format >= CK_INT8 && block == 16);
-        elementwise();
+        norms();
+        activations();
         for (int32_t format = CK_F32; format <= CK_FP8; format++)
             if (format != CK_INT4)
-                for (int64_t window = 0; window <= 70; window += 70) attention(format, 64, window), attention(format, 12, window);
+                for (int64_t window = 0; window <= 70; window += 70)
+                    for (int has_options = 0; has_options < 2; has_options++)
+                        attention(format, 64, window, has_options), attention(format, 12, window, has_options);
         printf("%s: compared with the scalar table\n", table->name);
     }
     if (compared == 0) printf("no table besides the scalar one runs here\n");

@@ -1,143 +1,9 @@
-import CKernels
 import Glibc
 import Tensors
 import TestSupport
 import Testing
 
 @testable import Kernels
-
-func exponential(_ x: Double) -> Double { exp(x) }
-
-/// Heads of a layer: how many, which cache head each query head reads, and how long they are.
-private struct Heads {
-    let map: [Int32]
-    let dimension: Int
-
-    var queryCount: Int { map.count }
-    var cacheCount: Int { Int(map.last ?? 0) + 1 }
-    /// Elements of a row `[queries | keys | values]`.
-    var rowCount: Int { (queryCount + 2 * cacheCount) * dimension }
-}
-
-/// Two sequences' attention by one table, with what it read: queries, and the cache as it holds them.
-private struct AttentionRun {
-    static let queryScale: Float = 0.25
-    static let blocks: [[Int32]] = [[5, 2, 9, 0, 11, 7, 23], [1, 8, 3, 4, 6, 10, 22]]
-
-    let heads: Heads
-    let cache: CacheStorage
-    /// By sequence and position: the rotated and scaled queries, and the results, each `[head][dimension]`.
-    private(set) var queries: [[[Float]]] = [[], []]
-    private(set) var results: [[[Float]]] = [[], []]
-
-    static func angle(position: Int, pair: Int) -> Float { Float(position) / Float(1 + pair) }
-
-    /// Feeds rows in chunks, over a cache whose blocks lie in no order; the second sequence has all signs turned.
-    init(
-        table: KernelTable, workers: Int, type: KeyValueType, heads: Heads, window: Int, chunks: [Int], rows: [[Float]]
-    ) throws {
-        let pool = WorkerPool(count: workers)
-        defer { pool.stop() }
-        let backend = CPUBackend(table: table, pool: pool, arena: try Arena(byteCount: 32 << 20))
-        self.heads = heads
-        cache = try CacheStorage(
-            blockCount: 24, headCount: heads.cacheCount, headDimension: heads.dimension, type: type)
-        var position = 0
-        for length in chunks {
-            backend.arena.reset()
-            // Both sequences take the same positions in one step.
-            let step = backend.makeActivations(tokenCount: 2 * length, width: heads.rowCount)
-            let half = heads.dimension / 2
-            var (cosines, sines, slots): ([Float], [Float], [CacheSlot]) = ([], [], [])
-            for sequence in 0..<2 {
-                for at in position..<position + length {
-                    let row = step.elements + (sequence * length + at - position) * step.width
-                    for (i, value) in rows[at].enumerated() { row[i] = sequence == 0 ? value : -value }
-                    cosines += (0..<half).map { cos(Self.angle(position: at, pair: $0)) }
-                    sines += (0..<half).map { sin(Self.angle(position: at, pair: $0)) }
-                    slots.append(CacheSlot(block: Self.blocks[sequence][at / 64], position: Int32(at)))
-                }
-            }
-            backend.rotateAndStore(
-                step, queryHeadCount: heads.queryCount, cosines: cosines, sines: sines, queryScale: Self.queryScale,
-                slots: slots, cache: cache)
-            func row(_ values: Activations, _ index: Int, _ count: Int) -> [Float] {
-                Array(UnsafeBufferPointer(start: values.elements + index * values.stride, count: count))
-            }
-            let items = Self.items(length: length, position: position)
-            let output = heads.map.withUnsafeBufferPointer { map in
-                items.withUnsafeBufferPointer {
-                    backend.attend(step, headMap: map, window: window, items: $0, cache: cache)
-                }
-            }
-            for sequence in 0..<2 {
-                for index in sequence * length..<(sequence + 1) * length {
-                    queries[sequence].append(row(step, index, heads.queryCount * heads.dimension))
-                    results[sequence].append(row(output, index, output.width))
-                }
-            }
-            position += length
-        }
-    }
-
-    /// Tables of blocks at addresses that stay.
-    nonisolated(unsafe) private static let tables: [UnsafeMutablePointer<Int32>] = blocks.map { list in
-        let table = UnsafeMutablePointer<Int32>.allocate(capacity: list.count)
-        table.initialize(from: list, count: list.count)
-        return table
-    }
-
-    private static func items(length: Int, position: Int) -> [AttentionItem] {
-        tables.enumerated().flatMap { sequence, table in
-            stride(from: 0, to: length, by: 5).map { start in
-                AttentionItem(
-                    first_row: Int64(sequence * length + start), token_count: Int64(min(5, length - start)),
-                    first_position: Int64(position + start), blocks: table)
-            }
-        }
-    }
-
-    var allResults: [Float] { results.flatMap { $0 }.flatMap { $0 } }
-
-    /// A head's key or value at a position, as the cache holds it (`ck_cache` has the layout).
-    func stored(_ part: Part, head: Int, position: Int, sequence: Int) -> [Double] {
-        let storage = cache.description
-        let block = Int(Self.blocks[sequence][position / 64]) * heads.cacheCount + head
-        let within = position % 64
-        let scales = part == .key ? storage.key_scales : storage.value_scales
-        let scale = scales.map { Double($0[block * 64 + within]) } ?? 1
-        return (0..<heads.dimension).map { d in
-            let index =
-                switch part {
-                case .key: block * 64 * heads.dimension + (within / 16 * heads.dimension + d) * 16 + within % 16
-                case .value: (block * 64 + within) * Int(storage.value_stride) + d
-                }
-            return scale * Self.element(part == .key ? storage.keys : storage.values, index, storage.format)
-        }
-    }
-
-    enum Part {
-        case key
-        case value
-    }
-
-    /// An element of the cache's formats, by their definitions.
-    private static func element(_ base: UnsafeMutableRawPointer, _ index: Int, _ format: Int32) -> Double {
-        switch UInt32(bitPattern: format) {
-        case CK_F32.rawValue: return Double(base.assumingMemoryBound(to: Float.self)[index])
-        case CK_F16.rawValue: return Double(base.assumingMemoryBound(to: Float16.self)[index])
-        case CK_BF16.rawValue: return Double(Float(base.assumingMemoryBound(to: BFloat16.self)[index]))
-        case CK_INT8.rawValue: return Double(base.assumingMemoryBound(to: Int8.self)[index])
-        default:
-            // OCP E4M3: sign, exponent with a bias of 7, three bits of fraction; exponent 0 is subnormal.
-            let bits = base.assumingMemoryBound(to: UInt8.self)[index]
-            let exponent = Int(bits >> 3 & 15)
-            let fraction = Double(bits & 7) / 8
-            let magnitude = exponent == 0 ? fraction * 0x1p-6 : (1 + fraction) * pow(2, Double(exponent - 7))
-            return bits >> 7 == 1 ? -magnitude : magnitude
-        }
-    }
-}
 
 @Suite struct AttentionTests {
     /// Lengths from the shortest to the longest that the kernels take, and one that is no multiple of 16.
@@ -147,29 +13,65 @@ private struct AttentionRun {
         Heads(map: [0, 0], dimension: 128), Heads(map: [0], dimension: 256), Heads(map: [0], dimension: 512),
     ]
 
+    /// One thing at a time, then all together.
+    private static let options: [AttentionOptions] = [
+        AttentionOptions(description: "half rotated", rotated: { $0 / 4 * 2 }),
+        AttentionOptions(description: "slopes, not rotated", rotated: { _ in 0 }, hasSlopes: true),
+        AttentionOptions(description: "cap", cap: 2),
+        AttentionOptions(description: "sinks", hasSinks: true),
+        AttentionOptions(description: "a norm for all heads", queryNorm: .rms, keyNorm: .rms),
+        AttentionOptions(description: "a norm for each key head", keyNorm: .layer, hasOwnNorms: true),
+        AttentionOptions(
+            description: "everything", rotated: { $0 / 4 * 2 }, queryNorm: .layer, keyNorm: .rms, hasOwnNorms: true,
+            cap: 5, hasSlopes: true, hasSinks: true),
+    ]
+
     /// Every table, chunking and number of workers gives the same bits; the reference is near the definition.
     @Test(arguments: KeyValueType.allCases, [0, 70]) func equalsTheReference(type: KeyValueType, window: Int) throws {
         var random = SeededGenerator(seed: testSeed)
-        let scalar = try #require(KernelTable.select("scalar"))
         for heads in Self.layers {
-            let length = 300
-            let rows = (0..<length).map { _ in random.floats(heads.rowCount) }
-            let expected = try AttentionRun(
-                table: scalar, workers: 1, type: type, heads: heads, window: window, chunks: [length], rows: rows)
-            expectStored(expected, rows, type: type)
-            expectNear(expected, window: window)
-            for table in KernelTable.supported {
-                // Long heads take the scalar table seconds a run.
-                for (workers, chunks) in [
-                    (2, [1, 63, 1, 190, 45]), (1, [length]), (1, [240] + Array(repeating: 1, count: 60)),
-                ].prefix(heads.dimension > 64 ? 1 : 3) {
-                    let found = try AttentionRun(
-                        table: table, workers: workers, type: type, heads: heads, window: window, chunks: chunks,
-                        rows: rows)
-                    #expect(
-                        difference(found.allResults, expected.allResults) == nil,
-                        "\(table.name), chunks \(chunks.prefix(5)), \(heads), seed \(testSeed)")
-                }
+            // Long heads take the scalar table seconds a run.
+            try expectOneAnswer(
+                type: type, window: window, heads: heads, options: AttentionOptions(description: "plain"),
+                calls: heads.dimension > 64 ? 1 : 3, rows: random.rows(of: heads))
+        }
+    }
+
+    /// The same with all that attention may do besides.
+    @Test(arguments: KeyValueType.allCases, [0, 70]) func optionsEqualTheReference(type: KeyValueType, window: Int)
+        throws
+    {
+        var random = SeededGenerator(seed: testSeed)
+        for heads in Self.layers {
+            // Of long heads the short windows only, and all options at once: see above.
+            guard heads.dimension <= 64 || window > 0 else { continue }
+            let rows = random.rows(of: heads)
+            for options in heads.dimension <= 16 ? Self.options : Self.options.suffix(1) {
+                try expectOneAnswer(type: type, window: window, heads: heads, options: options, calls: 1, rows: rows)
+            }
+        }
+    }
+
+    private func expectOneAnswer(
+        type: KeyValueType, window: Int, heads: Heads, options: AttentionOptions, calls: Int, rows: [[Float]]
+    ) throws {
+        let scalar = try #require(KernelTable.select("scalar"))
+        let length = rows.count
+        let expected = try AttentionRun(
+            table: scalar, workers: 1, type: type, heads: heads, options: options, window: window, chunks: [length],
+            rows: rows)
+        expectStored(expected, rows, type: type)
+        expectNear(expected, window: window)
+        for table in KernelTable.supported {
+            for (workers, chunks) in [
+                (2, [1, 63, 1, 190, 45]), (1, [length]), (1, [240] + Array(repeating: 1, count: 60)),
+            ].prefix(calls) {
+                let found = try AttentionRun(
+                    table: table, workers: workers, type: type, heads: heads, options: options, window: window,
+                    chunks: chunks, rows: rows)
+                #expect(
+                    difference(found.allResults, expected.allResults) == nil,
+                    "\(table.name), chunks \(chunks.prefix(5)), \(heads), \(options), seed \(testSeed)")
             }
         }
     }
@@ -187,31 +89,52 @@ private struct AttentionRun {
         }
     }
 
-    /// Rotated keys and plain values are in the cache, rounded once.
+    /// A head of a row, normalized (if asked) and rotated, and how far float32 may be from it.
+    private func turned(_ head: ArraySlice<Float>, norm: NormWeights?, position: Int, rotated: Int) -> [Bounded] {
+        var elements = norm?.expected(Array(head)) ?? head.map { Bounded(value: Double($0), tolerance: 0) }
+        for pair in 0..<rotated / 2 {
+            let angle = AttentionRun.angle(position: position, pair: pair)
+            let (cosine, sine) = (Double(cos(angle)), Double(sin(angle)))
+            let (x, y) = (elements[pair], elements[pair + rotated / 2])
+            // A rotation rounds a product and a sum of two.
+            let tolerance = x.tolerance + y.tolerance + 2 * Bounded.unit * (abs(x.value) + abs(y.value))
+            elements[pair] = Bounded(value: x.value * cosine - y.value * sine, tolerance: tolerance)
+            elements[pair + rotated / 2] = Bounded(value: y.value * cosine + x.value * sine, tolerance: tolerance)
+        }
+        return elements
+    }
+
+    /// Queries and keys are normalized and rotated, and keys and plain values are in the cache, rounded once.
     private func expectStored(_ run: AttentionRun, _ rows: [[Float]], type: KeyValueType) {
-        let n = run.heads.dimension
+        let (n, options) = (run.heads.dimension, run.options)
+        let queryNorm = options.headNorm(options.queryNorm, dimension: n)
+        let keyNorm = options.headNorm(options.keyNorm, dimension: n)
         for position in [0, 1, 63, 64, 150, 299] {
-            for head in 0..<run.heads.cacheCount {
-                let first = (run.heads.queryCount + head) * n
-                let raw = rows[position][first..<first + n].map { Double($0) }
-                let value = first + run.heads.cacheCount * n
-                let values = rows[position][value..<value + n].map { Double($0) }
-                let keys = (0..<n).map { i in
-                    let pair = i % (n / 2)
-                    let angle = AttentionRun.angle(position: position, pair: pair)
-                    let (cosine, sine) = (Double(cos(angle)), Double(sin(angle)))
-                    let (x, y) = (raw[pair], raw[pair + n / 2])
-                    return i < n / 2 ? x * cosine - y * sine : y * cosine + x * sine
+            func elements(_ head: Int, _ norm: NormWeights?, rotated: Int) -> [Bounded] {
+                turned(rows[position][head * n..<(head + 1) * n], norm: norm, position: position, rotated: rotated)
+            }
+            for head in 0..<run.heads.queryCount {
+                let exact = elements(head, queryNorm?.of(head: head), rotated: options.rotated(n))
+                for (i, exact) in exact.enumerated() {
+                    let scale = Double(AttentionRun.queryScale)
+                    let found = Double(run.queries[0][position][head * n + i])
+                    #expect(
+                        abs(found - exact.value * scale) <= exact.tolerance * scale,
+                        "query \(head), \(i) at \(position), \(options), seed \(testSeed)")
                 }
+            }
+            for head in 0..<run.heads.cacheCount {
+                let first = run.heads.queryCount + head
+                let keys = elements(first, keyNorm?.of(head: head), rotated: options.rotated(n))
+                let values = elements(first + run.heads.cacheCount, nil, rotated: 0)
                 for (part, exact) in [(AttentionRun.Part.key, keys), (.value, values)] {
                     let found = run.stored(part, head: head, position: position, sequence: 0)
-                    let most = exact.map { abs($0) }.max() ?? 0
+                    let most = exact.map { abs($0.value) }.max() ?? 0
                     for (i, (found, exact)) in zip(found, exact).enumerated() {
-                        // A rotation rounds a product and a sum of two.
-                        let rounding =
-                            part == .key ? 2 * 0x1p-24 * (abs(raw[i % (n / 2)]) + abs(raw[i % (n / 2) + n / 2])) : 0
-                        let tolerance = step(type, exact, most: most) * (1 + 0x1p-10) + rounding
-                        #expect(abs(found - exact) <= tolerance, "\(part) \(i) at \(position), seed \(testSeed)")
+                        let tolerance = step(type, exact.value, most: most) * (1 + 0x1p-10) + exact.tolerance
+                        #expect(
+                            abs(found - exact.value) <= tolerance,
+                            "\(part) \(i) at \(position), \(options), seed \(testSeed)")
                     }
                 }
             }
@@ -220,27 +143,36 @@ private struct AttentionRun {
 
     /// The results against the definition in double precision, of the queries and of the cache as it is.
     private func expectNear(_ run: AttentionRun, window: Int) {
-        let (n, unit) = (run.heads.dimension, 0x1p-24)
+        let (n, unit, options) = (run.heads.dimension, Bounded.unit, run.options)
         for (position, sequence) in [(0, 0), (1, 1), (69, 0), (71, 1), (255, 0), (256, 1), (299, 0)] {
             let first = window == 0 ? 0 : max(0, position - window + 1)
             for (head, cacheHead) in run.heads.map.enumerated() {
                 let query = run.queries[sequence][position][head * n..<(head + 1) * n].map { Double($0) }
+                let sink = options.scores.sinks.map { Double($0[head]) }
                 var scores: [Double] = []
-                var largest = 0.0
+                var (largest, farthest) = (0.0, 0.0)
                 for j in first...position {
                     let key = run.stored(.key, head: Int(cacheHead), position: j, sequence: sequence)
-                    scores.append(zip(query, key).reduce(0) { $0 + $1.0 * $1.1 })
+                    var score = zip(query, key).reduce(0) { $0 + $1.0 * $1.1 }
                     largest = max(largest, zip(query, key).reduce(0) { $0 + abs($1.0 * $1.1) })
+                    let cap = Double(options.cap)
+                    if cap > 0 { score = cap * tanh(score / cap) }
+                    if let slopes = options.scores.slopes { score += Double(slopes[head]) * Double(j - position) }
+                    farthest = max(farthest, abs(score))
+                    scores.append(score)
                 }
-                let most = scores.max() ?? 0
+                let most = (scores + (sink.map { [$0] } ?? [])).max() ?? 0
                 let weights = scores.map { exp($0 - most) }
-                let total = weights.reduce(0, +)
+                let total = weights.reduce(0, +) + (sink.map { exp($0 - most) } ?? 0)
                 let values = (first...position).map {
                     run.stored(.value, head: Int(cacheHead), position: $0, sequence: sequence)
                 }
-                // A score adds n products and is scaled; two scores are subtracted; the exponential rounds a few times, and
-                // so do the sums of a span of 256 positions and of the spans. Weights stand above and below the line.
-                let score = Double(n + 3) * unit * largest
+                // A score adds n products and is scaled; a cap and a slope round it again. Two scores are subtracted;
+                // the exponential rounds a few times, and so do the sums of a span of 256 positions and of the spans.
+                // Weights stand above and below the line.
+                let score =
+                    Double(n + 3) * unit * largest + Bounded.capRoundings * unit * Double(options.cap)
+                    + unit * (farthest + abs(sink ?? 0))
                 let relative = 2 * (2 * score + 8 * unit) + 2 * Double(256 + 16 + 8) * unit
                 for d in 0..<n {
                     let exact = zip(weights, values).reduce(0.0) { $0 + $1.0 * $1.1[d] } / total
@@ -248,9 +180,16 @@ private struct AttentionRun {
                     let found = Double(run.results[sequence][position][head * n + d])
                     #expect(
                         abs(found - exact) <= relative * size + 1e-37,
-                        "position \(position), head \(head), element \(d) of \(n), seed \(testSeed)")
+                        "position \(position), head \(head), element \(d) of \(n), \(options), seed \(testSeed)")
                 }
             }
         }
+    }
+}
+
+extension SeededGenerator {
+    /// Rows `[queries | keys | values]` of a text that is longer than a span of attention.
+    fileprivate mutating func rows(of heads: Heads) -> [[Float]] {
+        (0..<300).map { _ in floats(heads.rowCount) }
     }
 }

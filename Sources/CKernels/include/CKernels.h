@@ -94,9 +94,9 @@ void ck_pack_codes(int32_t format, const int8_t *rows, int64_t row_count, int64_
 
 /// The input of a product: float rows, and perhaps the same rows as codes or rounded, which are then used instead.
 ///
-/// Codes and rounded inputs lie as [block][tokens][columns of the block], padded with zeros to whole blocks, so that what a
-/// tile of tokens needs of a block lies together. Tiles read past the last token: 1 KiB after the end, and 64 bytes after the
-/// end of the scales, must be readable.
+/// Codes and rounded inputs lie as [block][tokens][columns of the block], padded with zeros to whole blocks, so that
+/// what a tile of tokens needs of a block lies together. Tiles read past the last token: 1 KiB after the end, and 64
+/// bytes after the end of the scales, must be readable.
 typedef struct ck_input {
     const float *_Nullable values; // [tokens][value_stride]
     int64_t value_stride;
@@ -136,22 +136,57 @@ typedef struct ck_round {
     uint16_t *rounded; // as in ck_input
 } ck_round;
 
-/// hidden += delta (if given); output = hidden / rms(hidden) * weight.
+/// How a row is normalized: by its root mean square, or by the mean and the variance of a layer norm.
+typedef enum ck_norm_kind {
+    CK_NORM_RMS = 0,   // x / sqrt(mean(x²) + ε)
+    CK_NORM_LAYER = 1, // (x - mean) / sqrt(mean((x - mean)²) + ε)
+} ck_norm_kind;
+
+/// What a row of `columns` elements is normalized with: normalized x * weight + bias.
+typedef struct ck_norm_weights {
+    const float *_Nullable weight; // [columns]; NULL, for heads only: no norm
+    const float *_Nullable bias;   // [columns]
+    ck_norm_kind kind;
+    float epsilon;
+} ck_norm_weights;
+
+/// hidden += delta * delta_scale (if a delta is given); output = hidden, normalized.
 typedef struct ck_norm {
     float *hidden; // [tokens][columns]
     const float *_Nullable delta;
-    float *output;
-    const float *weight;
+    float *output; // may be hidden
+    ck_norm_weights norm;
     int64_t tokens, columns;
-    float epsilon;
+    float delta_scale;
 } ck_norm;
 
-/// output[t, i] = silu(gate[t, i]) * up[t, i].
-typedef struct ck_gate {
-    const float *gate, *up; // rows `stride` apart
-    float *output;          // [tokens][output_stride]
+/// a[i] += b[i] * scale.
+typedef struct ck_add {
+    float *a;
+    const float *b;
+    int64_t count;
+    float scale;
+} ck_add;
+
+/// What is done to each element between two products.
+typedef enum ck_activation {
+    CK_SILU = 0,         // x / (1 + exp(-x))
+    CK_GELU = 1,         // x / 2 * (1 + erf(x / √2))
+    CK_GELU_TANH = 2,    // x / 2 * (1 + tanh(u)) = x / (1 + exp(-2 u)), u = √(2/π) (x + 0.044715 x³)
+    CK_RELU = 3,         // max(x, 0)
+    CK_RELU_SQUARED = 4, // max(x, 0)²
+    CK_SOFTCAP = 5,      // cap * tanh(x / cap)
+} ck_activation;
+
+/// output[t, i] = f(input[t, i]) * up[t, i], or f(input[t, i]) without `up`.
+typedef struct ck_activate {
+    const float *input;         // rows `stride` apart, like those of `up`
+    const float *_Nullable up;
+    float *output;              // [tokens][output_stride]; may be `input`
     int64_t stride, output_stride, tokens, columns;
-} ck_gate;
+    ck_activation activation;
+    float cap; // of CK_SOFTCAP
+} ck_activate;
 
 /// Where a token's keys and values go.
 typedef struct ck_slot {
@@ -170,14 +205,24 @@ typedef struct ck_cache {
     int32_t format; // F32, F16, BF16, INT8, FP8
 } ck_cache;
 
-/// Rotates queries (in place, scaled) and keys by their angles and stores keys and values in the cache.
+/// The norm of query heads or of key heads.
+typedef struct ck_head_norm {
+    ck_norm_weights norm; // of the first head
+    int64_t stride;       // from the weights of one head to those of the next; 0: all heads share them
+} ck_head_norm;
+
+/// Normalizes queries and keys (if asked), rotates them by their angles, scales queries, and stores keys and values in
+/// the cache.
 ///
-/// Rows hold [queries | keys | values]. Rotation pairs element i with element i + head_dim / 2.
+/// Rows hold [queries | keys | values]; queries and keys are changed in place. Rotation pairs element i with element
+/// i + rotated / 2 of the first `rotated` elements of a head. The others are only scaled.
 typedef struct ck_store {
     float *rows; // [tokens][stride]
     int64_t stride, tokens, query_heads;
-    const float *cosines, *sines; // [tokens][head_dim / 2]
+    int64_t rotated; // even, 0 to head_dim
+    const float *_Nullable cosines, *_Nullable sines; // [tokens][rotated / 2]; needed if any element is rotated
     float query_scale;
+    ck_head_norm query_norm, key_norm;
     const ck_slot *slots; // [tokens]
     ck_cache cache;
 } ck_store;
@@ -190,14 +235,20 @@ typedef struct ck_attention_item {
     const int32_t *blocks; // the sequence's blocks, by position / 64
 } ck_attention_item;
 
-/// output[t, h] = sum over j of softmax_j(query[t, h] · key[j]) value[j], j in (position - window, position].
+/// output[t, h] = sum over j of softmax_j(score[t, h, j]) value[j], j in (position - window, position].
+///
+/// score = query[t, h] · key[j]; with a cap, cap * tanh(score / cap); with slopes, + slope[h] * (j - position). A sink
+/// is one more score of the softmax, which has no value: the weights of a head with a sink add up to less than 1.
 typedef struct ck_attend {
     const float *queries; // [tokens][query_stride], scaled
     float *output;        // [tokens][output_stride]
     int64_t query_stride, output_stride;
     const int32_t *head_map; // [query_heads]: which cache head each query head reads, not decreasing
     int64_t query_heads;
-    int64_t window; // 0: all positions
+    int64_t window;                  // 0: all positions
+    float cap;                       // 0: none
+    const float *_Nullable slopes;   // [query_heads]
+    const float *_Nullable sinks;    // [query_heads]
     const ck_attention_item *items;
     int64_t item_count;
     ck_cache cache;
@@ -221,14 +272,15 @@ typedef struct ck_peak {
 /// The kernels of one instruction set. Every entry is set.
 typedef struct ck_kernels {
     const char *name;
-    /// BF16 weights are multiplied by inputs rounded to bfloat16, with the processor's own instructions: other bits than
-    /// those of other tables, but the same for every number of tokens.
+    /// BF16 weights are multiplied by inputs rounded to bfloat16, with the processor's own instructions: other bits
+    /// than those of other tables, but the same for every number of tokens.
     bool rounds_inputs;
     void (*matmul)(const ck_matmul *, ck_part);     // parts: panels
     void (*quantize)(const ck_quantize *, ck_part); // parts: tokens
     void (*round)(const ck_round *, ck_part);       // parts: tokens
     void (*norm)(const ck_norm *, ck_part);         // parts: tokens
-    void (*gate)(const ck_gate *, ck_part);         // parts: columns
+    void (*add)(const ck_add *, ck_part);           // parts: elements
+    void (*activate)(const ck_activate *, ck_part); // parts: columns
     void (*store)(const ck_store *, ck_part);       // parts: tokens
     void (*attend)(const ck_attend *, ck_part);     // parts: (item, cache head) pairs, dealt in turn
     void (*read)(const ck_read *, ck_part);         // parts: bytes
@@ -253,7 +305,8 @@ bool ck_is_fast(int32_t index, int32_t vendor);
 /// Binds the calling thread to one processor; false if that is not allowed.
 bool ck_bind_thread(int32_t processor);
 
-/// The processors that this process may run on, in order: writes at most `capacity` numbers, returns how many there are.
+/// The processors that this process may run on, in order: writes at most `capacity` numbers, returns how many there
+/// are.
 int32_t ck_allowed_processors(int32_t *out, int32_t capacity);
 
 /// Tells the processor that the caller waits in a loop.
@@ -267,8 +320,5 @@ static inline void ck_pause(void) {
 
 /// Elements of float types to float32.
 void ck_to_float(int32_t format, const void *source, int64_t count, float *out);
-
-/// a[i] += b[i].
-void ck_add(float *a, const float *b, int64_t count);
 
 #pragma clang assume_nonnull end

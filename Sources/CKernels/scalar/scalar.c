@@ -3,6 +3,16 @@
 #include "../tables.h"
 #include <math.h>
 
+static float load_element(int32_t format, const void *base, int64_t i) {
+    switch (format) {
+    case CK_F32: return ((const float *)base)[i];
+    case CK_F16: return ck_from_f16(((const uint16_t *)base)[i]);
+    case CK_INT8: return ((const int8_t *)base)[i];
+    case CK_FP8: return ck_from_fp8(((const uint8_t *)base)[i]);
+    default: return ck_from_bf16(((const uint16_t *)base)[i]);
+    }
+}
+
 /// The weight of row `r` of a float panel at column k.
 static float float_weight(int32_t format, const void *panel, int64_t r, int64_t k) {
     switch (format) {
@@ -63,8 +73,7 @@ static float slice(const ck_matrix *w, const void *panel, int64_t p, int64_t r, 
     }
     while (begin < end) {
         int64_t piece_end = ck_piece_end(w, begin, end), at = (p * w->group_count + ck_group_of(w, begin)) * 16 + r;
-        float zero = w->zeros ? w->zeros[at] : 0, scale;
-        ck_to_float(w->scale_format, (const char *)w->scales + at * ck_element_bytes(w->scale_format), 1, &scale);
+        float zero = w->zeros ? w->zeros[at] : 0, scale = load_element(w->scale_format, w->scales, at);
         sum = fmaf(piece_of_codes(w, panel, r, in, tokens, t, begin, piece_end, zero), scale, sum);
         begin = piece_end;
     }
@@ -117,17 +126,34 @@ static float sum_lanes(float *lanes) {
     return lanes[0];
 }
 
+/// `out` may be x.
+static void normalize_row(const float *x, float *out, int64_t columns, ck_norm_weights norm) {
+    float mean = 0, sums[16] = {0}, squares[16] = {0};
+    if (ck_is_centered(norm.kind)) {
+        for (int64_t k = 0; k < columns; k++) sums[k % 16] += x[k];
+        mean = sum_lanes(sums) / (float)columns;
+    }
+    for (int64_t k = 0; k < columns; k++) squares[k % 16] = fmaf(x[k] - mean, x[k] - mean, squares[k % 16]);
+    float scale = 1.0f / sqrtf(sum_lanes(squares) / (float)columns + norm.epsilon);
+    for (int64_t k = 0; k < columns; k++) {
+        float scaled = (x[k] - mean) * scale;
+        out[k] = norm.bias ? fmaf(scaled, norm.weight[k], norm.bias[k]) : scaled * norm.weight[k];
+    }
+}
+
 static void norm(const ck_norm *a, ck_part part) {
     ck_range tokens = ck_share(a->tokens, part);
     for (int64_t t = tokens.begin; t < tokens.end; t++) {
-        float *x = a->hidden + t * a->columns, *out = a->output + t * a->columns, squares[16] = {0};
-        for (int64_t k = 0; k < a->columns; k++) {
-            if (a->delta) x[k] += a->delta[t * a->columns + k];
-            squares[k % 16] = fmaf(x[k], x[k], squares[k % 16]);
-        }
-        float scale = 1.0f / sqrtf(sum_lanes(squares) / (float)a->columns + a->epsilon);
-        for (int64_t k = 0; k < a->columns; k++) out[k] = x[k] * scale * a->weight[k];
+        float *x = a->hidden + t * a->columns;
+        if (a->delta)
+            for (int64_t k = 0; k < a->columns; k++) x[k] = fmaf(a->delta[t * a->columns + k], a->delta_scale, x[k]);
+        normalize_row(x, a->output + t * a->columns, a->columns, a->norm);
     }
+}
+
+static void add(const ck_add *a, ck_part part) {
+    ck_range elements = ck_share(a->count, part);
+    for (int64_t i = elements.begin; i < elements.end; i++) a->a[i] = fmaf(a->b[i], a->scale, a->a[i]);
 }
 
 static float exponential(float x) {
@@ -145,19 +171,43 @@ static float exponential(float x) {
     return p * ck_bits_float((ck_float_bits(shifted) + 127) << 23);
 }
 
-static void gate(const ck_gate *a, ck_part part) {
+/// A tanh of what is no number is no number, though exp of it is 0.
+static float hyperbolic_tangent(float x) {
+    float y = 1.0f - 2.0f / (exponential(2.0f * x) + 1.0f);
+    return x != x ? x : y;
+}
+
+/// x/2 (1 + erf(x/√2)) = max(x, 0) - |x|/2 erfc(|x|/√2): nothing cancels where x is negative.
+static float gelu(float x) {
+    float most = fabsf(x), t = 1.0f / fmaf(most, CK_ERFC_P_OVER_ROOT_2, 1.0f);
+    float p = fmaf(CK_ERFC_A5, t, CK_ERFC_A4);
+    p = fmaf(p, t, CK_ERFC_A3);
+    p = fmaf(p, t, CK_ERFC_A2);
+    p = fmaf(p, t, CK_ERFC_A1);
+    float erfc = p * t * exponential(x * x * -0.5f);
+    return fmaf(most * -0.5f, erfc, x >= 0 ? x : 0);
+}
+
+static float activation(ck_activation kind, float x, float cap) {
+    // Not `x > 0 ? x : 0`, which would make 0 of what is no number.
+    float positive = 0 >= x ? 0 : x;
+    switch (kind) {
+    case CK_SILU: return x / (1.0f + exponential(-x));
+    case CK_GELU: return gelu(x);
+    case CK_GELU_TANH: return x / (1.0f + exponential(x * fmaf(x * x, CK_GELU_CUBIC, CK_GELU_LINEAR)));
+    case CK_RELU: return positive;
+    case CK_RELU_SQUARED: return positive * positive;
+    case CK_SOFTCAP: return cap * hyperbolic_tangent(x / cap);
+    }
+}
+
+static void activate(const ck_activate *a, ck_part part) {
     ck_range columns = ck_share(a->columns, part);
     for (int64_t t = 0; t < a->tokens; t++)
         for (int64_t i = columns.begin; i < columns.end; i++) {
-            float g = a->gate[t * a->stride + i];
-            a->output[t * a->output_stride + i] = g / (1.0f + exponential(-g)) * a->up[t * a->stride + i];
+            float y = activation(a->activation, a->input[t * a->stride + i], a->cap);
+            a->output[t * a->output_stride + i] = a->up ? y * a->up[t * a->stride + i] : y;
         }
-}
-
-static float load_element(int32_t format, const void *base, int64_t i) {
-    float value;
-    ck_to_float(format, (const char *)base + i * ck_element_bytes(format), 1, &value);
-    return value;
 }
 
 static void store_element(int32_t format, void *base, int64_t i, float value) {
@@ -196,19 +246,23 @@ static float quantize_head(float *x, int64_t count) {
 static void store(const ck_store *a, ck_part part) {
     ck_range tokens = ck_share(a->tokens, part);
     const ck_cache *c = &a->cache;
-    int64_t half = c->head_dim / 2;
+    int64_t half = a->rotated / 2;
     for (int64_t t = tokens.begin; t < tokens.end; t++) {
-        const float *cosines = a->cosines + t * half, *sines = a->sines + t * half;
         ck_slot slot = a->slots[t];
         for (int64_t h = 0; h < a->query_heads + c->heads; h++) {
             float *x = a->rows + t * a->stride + h * c->head_dim;
-            float scale = h < a->query_heads ? a->query_scale : 1.0f;
+            const bool is_query = h < a->query_heads;
+            ck_norm_weights norm =
+                is_query ? ck_norm_of_head(&a->query_norm, h) : ck_norm_of_head(&a->key_norm, h - a->query_heads);
+            if (norm.weight) normalize_row(x, x, c->head_dim, norm);
             for (int64_t i = 0; i < half; i++) {
-                float first = fmaf(x[i], cosines[i], -(x[i + half] * sines[i]));
-                float second = fmaf(x[i + half], cosines[i], x[i] * sines[i]);
-                x[i] = first * scale;
-                x[i + half] = second * scale;
+                float cosine = a->cosines[t * half + i], sine = a->sines[t * half + i];
+                float first = fmaf(x[i], cosine, -(x[i + half] * sine));
+                float second = fmaf(x[i + half], cosine, x[i] * sine);
+                x[i] = first;
+                x[i + half] = second;
             }
+            for (int64_t i = 0; is_query && i < c->head_dim; i++) x[i] *= a->query_scale;
         }
         float *keys = a->rows + t * a->stride + a->query_heads * c->head_dim, *values = keys + c->heads * c->head_dim;
         for (int64_t h = 0; h < c->heads; h++) {
@@ -230,7 +284,7 @@ static void attend_one(const ck_attend *a, const ck_attention_item *item, int64_
     int64_t position = item->first_position + t, head = a->head_map[h];
     int64_t begin = a->window ? ck_max(0, position - a->window + 1) : 0;
     const float *query = a->queries + (item->first_row + t) * a->query_stride + h * c->head_dim;
-    float most = -INFINITY, total = 0, result[CK_MAX_HEAD] = {0};
+    float most = a->sinks ? a->sinks[h] : -INFINITY, total = a->sinks ? 1 : 0, result[CK_MAX_HEAD] = {0};
     for (int64_t span = begin / CK_SPAN; span * CK_SPAN <= position; span++) {
         float scores[CK_SPAN], span_most = -INFINITY, lanes[16] = {0}, vector[CK_MAX_HEAD] = {0};
         int64_t from = ck_max(begin, span * CK_SPAN), to = ck_min(position + 1, (span + 1) * CK_SPAN);
@@ -240,6 +294,8 @@ static void attend_one(const ck_attend *a, const ck_attention_item *item, int64_
             for (int64_t d = 0; d < c->head_dim; d++)
                 score = fmaf(load_element(c->format, c->keys, key_index(c, block, head, j, d)), query[d], score);
             if (c->key_scales) score *= c->key_scales[scale_index(c, block, head, j)];
+            if (a->cap > 0) score = a->cap * hyperbolic_tangent(score / a->cap);
+            if (a->slopes) score = fmaf((float)(j - position), a->slopes[h], score);
             scores[j - span * CK_SPAN] = score;
             span_most = score > span_most ? score : span_most;
         }
@@ -296,7 +352,8 @@ const ck_kernels ck_scalar = {
     .quantize = quantize,
     .round = round_inputs,
     .norm = norm,
-    .gate = gate,
+    .add = add,
+    .activate = activate,
     .store = store,
     .attend = attend,
     .read = read_memory,

@@ -3,8 +3,8 @@
 // Work on rows: a row is one query head of one token. Rows of an item that read the same cache head go
 // together, R at a time, so that each key and value is loaded once for R rows.
 
-/// For how many rows, how many runs of 16 positions are scored at once, and how many runs of 16 elements of values are added:
-/// enough sums for chains of additions to overlap, as many as registers hold.
+/// For how many rows, how many runs of 16 positions are scored at once, and how many runs of 16 elements of values are
+/// added: enough sums for chains of additions to overlap, as many as registers hold.
 enum { MOST_RUNS = 8 };
 INLINE int score_run_count(const int R) { return R >= 4 ? ck_max(1, SCORE_SUMS / R) : 4 / R; }
 INLINE int value_run_count(const int R) { return ck_min(MOST_RUNS, VALUE_SUMS / R); }
@@ -15,7 +15,7 @@ typedef struct attention_rows {
     float *outputs[ATTENTION_ROWS];
     int64_t positions[ATTENTION_ROWS];
     bool are_all; // no other rows read the same keys and values, so that these come from memory
-    float most[ATTENTION_ROWS], total[ATTENTION_ROWS];
+    float slopes[ATTENTION_ROWS], most[ATTENTION_ROWS], total[ATTENTION_ROWS];
     _Alignas(64) float scores[ATTENTION_ROWS][CK_SPAN];
     _Alignas(64) float result[ATTENTION_ROWS][CK_MAX_HEAD];
 } attention_rows;
@@ -64,8 +64,24 @@ INLINE void score_runs(const ck_attend *a, const ck_attention_item *item, attent
         }
 }
 
-/// Masks a row's scores of the runs [first, end) of a span, and turns them into weights. Gives their maximum, and their sum
-/// before values' scales are multiplied in.
+/// Caps a row's scores of the runs [first, end) of a span, and adds its slope times the distance. (Not inlined: most
+/// models do neither.)
+static __attribute__((noinline)) void bend_scores(const ck_attend *a, attention_rows *rows, int r, int64_t span,
+                                                  int64_t first, int64_t end) {
+    const vf cap = vf_set1(a->cap), slope = vf_set1(rows->slopes[r]);
+    const vf start = vf_set1((float)(span * CK_SPAN - rows->positions[r]));
+    for (int64_t i = first; i < end; i += 16) {
+        vf score = vf_load(&rows->scores[r][i]);
+        if (a->cap > 0) score = vf_mul(cap, vf_tanh(vf_div(score, cap)));
+        // Distances are whole numbers below 2^24: exact.
+        vf distance = vf_add(start, vf_add(vf_lane_index(), vf_set1((float)i)));
+        if (a->slopes) score = vf_fma(distance, slope, score);
+        vf_store(&rows->scores[r][i], score);
+    }
+}
+
+/// Masks a row's scores of the runs [first, end) of a span, and turns them into weights. Gives their maximum, and their
+/// sum before values' scales are multiplied in.
 INLINE float weigh_scores(const ck_attend *a, const ck_attention_item *item, attention_rows *rows, int r, int64_t head,
                           int64_t span, int64_t first, int64_t end, float *sum, const int format) {
     const ck_cache *c = &a->cache;
@@ -153,11 +169,7 @@ INLINE void attend_rows(const ck_attend *a, const ck_attention_item *item, atten
     const ck_cache *c = &a->cache;
     int64_t last = rows->positions[R - 1]; // rows come in order of position
     int64_t begin = a->window ? ck_max(0, rows->positions[0] - a->window + 1) : 0;
-    for (int r = 0; r < R; r++) {
-        rows->most[r] = -INFINITY;
-        rows->total[r] = 0;
-        memset(rows->result[r], 0, (size_t)c->value_stride * 4);
-    }
+    for (int r = 0; r < R; r++) memset(rows->result[r], 0, (size_t)c->value_stride * 4);
     for (int64_t span = begin / CK_SPAN; span * CK_SPAN <= last; span++) {
         int64_t first = ck_max(begin - span * CK_SPAN, 0) / 16 * 16, limit = ck_min(last + 1 - span * CK_SPAN, CK_SPAN);
         int64_t end = ck_ceil_div(limit, 16) * 16, i = first;
@@ -166,9 +178,11 @@ INLINE void attend_rows(const ck_attend *a, const ck_attention_item *item, atten
         for (; i < end; i += 16) score_runs(a, item, rows, head, span * CK_SPAN + i, format, R, 1);
         float keep[ATTENTION_ROWS], add[ATTENTION_ROWS];
         for (int r = 0; r < R; r++) {
+            if (a->cap > 0 || a->slopes) bend_scores(a, rows, r, span, first, end);
             float sum, most = weigh_scores(a, item, rows, r, head, span, first, end, &sum, format);
             float next = most > rows->most[r] ? most : rows->most[r];
-            // Before the first span that a row sees, both are minus infinity: their difference is no number, exp of it 0.
+            // Before the first span that a row sees, both are minus infinity: their difference is no number, and exp of
+            // that is 0.
             keep[r] = exponential(rows->most[r] - next);
             add[r] = exponential(most - next);
             rows->total[r] = __builtin_fmaf(rows->total[r], keep[r], sum * add[r]);
@@ -202,10 +216,15 @@ INLINE void attend_format(const ck_attend *a, ck_part part, const int format) {
                 taken = taken >= 8 ? 8 : taken >= 4 ? 4 : taken >= 2 ? 2 : 1;
                 rows.are_all = taken == count;
                 for (int64_t r = 0; r < taken; r++) {
-                    int64_t t = (done + r) / width, column = (h + (done + r) % width) * n;
+                    int64_t t = (done + r) / width, query_head = h + (done + r) % width, column = query_head * n;
                     memcpy(rows.queries[r], a->queries + (item->first_row + t) * a->query_stride + column, (size_t)n * 4);
                     rows.outputs[r] = a->output + (item->first_row + t) * a->output_stride + column;
                     rows.positions[r] = item->first_position + t;
+                    rows.slopes[r] = a->slopes ? a->slopes[query_head] : 0;
+                    // A sink weighs exp(sink - most) = 1 at first. A span that a row does not see multiplies its sums
+                    // by 1.
+                    rows.most[r] = a->sinks ? a->sinks[query_head] : -INFINITY;
+                    rows.total[r] = a->sinks ? 1 : 0;
                 }
                 switch (taken) {
 #if ATTENTION_ROWS >= 8

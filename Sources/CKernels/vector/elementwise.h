@@ -1,4 +1,4 @@
-// Norm, gate, rotation and quantization of activations, for vectors of 16 lanes. See operations.md.
+// Norms, activations, rotation and quantization, for vectors of 16 lanes. See operations.md.
 
 #include <math.h>
 
@@ -18,39 +18,121 @@ INLINE vf vf_exp(vf x) {
     return vf_where_ge(x, vf_set1(CK_EXP_LOW), vf_mul(p, power), vf_zero());
 }
 
-static void norm(const ck_norm *a, ck_part part) {
-    ck_range tokens = ck_share(a->tokens, part);
-    int64_t n = a->columns;
-    for (int64_t t = tokens.begin; t < tokens.end; t++) {
-        float *x = a->hidden + t * n, *out = a->output + t * n;
-        vf squares = vf_zero();
-        for (int64_t k = 0; k < n; k += 16) {
-            int64_t lanes = ck_min(16, n - k);
-            vf value = vf_load_n(x + k, lanes);
-            if (a->delta) {
-                value = vf_add(value, vf_load_n(a->delta + t * n + k, lanes));
-                vf_store_n(x + k, value, lanes);
-            }
-            squares = vf_fma(value, value, squares);
-        }
-        vf scale = vf_set1(1.0f / sqrtf(vf_sum(squares) / (float)n + a->epsilon));
-        for (int64_t k = 0; k < n; k += 16) {
-            int64_t lanes = ck_min(16, n - k);
-            vf_store_n(out + k, vf_mul(vf_mul(vf_load_n(x + k, lanes), scale), vf_load_n(a->weight + k, lanes)), lanes);
-        }
+/// A tanh of what is no number is no number, though exp of it is 0.
+INLINE vf vf_tanh(vf x) {
+    const vf one = vf_set1(1.0f), two = vf_set1(2.0f);
+    vf y = vf_sub(one, vf_div(two, vf_add(vf_exp(vf_mul(two, x)), one)));
+    return vf_where_ge(vf_abs(x), vf_zero(), y, x);
+}
+
+/// x/2 (1 + erf(x/√2)) = max(x, 0) - |x|/2 erfc(|x|/√2): nothing cancels where x is negative.
+INLINE vf vf_gelu(vf x) {
+    vf most = vf_abs(x), one = vf_set1(1.0f), t = vf_div(one, vf_fma(most, vf_set1(CK_ERFC_P_OVER_ROOT_2), one));
+    vf p = vf_fma(vf_set1(CK_ERFC_A5), t, vf_set1(CK_ERFC_A4));
+    p = vf_fma(p, t, vf_set1(CK_ERFC_A3));
+    p = vf_fma(p, t, vf_set1(CK_ERFC_A2));
+    p = vf_fma(p, t, vf_set1(CK_ERFC_A1));
+    vf erfc = vf_mul(vf_mul(p, t), vf_exp(vf_mul(vf_mul(x, x), vf_set1(-0.5f))));
+    return vf_fma(vf_mul(most, vf_set1(-0.5f)), erfc, vf_where_ge(x, vf_zero(), x, vf_zero()));
+}
+
+/// x / (1 + exp(power)): what SiLU and GELU by tanh are made of.
+INLINE vf vf_gated_by_exp(vf x, vf power) { return vf_div(x, vf_add(vf_set1(1.0f), vf_exp(power))); }
+
+INLINE vf vf_activation(vf x, vf cap, const ck_activation kind) {
+    switch (kind) {
+    case CK_SILU: return vf_gated_by_exp(x, vf_negate(x));
+    case CK_GELU: return vf_gelu(x);
+    case CK_GELU_TANH:
+        return vf_gated_by_exp(x, vf_mul(x, vf_fma(vf_mul(x, x), vf_set1(CK_GELU_CUBIC), vf_set1(CK_GELU_LINEAR))));
+    // The condition is such that what is no number stays so.
+    case CK_RELU: return vf_where_ge(vf_zero(), x, vf_zero(), x);
+    case CK_RELU_SQUARED: x = vf_where_ge(vf_zero(), x, vf_zero(), x); return vf_mul(x, x);
+    case CK_SOFTCAP: return vf_mul(cap, vf_tanh(vf_div(x, cap)));
     }
 }
 
-static void gate(const ck_gate *a, ck_part part) {
+/// Adds `delta` (if there is one) to x, and writes x normalized to `out`, which may be x.
+INLINE void normalize_row(float *x, const float *delta, float delta_scale, float *out, int64_t n, ck_norm_weights norm,
+                          const ck_norm_kind kind) {
+    vf sums = vf_zero(), squares = vf_zero(), mean = vf_zero();
+    for (int64_t k = 0; k < n; k += 16) {
+        int64_t lanes = ck_min(16, n - k);
+        vf value = vf_load_n(x + k, lanes);
+        if (delta) {
+            value = vf_fma(vf_load_n(delta + k, lanes), vf_set1(delta_scale), value);
+            vf_store_n(x + k, value, lanes);
+        }
+        sums = vf_add(sums, value);
+        squares = vf_fma(value, value, squares);
+    }
+    if (ck_is_centered(kind)) {
+        mean = vf_set1(vf_sum(sums) / (float)n);
+        squares = vf_zero();
+        for (int64_t k = 0; k < n; k += 16) {
+            int64_t lanes = ck_min(16, n - k);
+            vf value = vf_sub(vf_load_n(x + k, lanes), mean);
+            // Lanes past the end, which are 0, must not count by their distance from the mean.
+            if (lanes < 16) value = vf_where_ge(vf_set1((float)(lanes - 1)), vf_lane_index(), value, vf_zero());
+            squares = vf_fma(value, value, squares);
+        }
+    }
+    vf scale = vf_set1(1.0f / sqrtf(vf_sum(squares) / (float)n + norm.epsilon));
+    for (int64_t k = 0; k < n; k += 16) {
+        int64_t lanes = ck_min(16, n - k);
+        vf value = vf_load_n(x + k, lanes), weight = vf_load_n(norm.weight + k, lanes);
+        vf scaled = vf_mul(ck_is_centered(kind) ? vf_sub(value, mean) : value, scale);
+        vf_store_n(out + k, norm.bias ? vf_fma(scaled, weight, vf_load_n(norm.bias + k, lanes)) : vf_mul(scaled, weight),
+                   lanes);
+    }
+}
+
+INLINE void norm_of_kind(const ck_norm *a, ck_part part, const ck_norm_kind kind) {
+    ck_range tokens = ck_share(a->tokens, part);
+    int64_t n = a->columns;
+    for (int64_t t = tokens.begin; t < tokens.end; t++) {
+        const float *delta = a->delta ? a->delta + t * n : NULL;
+        normalize_row(a->hidden + t * n, delta, a->delta_scale, a->output + t * n, n, a->norm, kind);
+    }
+}
+
+static void norm(const ck_norm *a, ck_part part) {
+    switch (a->norm.kind) {
+    case CK_NORM_RMS: norm_of_kind(a, part, CK_NORM_RMS); break;
+    case CK_NORM_LAYER: norm_of_kind(a, part, CK_NORM_LAYER); break;
+    }
+}
+
+static void add(const ck_add *a, ck_part part) {
+    ck_range vectors = ck_share(ck_ceil_div(a->count, 16), part);
+    for (int64_t v = vectors.begin; v < vectors.end; v++) {
+        int64_t i = v * 16, lanes = ck_min(16, a->count - i);
+        vf sum = vf_fma(vf_load_n(a->b + i, lanes), vf_set1(a->scale), vf_load_n(a->a + i, lanes));
+        vf_store_n(a->a + i, sum, lanes);
+    }
+}
+
+INLINE void activate_by(const ck_activate *a, ck_part part, const ck_activation kind) {
     // Whole vectors to each part, so that only the last one has a tail.
     ck_range vectors = ck_share(ck_ceil_div(a->columns, 16), part);
     for (int64_t t = 0; t < a->tokens; t++)
         for (int64_t v = vectors.begin; v < vectors.end; v++) {
             int64_t i = v * 16, lanes = ck_min(16, a->columns - i);
-            vf g = vf_load_n(a->gate + t * a->stride + i, lanes), up = vf_load_n(a->up + t * a->stride + i, lanes);
-            vf silu = vf_div(g, vf_add(vf_set1(1.0f), vf_exp(vf_negate(g))));
-            vf_store_n(a->output + t * a->output_stride + i, vf_mul(silu, up), lanes);
+            vf y = vf_activation(vf_load_n(a->input + t * a->stride + i, lanes), vf_set1(a->cap), kind);
+            if (a->up) y = vf_mul(y, vf_load_n(a->up + t * a->stride + i, lanes));
+            vf_store_n(a->output + t * a->output_stride + i, y, lanes);
         }
+}
+
+static void activate(const ck_activate *a, ck_part part) {
+    switch (a->activation) {
+    case CK_SILU: activate_by(a, part, CK_SILU); break;
+    case CK_GELU: activate_by(a, part, CK_GELU); break;
+    case CK_GELU_TANH: activate_by(a, part, CK_GELU_TANH); break;
+    case CK_RELU: activate_by(a, part, CK_RELU); break;
+    case CK_RELU_SQUARED: activate_by(a, part, CK_RELU_SQUARED); break;
+    case CK_SOFTCAP: activate_by(a, part, CK_SOFTCAP); break;
+    }
 }
 
 /// A whole block of 16 V values.
@@ -104,7 +186,16 @@ static void round_inputs(const ck_round *a, ck_part part) {
     }
 }
 
-INLINE void rotate_head(float *x, const float *cosines, const float *sines, int64_t half, float scale) {
+/// Normalizes a head in place. (Not inlined: its loops are those of `norm`.)
+static __attribute__((noinline)) void normalize_head(float *x, int64_t n, ck_norm_weights norm) {
+    switch (norm.kind) {
+    case CK_NORM_RMS: normalize_row(x, NULL, 0, x, n, norm, CK_NORM_RMS); break;
+    case CK_NORM_LAYER: normalize_row(x, NULL, 0, x, n, norm, CK_NORM_LAYER); break;
+    }
+}
+
+/// Turns the first 2 `half` elements of a head of n, and multiplies all by `scale`.
+INLINE void rotate_head(float *x, const float *cosines, const float *sines, int64_t half, int64_t n, float scale) {
     int64_t i = 0;
     for (; i + 16 <= half; i += 16) {
         vf c = vf_load(cosines + i), s = vf_load(sines + i), low = vf_load(x + i), high = vf_load(x + half + i);
@@ -117,6 +208,10 @@ INLINE void rotate_head(float *x, const float *cosines, const float *sines, int6
         float second = __builtin_fmaf(x[i + half], cosines[i], x[i] * sines[i]);
         x[i] = first * scale;
         x[i + half] = second * scale;
+    }
+    for (i = 2 * half; i < n; i += 16) {
+        int64_t lanes = ck_min(16, n - i);
+        vf_store_n(x + i, vf_mul(vf_load_n(x + i, lanes), vf_set1(scale)), lanes);
     }
 }
 
@@ -147,13 +242,18 @@ INLINE float narrow(int32_t format, const float *x, int64_t count, void *out) {
 static void store(const ck_store *a, ck_part part) {
     ck_range tokens = ck_share(a->tokens, part);
     const ck_cache *c = &a->cache;
-    int64_t half = c->head_dim / 2, n = c->head_dim;
+    int64_t half = a->rotated / 2, n = c->head_dim;
     for (int64_t t = tokens.begin; t < tokens.end; t++) {
         ck_slot slot = a->slots[t];
         float *row = a->rows + t * a->stride;
-        for (int64_t h = 0; h < a->query_heads + c->heads; h++)
-            rotate_head(row + h * n, a->cosines + t * half, a->sines + t * half, half,
-                        h < a->query_heads ? a->query_scale : 1.0f);
+        for (int64_t h = 0; h < a->query_heads + c->heads; h++) {
+            const bool is_query = h < a->query_heads;
+            ck_norm_weights norm =
+                is_query ? ck_norm_of_head(&a->query_norm, h) : ck_norm_of_head(&a->key_norm, h - a->query_heads);
+            if (norm.weight) normalize_head(row + h * n, n, norm);
+            const float scale = is_query ? a->query_scale : 1.0f;
+            rotate_head(row + h * n, a->cosines + t * half, a->sines + t * half, half, n, scale);
+        }
         const float *keys = row + a->query_heads * n, *values = keys + c->heads * n;
         for (int64_t h = 0; h < c->heads; h++) {
             int64_t at = slot.block * c->heads + h, within = slot.position % CK_CACHE_BLOCK;

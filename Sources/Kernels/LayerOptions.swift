@@ -1,0 +1,93 @@
+import CKernels
+import Tensors
+
+/// What rows are normalized with: x normalized · weight + bias.
+public struct NormWeights {
+    public let kind: NormKind
+    /// One for each column.
+    public let weight: UnsafePointer<Float>
+    public let bias: UnsafePointer<Float>?
+    /// What is added to the mean of the squares.
+    public let epsilon: Float
+
+    public init(kind: NormKind, weight: UnsafePointer<Float>, bias: UnsafePointer<Float>? = nil, epsilon: Float) {
+        self.kind = kind
+        self.weight = weight
+        self.bias = bias
+        self.epsilon = epsilon
+    }
+
+    var description: ck_norm_weights {
+        let kind =
+            switch kind {
+            case .rms: CK_NORM_RMS
+            case .layer: CK_NORM_LAYER
+            }
+        return ck_norm_weights(weight: weight, bias: bias, kind: kind, epsilon: epsilon)
+    }
+}
+
+/// The norm of query heads, or of key heads, before they are rotated.
+public struct HeadNorm {
+    /// Those of the first head; a column is an element of a head.
+    public let norm: NormWeights
+    /// Elements from one head's weights to the next one's; 0 if all heads share them.
+    public let stride: Int
+
+    public init(_ norm: NormWeights, stride: Int = 0) {
+        self.norm = norm
+        self.stride = stride
+    }
+}
+
+extension HeadNorm? {
+    var description: ck_head_norm {
+        ck_head_norm(norm: self?.norm.description ?? ck_norm_weights(), stride: Int64(self?.stride ?? 0))
+    }
+}
+
+/// By which angles the tokens of a step are rotated.
+public struct Angles {
+    /// `[tokens][pairCount]`; nil if there are no pairs.
+    public let cosines: UnsafePointer<Float>?
+    public let sines: UnsafePointer<Float>?
+    /// Pairs of a head that turn: element i with element i + pairCount.
+    ///
+    /// What comes after them stays as it is.
+    public let pairCount: Int
+
+    public init(cosines: UnsafePointer<Float>?, sines: UnsafePointer<Float>?, pairCount: Int) {
+        self.cosines = cosines
+        self.sines = sines
+        self.pairCount = pairCount
+    }
+}
+
+/// What attention does to scores besides the softmax.
+public struct ScoreOptions {
+    /// Scores s become cap · tanh(s / cap); 0 leaves them alone.
+    public let cap: Float
+    /// For each query head, what is added to a score for each position that the key lies after the query (ALiBi: Press,
+    /// Smith and Lewis, arXiv:2108.12409).
+    public let slopes: UnsafePointer<Float>?
+    /// For each query head, a score that takes part in the softmax and has no value (Xiao et al., arXiv:2309.17453).
+    public let sinks: UnsafePointer<Float>?
+
+    public init(cap: Float = 0, slopes: UnsafePointer<Float>? = nil, sinks: UnsafePointer<Float>? = nil) {
+        self.cap = cap
+        self.slopes = slopes
+        self.sinks = sinks
+    }
+}
+
+extension Activation {
+    var kernelActivation: ck_activation {
+        switch self {
+        case .silu: CK_SILU
+        case .gelu: CK_GELU
+        case .geluTanh: CK_GELU_TANH
+        case .relu: CK_RELU
+        case .reluSquared: CK_RELU_SQUARED
+        }
+    }
+}
