@@ -150,13 +150,16 @@ func dependencies(_ names: [String]) -> [Target.Dependency] {
     names.map { products[$0] ?? .target(name: $0) }
 }
 
+/// A `switch` over formats or kinds in C names every case, so that a new one cannot fall into the wrong branch.
+let fullSwitches: [CSetting] = [.unsafeFlags(["-Werror=switch-enum"])]
+
 let foreign: [Target] = [
     .systemLibrary(
         name: "MPILibrary", pkgConfig: Context.environment["MPI_PKG_CONFIG"] ?? "ompi-c",
         providers: [.apt(["libopenmpi-dev"])]),
     .systemLibrary(name: "CPCRE2", pkgConfig: "libpcre2-8", providers: [.apt(["libpcre2-dev"])]),
     .target(name: "CMPI", dependencies: ["MPILibrary"]),
-    .target(name: "CKernels"),
+    .target(name: "CKernels", cSettings: fullSwitches),
     .target(name: "CProcess"),
 ]
 
@@ -181,7 +184,9 @@ let package = Package(
         + [
             .target(name: "TestSupport", dependencies: ["Collectives", "Tensors"], path: "Tests/Support"),
             .target(name: "AllocationCounter", path: "Tests/AllocationCounter"),
-            .target(name: "TileStandIns", dependencies: ["CKernels"], path: "Tests/TileStandIns"),
+            .target(
+                name: "TileStandIns", dependencies: ["CKernels"], path: "Tests/TileStandIns",
+                cSettings: fullSwitches),
         ]
         + tests.map {
             .testTarget(

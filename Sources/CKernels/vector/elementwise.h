@@ -216,7 +216,7 @@ INLINE void rotate_head(float *x, const float *cosines, const float *sines, int6
 }
 
 /// Converts a head to the cache's element type; gives its scale. `out` has room for 15 more.
-INLINE float narrow(int32_t format, const float *x, int64_t count, void *out) {
+INLINE float narrow(ck_format format, const float *x, int64_t count, void *out) {
     float scale = 1, inverse = 1;
     if (format == CK_INT8) {
         vf most = vf_zero();
@@ -232,8 +232,10 @@ INLINE float narrow(int32_t format, const float *x, int64_t count, void *out) {
         case CK_F16: vf_store_f16((uint16_t *)out + i, value); break;
         case CK_BF16: vf_store_bf16((uint16_t *)out + i, value); break;
         case CK_INT8: vi_store_int8((int8_t *)out + i, vi_round(vf_mul(value, vf_set1(inverse)))); break;
-        default:
+        case CK_FP8:
             for (int64_t j = i; j < i + lanes; j++) ((uint8_t *)out)[j] = ck_to_fp8(x[j]);
+            break;
+        case CK_INT4: __builtin_trap();
         }
     }
     return scale;
