@@ -30,7 +30,7 @@ struct AddedToken: Sendable {
         var places: [Int32: Int] = [:]
         var specialContents: Set<[UInt8]> = []
         var hasWarned = false
-        for element in try field.elements() {
+        for element in try field.elementsIfPresent() {
             var token = try AddedToken(element)
             if token.content.isEmpty { continue }
             let written = token.id
@@ -65,11 +65,11 @@ struct AddedToken: Sendable {
         // Any 32-bit number is read, because it does not count.
         id = Int32(clamping: try field["id"].integer(in: 0...Int(UInt32.max)))
         content = try field["content"].bytes()
-        isSpecial = try field["special"].boolean(or: false)
-        isNormalized = try field["normalized"].boolean(or: !isSpecial)
-        stripsLeft = try field["lstrip"].boolean(or: false)
-        stripsRight = try field["rstrip"].boolean(or: false)
-        isSingleWord = try field["single_word"].boolean(or: false)
+        isSpecial = try field["special"].bool(or: false)
+        isNormalized = try field["normalized"].bool(or: !isSpecial)
+        stripsLeft = try field["lstrip"].bool(or: false)
+        stripsRight = try field["rstrip"].bool(or: false)
+        isSingleWord = try field["single_word"].bool(or: false)
     }
 }
 

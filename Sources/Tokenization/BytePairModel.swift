@@ -1,3 +1,4 @@
+import JSON
 import Messages
 
 /// Byte-pair encoding: a piece starts as single characters, and neighbours merge by rank until no rule applies.
@@ -28,16 +29,14 @@ struct BytePairModel: Sendable {
     /// Reads a `model` field; `endsInByteCharacters` says that the last pre-tokenizer spells bytes.
     init(_ field: FileField, _ vocabulary: Vocabulary, endsInByteCharacters: Bool) throws(TokenizationError) {
         let dropout = try field["dropout"]
-        if case .integer(0) = dropout.value {
-        } else if case .number(0) = dropout.value {
-        } else if !dropout.isAbsent {
+        guard dropout.isAbsent || dropout.value.numberValue == 0 else {
             throw dropout.unsupported("dropping merges at random")
         }
         self.vocabulary = vocabulary
         prefix = try field["continuing_subword_prefix"].bytesIfPresent()
         suffix = try field["end_of_word_suffix"].bytesIfPresent()
-        fusesUnknown = try field["fuse_unk"].boolean(or: false)
-        ignoresMerges = try field["ignore_merges"].boolean(or: false)
+        fusesUnknown = try field["fuse_unk"].bool(or: false)
+        ignoresMerges = try field["ignore_merges"].bool(or: false)
         let unknownField = try field["unk_token"]
         unknown = try unknownField.bytesIfPresent().map { (name: [UInt8]) throws(TokenizationError) in
             guard let id = vocabulary.id(of: name) else {
@@ -45,7 +44,7 @@ struct BytePairModel: Sendable {
             }
             return id
         }
-        byteTokens = try field["byte_fallback"].boolean(or: false) ? Self.byteTokens(vocabulary) : nil
+        byteTokens = try field["byte_fallback"].bool(or: false) ? Self.byteTokens(vocabulary) : nil
         merges = try Self.merges(try field["merges"], vocabulary, prefixCount: prefix?.count ?? 0)
 
         let symbols = ByteAlphabet.characters.compactMap { vocabulary.id(of: $0) }
@@ -69,17 +68,17 @@ struct BytePairModel: Sendable {
     private static func merges(
         _ field: FileField, _ vocabulary: Vocabulary, prefixCount: Int
     ) throws(TokenizationError) -> MergeTable {
-        guard case .array(let rules) = field.value else { throw field.malformed("expected an array") }
+        guard let rules = field.value.elements else { throw field.fault(expected: "a list") }
         var merges = MergeTable(minimumCapacity: rules.count)
         for (rank, rule) in rules.enumerated() where !isVersion(rule) {
             guard rank <= Int(Int32.max), let (left, right) = pair(rule) else {
                 throw field.malformed("rule \(rank) is not a pair of tokens")
             }
-            guard let leftID = vocabulary.id(of: Array(left)), let rightID = vocabulary.id(of: Array(right)) else {
+            guard let leftID = vocabulary.id(of: left), let rightID = vocabulary.id(of: right) else {
                 let pair = "\(quoted(left)) and \(quoted(right))"
                 throw field.malformed("rule \(rank) joins \(pair), which are not both in the vocabulary")
             }
-            let joined = Array(left) + right.dropFirst(prefixCount)
+            let joined = left + right.dropFirst(prefixCount)
             guard let result = vocabulary.id(of: joined) else {
                 throw field.malformed("rule \(rank) makes \(quoted(joined[...])), not in the vocabulary")
             }
@@ -90,24 +89,19 @@ struct BytePairModel: Sendable {
 
     /// The first line of a merges file, which some converters took for a rule; the reference passes over it wherever it is.
     private static func isVersion(_ rule: JSONValue) -> Bool {
-        guard case .string(let text) = rule else { return false }
-        return text.starts(with: "#version".utf8)
+        rule.stringValue?.utf8.starts(with: "#version".utf8) ?? false
     }
 
     /// Older files write a rule as one string with a space, newer ones as an array of two.
-    private static func pair(_ rule: JSONValue) -> (ArraySlice<UInt8>, ArraySlice<UInt8>)? {
-        switch rule {
-        case .string(let text):
-            let parts = text.split(separator: 0x20, omittingEmptySubsequences: false)
-            return parts.count == 2 ? (parts[0], parts[1]) : nil
-        case .array(let parts):
-            guard parts.count == 2, case .string(let left) = parts[0], case .string(let right) = parts[1] else {
-                return nil
-            }
-            return (left, right)
-        default:
-            return nil
+    private static func pair(_ rule: JSONValue) -> ([UInt8], [UInt8])? {
+        if let text = rule.stringValue {
+            let parts = text.utf8.split(separator: 0x20, omittingEmptySubsequences: false)
+            return parts.count == 2 ? (Array(parts[0]), Array(parts[1])) : nil
         }
+        guard let parts = rule.elements, parts.count == 2, let left = parts[0].stringValue,
+            let right = parts[1].stringValue
+        else { return nil }
+        return (Array(left.utf8), Array(right.utf8))
     }
 
     /// Appends the tokens of a piece, the bytes of `text` in `range`.

@@ -28,7 +28,7 @@ enum Normalizer: Sendable {
         case "StripAccents": self = .stripAccents
         case "Strip":
             self = .strip(
-                left: try field["strip_left"].boolean(or: true), right: try field["strip_right"].boolean(or: true))
+                left: try field["strip_left"].bool(or: true), right: try field["strip_right"].bool(or: true))
         case "Prepend": self = .prepend(try field["prepend"].bytes())
         case "Replace":
             self = .replace(try TextPattern(try field["pattern"]), with: try field["content"].bytes())

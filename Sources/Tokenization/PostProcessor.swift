@@ -25,7 +25,7 @@ struct PostProcessor: Sendable {
     private mutating func wrap(_ field: FileField) throws(TokenizationError) {
         var parts: [[TokenID]] = [[]]
         let single = try field["single"]
-        for element in try single.elements() {
+        for element in try single.elementsIfPresent() {
             let special = try element["SpecialToken"]
             if special.isAbsent {
                 let sequence = try element["Sequence"]["id"].string()
@@ -45,7 +45,7 @@ struct PostProcessor: Sendable {
     private func ids(of name: String, _ table: FileField) throws(TokenizationError) -> [TokenID] {
         let list = try table[name]["ids"]
         var ids: [TokenID] = []
-        for element in try list.elements() {
+        for element in try list.elementsIfPresent() {
             ids.append(TokenID(Int32(try element.integer(in: 0...Vocabulary.maximumID))))
         }
         guard !ids.isEmpty else { throw list.malformed("\"\(name)\" has no ids") }

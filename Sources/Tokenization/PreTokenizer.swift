@@ -28,20 +28,20 @@ enum PreTokenizer: Sendable {
         case "Split":
             let splitting = Splitting(
                 pattern: try TextPattern(try field["pattern"]), behavior: try SplitBehavior(try field["behavior"]),
-                isInverted: try field["invert"].boolean(or: false))
+                isInverted: try field["invert"].bool(or: false))
             return [.split(splitting)]
         case "ByteLevel":
             var steps: [PreTokenizer] = []
-            if try field["add_prefix_space"].boolean(or: true) { steps.append(.prefixSpace) }
-            if try field["use_regex"].boolean(or: true) { steps.append(try split(gpt2Words, .isolated, field)) }
+            if try field["add_prefix_space"].bool(or: true) { steps.append(.prefixSpace) }
+            if try field["use_regex"].bool(or: true) { steps.append(try split(gpt2Words, .isolated, field)) }
             return steps + [.byteCharacters]
         case "Metaspace":
             let metaspace = try Metaspace(field)
             let cut = Splitting(pattern: .literal(metaspace.replacement), behavior: .mergedWithNext)
-            let splits = try field["split"].boolean(or: true)
+            let splits = try field["split"].bool(or: true)
             return [.metaspace(metaspace)] + (splits ? [.split(cut)] : [])
         case "Digits":
-            let isIndividual = try field["individual_digits"].boolean(or: false)
+            let isIndividual = try field["individual_digits"].bool(or: false)
             return [try split(#"\p{N}"#, isIndividual ? .isolated : .contiguous, field)]
         case "Punctuation":
             let behavior = try field["behavior"]
@@ -89,7 +89,7 @@ struct Metaspace: Sendable {
         let prefix = try field["prepend_scheme"]
         if prefix.isAbsent {
             // Files from before the schemes say the same with a truth value.
-            scheme = try field["add_prefix_space"].boolean(or: true) ? .always : .never
+            scheme = try field["add_prefix_space"].bool(or: true) ? .always : .never
         } else {
             let name = try prefix.string()
             guard let scheme = Scheme(rawValue: name) else { throw prefix.unsupported("the scheme \"\(name)\"") }

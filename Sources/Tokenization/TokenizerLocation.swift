@@ -46,7 +46,7 @@ struct TextEnd {
 
     init(spelling: [UInt8]?, switch field: FileField) throws(TokenizationError) {
         self.spelling = spelling
-        isAdded = field.isAbsent ? nil : try field.boolean(or: false)
+        isAdded = field.isAbsent ? nil : try field.bool(or: false)
         place = field.place
     }
 }

@@ -20,6 +20,16 @@ func utf8Length(startingWith byte: UInt8) -> Int {
     }
 }
 
+/// The value of a hexadecimal digit in ASCII.
+func hexadecimalDigit(_ byte: UInt8) -> UInt8? {
+    switch byte {
+    case UInt8(ascii: "0")...UInt8(ascii: "9"): byte - UInt8(ascii: "0")
+    case UInt8(ascii: "a")...UInt8(ascii: "f"): byte - UInt8(ascii: "a") + 10
+    case UInt8(ascii: "A")...UInt8(ascii: "F"): byte - UInt8(ascii: "A") + 10
+    default: nil
+    }
+}
+
 /// The scalar at an offset of valid UTF-8; the offset must be where a character starts.
 func scalar(in text: [UInt8], at offset: Int) -> Unicode.Scalar {
     let length = utf8Length(startingWith: text[offset])

@@ -13,15 +13,15 @@ struct Vocabulary: Sendable {
 
     /// Reads an object of spellings and ids.
     init(_ field: FileField) throws(TokenizationError) {
-        let members = try field.members()
+        guard let members = field.value.members else { throw field.fault(expected: "an object") }
         guard members.count <= Self.maximumID else { throw field.malformed("too many tokens") }
         ids = ByteTable(minimumCapacity: members.count)
         tokenCount = members.count
         for member in members {
-            guard case .integer(let id) = member.value, (0...Self.maximumID).contains(id) else {
-                throw field.malformed("\(quoted(member.key)) has no id within 0 to \(Self.maximumID)")
+            guard let id = member.value.integerValue, (0...Self.maximumID).contains(id) else {
+                throw field.malformed("\(quoted(member.name)) has no id within 0 to \(Self.maximumID)")
             }
-            try add(Array(member.key), Int32(id), field)
+            try add(Array(member.name.utf8), Int32(id), field)
         }
     }
 
