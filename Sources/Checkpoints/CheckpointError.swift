@@ -1,4 +1,5 @@
 import Glibc
+import JSON
 import Messages
 
 /// What can be wrong with weight files and the files that lie beside them.
@@ -101,5 +102,13 @@ public enum CheckpointError: Error, Equatable, Sendable, CustomStringConvertible
             }
         let reason = String(cString: strerror(code))
         return .unreadable(path: path, reason: remedy.map { "\(reason); \($0)" } ?? reason)
+    }
+}
+
+extension CheckpointError: JSONFieldFailure {
+    /// The error that a field of a JSON file is not what it must be.
+    public init(_ fault: JSONFault) {
+        let field = fault.field.isEmpty ? "it" : quoted(fault.field)
+        self = .malformedFile(path: fault.file, problem: "\(field) \(fault.reason)")
     }
 }

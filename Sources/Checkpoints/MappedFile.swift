@@ -10,12 +10,6 @@ import Glibc
 /// `@unchecked Sendable`: the mapping and the descriptor are read-only and fixed from `init` to `deinit`; `madvise` may
 /// be called from any thread and changes no contents.
 public final class MappedFile: @unchecked Sendable {
-    /// In which order the pages will be read.
-    public enum AccessPattern: Sendable {
-        case sequential
-        case random
-    }
-
     /// The path that was opened.
     public let path: String
     /// The whole file; valid while the object lives.
@@ -114,13 +108,6 @@ public final class MappedFile: @unchecked Sendable {
         let end = range.upperBound >= bytes.count ? bytes.count : range.upperBound / page * page
         guard start < end, let base = bytes.baseAddress else { return }
         madvise(UnsafeMutableRawPointer(mutating: base + start), end - start, MADV_DONTNEED)
-    }
-
-    /// Tells the system in which order the file will be read.
-    public func advise(_ pattern: AccessPattern) {
-        guard let base = bytes.baseAddress else { return }
-        let advice = pattern == .sequential ? MADV_SEQUENTIAL : MADV_RANDOM
-        madvise(UnsafeMutableRawPointer(mutating: base), bytes.count, advice)
     }
 }
 

@@ -128,7 +128,7 @@ struct SafetensorsHeader {
         var shape: [Int] = []
         for extent in extents {
             guard let value = extent.integerValue, value >= 0 else {
-                throw malformed("its shape holds \(extent.spelling), not a whole number from 0 to 2^63 - 1")
+                throw malformed("its shape holds \(extent.summary), not a whole number from 0 to 2^63 - 1")
             }
             shape.append(value)
         }
@@ -136,7 +136,7 @@ struct SafetensorsHeader {
             throw malformed("it has no pair of data_offsets")
         }
         guard let begin = offsets[0].integerValue, let end = offsets[1].integerValue, begin >= 0, end >= begin else {
-            throw malformed("its data_offsets [\(offsets[0].spelling), \(offsets[1].spelling)] are not a range")
+            throw malformed("its data_offsets [\(offsets[0].summary), \(offsets[1].summary)] are not a range")
         }
         let description = TensorDescription(name: member.name, type: type, shape: shape)
         guard let byteCount = description.byteCount else {
@@ -181,20 +181,6 @@ struct SafetensorsHeader {
         }
         guard end == fileByteCount else {
             throw .malformedFile(path: path, problem: "\(fileByteCount - end) bytes after the last tensor")
-        }
-    }
-}
-
-extension JSONValue {
-    /// A short spelling for messages.
-    fileprivate var spelling: String {
-        switch self {
-        case .null: "null"
-        case .bool(let value): "\(value)"
-        case .number(let text): escaped(text)
-        case .string(let text): quoted(text)
-        case .array: "an array"
-        case .object: "an object"
         }
     }
 }
