@@ -2,37 +2,37 @@ import JSON
 import Messages
 import ModulePatterns
 
-/// What `quantization_config` in config.json says about the storage of weights.
+/// How config.json says that weights are stored, in its block `quantization_config`.
 ///
-/// Read for now: `quant_method` "compressed-tensors", format "pack-quantized". Source of the keys:
+/// Supported is `quant_method` "compressed-tensors" with the format "pack-quantized". Source of the keys:
 /// compressed-tensors 0.20.0, `QuantizationConfig`, `QuantizationScheme` and `QuantizationArgs`.
 public struct QuantizationConfiguration: Equatable, Sendable {
     /// How many weights share a scale.
     public enum Granularity: Equatable, Sendable {
-        /// This many neighbours in a row.
+        /// This many neighbours in a row share a scale.
         case group(Int)
-        /// A row.
+        /// All weights of a row share a scale.
         case channel
-        /// The whole matrix.
+        /// All weights of the matrix share a scale.
         case tensor
     }
 
     /// How the weights of a matrix are encoded.
     public struct Scheme: Equatable, Sendable {
-        /// 4 or 8.
+        /// The width of a code: 4 or 8.
         public let bits: Int
         public let granularity: Granularity
-        /// Whether zero points are all 0 and not stored.
+        /// Whether all zero points are 0, and therefore not stored.
         public let isSymmetric: Bool
     }
 
-    /// A scheme and the modules it is for: exact names, "re:" patterns, or the class "Linear" for all.
+    /// A scheme and the modules that it is for: exact names, "re:" patterns, or "Linear" for all.
     struct Group: Equatable, Sendable {
         let targets: [ModulePattern]
         let scheme: Scheme
     }
 
-    /// The keys of config.json that hold the block: today's, and that of older compressed-tensors.
+    /// The keys of config.json that may hold the block: the current one, and that of older compressed-tensors.
     public static let keys = ["quantization_config", "compression_config"]
 
     let groups: [Group]
@@ -66,10 +66,10 @@ public struct QuantizationConfiguration: Equatable, Sendable {
         ignoredModules = try block["ignore"].ifPresent.map(modules) ?? []
     }
 
-    /// Modules that are stored as they are: exact names or "re:" patterns.
+    /// Modules that are not quantized, as exact names or "re:" patterns.
     public var ignored: [String] { ignoredModules.map(\.source) }
 
-    /// The scheme of the module `name` ("model.layers.0.mlp.down_proj"); nil if it is stored as it is.
+    /// The scheme of the module `name`, such as "model.layers.0.mlp.down_proj"; nil if it is not quantized.
     ///
     /// - Throws: `malformedFile` for a pattern that takes too many steps.
     public func scheme(for name: String) throws(CheckpointError) -> Scheme? {
@@ -77,7 +77,7 @@ public struct QuantizationConfiguration: Equatable, Sendable {
             for module in ignoredModules {
                 if try module.matches(name) { return nil }
             }
-            // An exact name or pattern goes before the class, as in compressed-tensors.
+            // An exact name or a pattern takes precedence over the class, as in compressed-tensors.
             for group in groups {
                 for target in group.targets where target.source != Self.everyLinear {
                     if try target.matches(name) { return group.scheme }
@@ -94,7 +94,7 @@ public struct QuantizationConfiguration: Equatable, Sendable {
     private static let everyLinear = "Linear"
 }
 
-/// The names or patterns of modules in a list.
+/// Reads a list of names or patterns of modules.
 private func modules(_ list: JSONField<CheckpointError>) throws(CheckpointError) -> [ModulePattern] {
     try list.elements().map { element throws(CheckpointError) in
         guard let module = ModulePattern(try element.string()) else {

@@ -1,18 +1,18 @@
-/// A place in a JSON file: a value, the file and the names that lead to it, and what is expected there.
+/// A value in a JSON file, together with the file and the names that lead to the value, for messages.
 ///
-/// Every reading method checks the kind and the range of the value; what is wrong becomes the caller's own error with
-/// the name of the field. A field that is missing and one that is null are the same.
+/// Every reading method checks the kind and the range of the value, and throws the caller's own type of error, which
+/// names the field. A missing field is the same as one that is null.
 public struct JSONField<Failure: JSONFieldFailure>: Sendable {
-    /// What stands there; `null` for a member that the object does not have.
+    /// The value; `null` for a member that the object does not have.
     public let value: JSONValue
     /// The file, as messages name it.
     public let file: String
     /// The names from the outermost object to this place, such as `rope_parameters.factor` or `layers[2].type`.
     ///
-    /// Empty for the file's own value.
+    /// It is empty for the file's outermost value.
     public let name: String
 
-    /// The outermost value of `file`.
+    /// Makes the field of a file's outermost value.
     public init(_ value: JSONValue, file: String) {
         self.init(value, file: file, name: "")
     }
@@ -29,14 +29,14 @@ public struct JSONField<Failure: JSONFieldFailure>: Sendable {
     /// This field, or nil if it is missing or null: `try field["size"].ifPresent?.integer(in: 1...8)`.
     public var ifPresent: JSONField? { isAbsent ? nil : self }
 
-    /// The error that this field is not what it must be: `expected` completes "it must be".
+    /// The error for a field that is not what it must be; `expected` completes the sentence "it must be".
     public func fault(expected: String) -> Failure {
         Failure(JSONFault(file: file, field: name, found: value, expected: expected))
     }
 
-    /// A member of this object, of several with one name the last; a missing one is a field without a value.
+    /// The member of this object with that name, the last one if there are several; absent if there is none.
     ///
-    /// - Throws: if this is no object.
+    /// - Throws: `Failure` if this is not an object.
     public subscript(key: String) -> JSONField {
         get throws(Failure) {
             guard value.members != nil else { throw fault(expected: "an object") }
@@ -44,31 +44,31 @@ public struct JSONField<Failure: JSONFieldFailure>: Sendable {
         }
     }
 
-    /// The members of this object as fields, in the file's order.
+    /// The members of this object, in the file's order.
     public func members() throws(Failure) -> [(key: String, field: JSONField)] {
         guard let members = value.members else { throw fault(expected: "an object") }
         return members.map { ($0.name, member($0.name, $0.value)) }
     }
 
-    /// The elements of this list as fields.
+    /// The elements of this list.
     public func elements() throws(Failure) -> [JSONField] {
         guard let elements = value.elements else { throw fault(expected: "a list") }
         return elements.enumerated().map { JSONField($1, file: file, name: "\(name)[\($0)]") }
     }
 
-    /// This string.
+    /// The value, which must be a string.
     public func string() throws(Failure) -> String {
         guard let text = value.stringValue else { throw fault(expected: "a string") }
         return text
     }
 
-    /// This truth value.
+    /// The value, which must be true or false.
     public func bool() throws(Failure) -> Bool {
         guard let truth = value.boolValue else { throw fault(expected: "true or false") }
         return truth
     }
 
-    /// This number without a fraction, which must be in the range.
+    /// The value, which must be a number in the range without a fraction, however it is spelled.
     public func integer(in range: ClosedRange<Int>) throws(Failure) -> Int {
         guard let number = value.wholeNumber, range.contains(number) else {
             throw fault(expected: "a whole number from \(range.lowerBound) to \(range.upperBound)")
@@ -76,7 +76,7 @@ public struct JSONField<Failure: JSONFieldFailure>: Sendable {
         return number
     }
 
-    /// This number, which must be in the range; NaN is in none.
+    /// The value, which must be a number in the range; NaN is in no range.
     public func number(in range: ClosedRange<Double>) throws(Failure) -> Double {
         guard let number = value.numberValue else { throw fault(expected: "a number") }
         guard range.contains(number) else {
@@ -90,23 +90,23 @@ public struct JSONField<Failure: JSONFieldFailure>: Sendable {
     }
 }
 
-/// A module's error that can say what is wrong with a field.
+/// An error of a module that reads JSON files: it can be made from what is wrong with a field.
 public protocol JSONFieldFailure: Error {
     init(_ fault: JSONFault)
 }
 
-/// What is wrong with a field: it is missing, or it is not what it must be.
+/// What is wrong with a field: it is missing, of the wrong kind, or out of range.
 public struct JSONFault: Equatable, Sendable {
-    /// The file, raw.
+    /// The file, not escaped.
     public let file: String
-    /// The names that lead to the field, raw; empty for the file's own value.
+    /// The names that lead to the field, not escaped; empty for the file's outermost value.
     public let field: String
-    /// What stands there; `null` if the field is missing.
+    /// The value; `null` if the field is missing.
     public let found: JSONValue
-    /// Completes "it must be".
+    /// What completes the sentence "it must be".
     public let expected: String
 
-    /// What follows the field's name in a message, such as `is "64"; it must be a whole number from 1 to 8`.
+    /// The rest of a message after the field's name, such as `is "64"; it must be a whole number from 1 to 8`.
     public var reason: String {
         "\(found == .null ? "is missing" : "is \(found.summary)"); it must be \(expected)"
     }

@@ -66,7 +66,7 @@ struct JSONParser {
         return value
     }
 
-    /// Runs `body` one level deeper; the limit keeps hostile nesting from exhausting the stack.
+    /// Enters an array or an object; the limit keeps hostile nesting from exhausting the stack.
     private mutating func enter() throws(JSONProblem) {
         depth += 1
         guard depth <= maximumDepth else { throw problem("nested deeper than \(maximumDepth) levels") }
@@ -91,7 +91,7 @@ struct JSONParser {
         try enter()
         defer { depth -= 1 }
         var members: [JSONMember] = []
-        // As bytes, because Swift's equality of strings takes canonically equivalent names for one.
+        // Names are compared by their bytes, because Swift takes canonically equivalent strings for equal.
         var names: Set<[UInt8]> = []
         if take("}") { return members }
         while true {
@@ -178,7 +178,7 @@ struct JSONParser {
     private mutating func parseUnicodeEscape() throws(JSONProblem) -> Unicode.Scalar {
         let unit = try parseFourDigits()
         if let scalar = Unicode.Scalar(unit) { return scalar }
-        // A surrogate: a character only as the first half of a pair.
+        // A surrogate is part of a character only as the first half of a pair.
         let end = position
         if unit < 0xDC00, take("\\"), take("u") {
             let low = try parseFourDigits()

@@ -1,6 +1,6 @@
 import Messages
 
-/// A JSON text as it stands: members in order, numbers as they are spelled.
+/// A JSON text, with members in their order and numbers as they are spelled.
 ///
 /// Foundation's decoders lose what a checkpoint needs checked or kept: they accept duplicate names (the safetensors
 /// format forbids them), forget the order of members and turn 1.0 into 1.
@@ -14,11 +14,14 @@ public enum JSONValue: Equatable, Sendable {
     /// Members in the order of the text.
     case object([JSONMember])
 
-    /// Parses a whole JSON text (RFC 8259), UTF-8.
+    /// Parses a whole JSON text (RFC 8259) in UTF-8.
     ///
-    /// - Parameter maximumDepth: how many arrays and objects may stand inside one another; each takes some of the stack.
-    /// - Throws: `JSONProblem` with the byte offset: bad syntax, invalid UTF-8, deeper nesting, bytes after the value, or
-    ///   what the dialect refuses.
+    /// - Parameters:
+    ///   - bytes: the text.
+    ///   - dialect: what it may hold.
+    ///   - maximumDepth: how deep arrays and objects may be nested; each level takes some of the stack.
+    /// - Throws: `JSONProblem` with the byte offset, for bad syntax, invalid UTF-8, deeper nesting, bytes after the value,
+    ///   or what the dialect refuses.
     public init(
         parsing bytes: UnsafeRawBufferPointer, as dialect: JSONDialect, maximumDepth: Int = 128
     ) throws(JSONProblem) {
@@ -35,7 +38,7 @@ public enum JSONValue: Equatable, Sendable {
 
     /// The value of the member `name` of an object, the last one if there are several; nil for anything else.
     ///
-    /// Names are compared by their bytes: Swift's own equality takes canonically equivalent names for one.
+    /// Names are compared by their bytes, because Swift takes canonically equivalent strings for equal.
     public subscript(name: String) -> JSONValue? {
         guard case .object(let members) = self else { return nil }
         return members.last { $0.name.utf8.elementsEqual(name.utf8) }?.value
@@ -55,7 +58,7 @@ public enum JSONValue: Equatable, Sendable {
 
     /// The value of a number without a fraction, however it is spelled; nil for anything else.
     ///
-    /// Of numbers with a fraction or an exponent, those below 10¹⁵ are read: there a `Double` is exact.
+    /// With a decimal point or an exponent, a number must be below 10¹⁵, where a `Double` is exact.
     public var wholeNumber: Int? {
         if let value = integerValue { return value }
         guard let number = numberValue, number.rounded() == number, abs(number) < 1e15 else { return nil }
@@ -86,7 +89,7 @@ public enum JSONValue: Equatable, Sendable {
         return members
     }
 
-    /// A short text for messages: a number as it is spelled, a string in quotes, lists and objects by their kind.
+    /// A short text for messages: a number as it is spelled, a string in quotes, and the kind of a list or an object.
     public var summary: String {
         switch self {
         case .null: "null"
@@ -98,7 +101,7 @@ public enum JSONValue: Equatable, Sendable {
         }
     }
 
-    /// `text` as a JSON string, quotes included.
+    /// Encodes `text` as a JSON string, with its quotes.
     public static func encoded(_ text: String) -> String {
         var result = "\""
         for scalar in text.unicodeScalars {
@@ -117,14 +120,14 @@ public enum JSONValue: Equatable, Sendable {
 
 /// What a text may hold besides what RFC 8259 advises.
 public enum JSONDialect: Sendable {
-    /// A text may hold nothing else, and no name may occur twice in one object.
+    /// Nothing else, and no name may occur twice in an object.
     case strict
-    /// A text may hold what Rust's `serde_json` reads: of members of one name the last counts.
+    /// What Rust's `serde_json` reads: of several members with one name the last counts.
     case serde
-    /// A text may hold what Python's `json` reads by default.
+    /// What Python's `json` reads by default.
     ///
-    /// NaN, Infinity and -Infinity are numbers; of members of one name the last counts; half of a surrogate pair is a
-    /// character, which a Swift string holds as U+FFFD.
+    /// NaN, Infinity and -Infinity are numbers; of several members with one name the last counts; half of a surrogate
+    /// pair is a character, for which a Swift string has U+FFFD.
     case python
 }
 

@@ -1,7 +1,7 @@
 import JSON
 import Messages
 
-/// Byte-pair encoding: a piece starts as single characters, and neighbours merge by rank until no rule applies.
+/// Byte-pair encoding: a piece starts as single characters, and neighbours are merged by rank until no rule applies.
 ///
 /// R. Sennrich, B. Haddow, A. Birch, "Neural Machine Translation of Rare Words with Subword Units", 2016.
 struct BytePairModel: Sendable {
@@ -12,18 +12,16 @@ struct BytePairModel: Sendable {
     private let ignoresMerges: Bool
     private let prefix: [UInt8]?
     private let suffix: [UInt8]?
-    /// The tokens "<0x00>" to "<0xFF>", where the model falls back to bytes.
+    /// The tokens "<0x00>" to "<0xFF>", by byte; nil unless the model falls back to bytes.
     private let byteTokens: [Int32?]?
-    /// The tokens of a byte-level alphabet, if it is complete: then pieces can stay bytes.
-    ///
-    /// See `spellsBytes`.
+    /// The tokens of the byte alphabet's characters, by byte; nil unless `spellsBytes`.
     private let symbolsOfBytes: [Int32]?
-    /// Tokens under the bytes they stand for, for whole pieces.
+    /// The token of each whole piece, keyed by the bytes that it stands for.
     private var idsOfBytes = ByteTable()
 
-    /// Whether pieces come as plain bytes and not as characters of `ByteAlphabet`.
+    /// Whether pieces come as plain bytes instead of characters of `ByteAlphabet`.
     ///
-    /// The spelling is one character for each byte, so nothing but time is lost when it is left out.
+    /// The alphabet has one character for each byte, so leaving out the translation changes no token and saves time.
     let spellsBytes: Bool
 
     /// Reads a `model` field; `endsInByteCharacters` says that the last pre-tokenizer spells bytes.
@@ -87,12 +85,14 @@ struct BytePairModel: Sendable {
         return merges
     }
 
-    /// The first line of a merges file, which some converters took for a rule; the reference passes over it wherever it is.
+    /// Whether this is the first line of a merges file, which some converters took for a rule.
+    ///
+    /// The reference ignores it wherever it stands.
     private static func isVersion(_ rule: JSONValue) -> Bool {
         rule.stringValue?.utf8.starts(with: "#version".utf8) ?? false
     }
 
-    /// Older files write a rule as one string with a space, newer ones as an array of two.
+    /// The two tokens of a rule, which older files write as one string with a space, and newer ones as a list of two.
     private static func pair(_ rule: JSONValue) -> ([UInt8], [UInt8])? {
         if let text = rule.stringValue {
             let parts = text.utf8.split(separator: 0x20, omittingEmptySubsequences: false)
@@ -139,7 +139,7 @@ struct BytePairModel: Sendable {
                 pendingUnknown = false
                 merger.append(id)
             } else if let bytes = fallback(decorated(text, offset..<end, in: range)) {
-                // An unknown token that is waiting stays behind these, as in the reference.
+                // A pending unknown token is appended after these, as in the reference.
                 for id in bytes { merger.append(id) }
             } else if let unknown {
                 if pendingUnknown && !fusesUnknown { merger.append(unknown) }
@@ -149,7 +149,7 @@ struct BytePairModel: Sendable {
         if pendingUnknown, let unknown { merger.append(unknown) }
     }
 
-    /// The character with what the vocabulary marks inner and last characters by.
+    /// The character with the prefix of inner characters and the suffix of last ones.
     private func decorated(_ text: [UInt8], _ character: Range<Int>, in piece: Range<Int>) -> [UInt8] {
         var spelling = Array(text[character])
         if character.lowerBound > piece.lowerBound, let prefix { spelling = prefix + spelling }
@@ -157,7 +157,7 @@ struct BytePairModel: Sendable {
         return spelling
     }
 
-    /// The byte tokens of a character, nil if the model has none or not all of them.
+    /// The byte tokens of a character; nil if the model lacks one of them.
     private func fallback(_ bytes: [UInt8]) -> [Int32]? {
         guard let byteTokens else { return nil }
         let ids = bytes.compactMap { byteTokens[Int($0)] }

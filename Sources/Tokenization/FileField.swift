@@ -6,9 +6,9 @@ import Messages
 typealias FileField = JSONField<TokenizationError>
 
 extension JSONField<TokenizationError> {
-    /// Fewer levels than the parser's default take of the stack, and more than any tokenizer has.
+    /// How deep a file may be nested: deeper than any tokenizer is, and few enough levels for a small thread's stack.
     private static let maximumDepth = 64
-    /// The largest published file has 35 MB; a pipe or a device may never end.
+    /// Bytes at which reading gives up: the largest published file has 35 MB, and a pipe or a device may never end.
     private static let longest = 1 << 30
 
     /// Reads a file as one JSON value.
@@ -42,12 +42,12 @@ extension JSONField<TokenizationError> {
         }
     }
 
-    /// The error that this field does not say what it should.
+    /// The error for a field that does not say what it should.
     func malformed(_ reason: String) -> TokenizationError {
         .malformed(path: file, field: shownName, reason: reason)
     }
 
-    /// The error that this field asks for something we lack.
+    /// The error for a field that asks for something that is not implemented.
     func unsupported(_ what: String) -> TokenizationError {
         .unsupported(path: file, field: shownName, what: what)
     }
@@ -60,7 +60,7 @@ extension JSONField<TokenizationError> {
     /// The bytes of this string.
     func bytes() throws(TokenizationError) -> [UInt8] { Array(try string().utf8) }
 
-    /// The bytes of this string, nil if the field is absent or the string empty: writers use both for "none".
+    /// The bytes of this string; nil if the field is absent or the string empty, since writers use both for "none".
     func bytesIfPresent() throws(TokenizationError) -> [UInt8]? {
         guard let bytes = try ifPresent?.bytes(), !bytes.isEmpty else { return nil }
         return bytes
@@ -72,7 +72,7 @@ extension JSONField<TokenizationError> {
     /// The elements of this list; none if the field is absent.
     func elementsIfPresent() throws(TokenizationError) -> [FileField] { try ifPresent?.elements() ?? [] }
 
-    /// The components of a `Sequence`, flattened; a component that is none is a list of one, an absent one of none.
+    /// The components of a `Sequence` and of those inside it; any other component alone; none if the field is absent.
     func flattened(membersOf list: String) throws(TokenizationError) -> [FileField] {
         if isAbsent { return [] }
         guard try self["type"].string() == "Sequence" else { return [self] }
@@ -83,7 +83,7 @@ extension JSONField<TokenizationError> {
 }
 
 extension TokenizationError: JSONFieldFailure {
-    /// The error that a field of a tokenizer's file is not what it must be.
+    /// The error for a field of a tokenizer's file that is missing, of the wrong kind or out of range.
     public init(_ fault: JSONFault) {
         self = .malformed(
             path: fault.file, field: fault.field.isEmpty ? "the file" : fault.field, reason: "it \(fault.reason)")
