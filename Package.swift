@@ -12,7 +12,7 @@ let libraries: KeyValuePairs<String, [String]> = [
     "Tensors": [],
     "Topology": ["Messages"],
     "Collectives": ["CProcess"],
-    "Tokenization": ["Messages", "CPCRE2"],
+    "Tokenization": ["JSON", "Messages", "CPCRE2"],
     "Sampling": [],
     "Kernels": ["CKernels", "Tensors"],
     "MPICollectives": ["CMPI", "CProcess", "Collectives"],

@@ -27,12 +27,4 @@ public enum ElementType: String, CaseIterable, Codable, Sendable {
         case .float8E4M3, .float8E5M2, .int8, .uint8, .bool: 1
         }
     }
-
-    /// Whether the type is a float of 16 bits or more, which needs no scale to be read.
-    public var isPlainFloat: Bool {
-        switch self {
-        case .float64, .float32, .float16, .bfloat16: true
-        default: false
-        }
-    }
 }

@@ -65,7 +65,6 @@ import Testing
             let bits = Int(type.rawValue.drop { !$0.isNumber }.prefix { $0.isNumber }) ?? 8
             #expect(type.byteCount == bits / 8)
         }
-        #expect(ElementType.allCases.filter(\.isPlainFloat) == [.float64, .float32, .float16, .bfloat16])
         #expect(KeyValueType.allCases.map(\.byteCount) == [4, 2, 2, 1, 1])
         // Values of 12 elements are padded to 16; int8 has two scales.
         #expect(KeyValueType.float16.byteCount(headDimension: 12) == (24, 32, 0))
