@@ -31,7 +31,7 @@ private struct GoldenModel: RunModel {
 
     func open() throws -> (decoder: DecoderConfiguration, names: TensorNames, weights: any WeightSource) {
         let model = try OpenedModel(named: path, seed: 0)
-        return (model.decoder, model.family.tensorNames, model.weights)
+        return (model.decoder, model.names, model.weights)
     }
 
     /// Why the runtime does not compute such a model; nil if it does, or if the folder is damaged.
