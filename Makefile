@@ -1,9 +1,15 @@
 # Every command a developer needs. `make demo` and `make test` are the README's first lines; both set the machine up.
 PACKAGES = libopenmpi-dev openmpi-bin libpcre2-dev pkg-config
-SWIFT_FLAGS = -Xcc -O2 --explicit-target-dependency-import-check error
+# One set of flags for every debug build, so that no target compiles again what another has built. Warnings
+# are errors; SwiftPM takes -Werror for Swift's flag of that name, so clang gets its other spelling.
+SWIFT_FLAGS = -Xcc -O2 -Xcc -Wall -Xcc -Wextra -Xcc --warn-error -Xswiftc -warnings-as-errors \
+    --explicit-target-dependency-import-check error
+# The version is fixed because each one formats differently.
+CLANG_FORMAT = clang-format-14
+C_SOURCES = find Sources Tests -name '*.[ch]' -o -name '*.inc'
 SUDO := $(shell [ "$$(id -u)" -eq 0 ] || echo sudo)
 
-.PHONY: all release demo test test-quick test-ranks test-hosts soak findings test-arm golden bench format check setup clean
+.PHONY: all release demo test test-quick test-ranks test-hosts soak findings test-arm golden bench format lint check setup clean
 
 all: setup
 	swift build $(SWIFT_FLAGS)
@@ -46,9 +52,12 @@ findings: release
 	Tests/Findings/run.sh
 	PRODUCTS=$(CURDIR)/.build/release Tests/Findings/losses.sh
 
+# Every golden checkpoint at every plan: those of the project's shared collection where it lies beside the repository, with
+# a line for each that the runtime does not compute; elsewhere those of Tests/Golden.
+GOLDEN = $(wildcard $(abspath ../shared/golden))
 golden: setup
 	swift build --build-tests $(SWIFT_FLAGS)
-	swift test --skip-build $(SWIFT_FLAGS) --filter GoldenTests
+	$(if $(GOLDEN),TRIREME_GOLDEN=$(GOLDEN)) swift test --skip-build $(SWIFT_FLAGS) --filter 'Golden(Model)?Tests'
 
 # The kernels for 64-bit Arm against the scalar ones, under qemu-user.
 test-arm: PACKAGES += qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross
@@ -59,14 +68,20 @@ test-arm: setup
 bench: release
 	Launch/bench.sh
 
-format:
+format: PACKAGES += $(CLANG_FORMAT)
+format: setup
 	swift format --in-place --recursive Sources Tests Package.swift
+	$(CLANG_FORMAT) -i $$($(C_SOURCES))
 
-# What must pass before a push.
-check: setup
+# What `make format` would change is an error.
+lint: PACKAGES += $(CLANG_FORMAT)
+lint: setup
 	swift format lint --strict --recursive Sources Tests Package.swift
-	swift build --build-tests $(SWIFT_FLAGS) -Xswiftc -warnings-as-errors
-	$(MAKE) test
+	$(CLANG_FORMAT) --dry-run --Werror $$($(C_SOURCES))
+
+# What must pass before a push: exactly what continuous integration runs.
+check:
+	.ci/run
 
 # Compilers and libraries: says what it installs, and does nothing when all is there.
 setup:

@@ -12,7 +12,7 @@ let libraries: KeyValuePairs<String, [String]> = [
     "Tensors": [],
     "Topology": ["Messages"],
     "Collectives": ["CProcess"],
-    "Tokenization": ["Messages", "CPCRE2"],
+    "Tokenization": ["JSON", "Messages", "CPCRE2"],
     "Sampling": [],
     "Kernels": ["CKernels", "Tensors"],
     "MPICollectives": ["CMPI", "CProcess", "Collectives"],
@@ -25,7 +25,8 @@ let libraries: KeyValuePairs<String, [String]> = [
         "Layers", "Weights", "Quantization", "Checkpoints", "Architectures", "Topology", "Collectives", "Kernels",
         "Tensors",
     ],
-    "CostModel": ["Messages", "ModulePatterns", "Architectures", "Topology", "Tensors"],
+    "MemoryPlan": ["Architectures", "Topology", "Tensors"],
+    "Sizing": ["Messages", "ModulePatterns", "MemoryPlan", "Architectures", "Topology", "Tensors"],
     "Engine": ["Models", "Weights", "Layers", "Sampling", "Collectives", "Topology", "Tensors", "Kernels"],
     "Generation": ["Engine", "Tokenization", "Sampling"],
     "ProgramEntry": ["Messages", "CProcess", "ArgumentParser"],
@@ -36,7 +37,8 @@ let libraries: KeyValuePairs<String, [String]> = [
     "Bootstrap": [
         "Messages", "ModelOptions", "Weights", "Generation", "Engine", "Models", "Layers", "MPICollectives",
         "Collectives", "Kernels", "Checkpoints",
-        "CostModel", "Architectures", "Topology", "Tokenization", "Tensors", "Sampling", "Quantization", "ProgramEntry",
+        "MemoryPlan", "Architectures", "Topology", "Tokenization", "Tensors", "Sampling", "Quantization",
+        "ProgramEntry",
         "ArgumentParser", "Logging",
     ],
 ]
@@ -72,9 +74,8 @@ let commands: KeyValuePairs<String, (directory: String, dependencies: [String])>
     "sizing": (
         "Sizing",
         [
-            "Messages", "ProgramEntry", "ModelOptions", "Weights", "Checkpoints", "CostModel", "Architectures",
-            "Topology",
-            "Tensors", "ArgumentParser",
+            "Messages", "ProgramEntry", "ModelOptions", "Weights", "Checkpoints", "Sizing", "Architectures",
+            "Topology", "Tensors", "ArgumentParser",
         ]
     ),
     "tokenize": ("Tokenize", ["ProgramEntry", "Tokenization", "ArgumentParser"]),
@@ -101,12 +102,10 @@ let tests: KeyValuePairs<String, [String]> = [
     "ArchitecturesTests": ["Architectures", "Topology", "Tensors"],
     "QuantizationTests": ["Quantization", "Checkpoints", "Architectures", "Tensors"],
     "ModelsTests": [
-        "Models", "ModelOptions", "Weights", "Layers", "Quantization", "Checkpoints", "Architectures", "CostModel",
-        "Topology",
-        "Collectives",
-        "Kernels", "Tensors", "Engine", "Sampling", "AllocationCounter",
+        "Models", "ModelOptions", "Weights", "Layers", "Quantization", "Checkpoints", "Architectures", "MemoryPlan",
+        "Sizing", "Topology", "Collectives", "Kernels", "Tensors", "Engine", "Sampling", "AllocationCounter",
     ],
-    "CostModelTests": ["CostModel", "Architectures", "Topology", "Tensors"],
+    "SizingTests": ["Sizing", "MemoryPlan", "Architectures", "Topology", "Tensors"],
     "ModelOptionsTests": ["ModelOptions", "ProgramEntry", "Topology"],
     "EngineTests": ["Engine", "Collectives", "Sampling"],
     "GenerationTests": ["Generation"],
@@ -119,7 +118,7 @@ let tests: KeyValuePairs<String, [String]> = [
 /// Data that is compiled into a module: programs stay single files.
 let resources: [String: [Resource]] = [
     "Architectures": [.embedInCode("Resources/models.json")],
-    "CostModel": [.embedInCode("Resources/profiles.json")],
+    "Sizing": [.embedInCode("Resources/profiles.json")],
 ]
 
 /// Modules that come from other packages.
@@ -133,7 +132,8 @@ let products: [String: Target.Dependency] = [
 /// Optimised in debug builds too: unspecialised generics take memory from the heap, which the allocation test counts,
 /// and the tests would take minutes more.
 let optimizedModules: Set<String> = [
-    "Messages", "JSON", "Topology", "Architectures", "CostModel", "Tensors", "Collectives", "Kernels", "Layers",
+    "Messages", "JSON", "Topology", "Architectures", "MemoryPlan", "Sizing", "Tensors", "Collectives", "Kernels",
+    "Layers",
     "Models", "Engine",
     "Sampling", "Checkpoints",
     "Quantization", "Tokenization",

@@ -6,6 +6,7 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 clang=$(dirname "$(readlink -f "$(command -v swift)")")/clang
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
-"$clang" --target=aarch64-linux-gnu -static -O2 -I"$root/Sources/CKernels/include" "$root"/Sources/CKernels/*.c \
-    "$root"/Sources/CKernels/*/*.c "$root/Tests/CrossCompiled/compare_tables.c" -lm -lpthread -o "$folder/compare_tables"
+"$clang" --target=aarch64-linux-gnu -static -O2 -Wall -Wextra -Werror -I"$root/Sources/CKernels/include" \
+    "$root"/Sources/CKernels/*.c "$root"/Sources/CKernels/*/*.c "$root/Tests/CrossCompiled/compare_tables.c" \
+    -lm -lpthread -o "$folder/compare_tables"
 timeout 300 qemu-aarch64 -cpu max "$folder/compare_tables"

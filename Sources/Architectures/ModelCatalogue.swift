@@ -18,7 +18,7 @@ public enum ModelCatalogue {
 
         /// Its shape.
         public func decoder() throws(ConfigurationError) -> DecoderConfiguration {
-            try ModelFamily.named(by: configuration).configure(configuration)
+            try ModelDescription(configuration).decoder
         }
     }
 

@@ -3,6 +3,8 @@ import Topology
 /// What a parameter is, independent of how a checkpoint names it.
 public enum ParameterName: Hashable, Sendable {
     case embedding
+    /// Rows that are added to those of the embedding by position.
+    case positions
     case layer(Int, LayerPart)
     case finalNorm
     case head
@@ -19,43 +21,43 @@ public enum ParameterName: Hashable, Sendable {
     public static func up(layer: Int) -> Self { .layer(layer, .up) }
     public static func down(layer: Int) -> Self { .layer(layer, .down) }
 
-    /// The layer that it belongs to; nil for the embedding, the final norm, the head and companions.
+    /// The layer that it belongs to; nil for those outside of layers.
     public var layer: Int? {
         if case .layer(let layer, _) = self { layer } else { nil }
     }
 }
 
-/// A module of a layer; its raw value is the name that most checkpoints give it (Hugging Face's transformers).
-public enum LayerPart: String, Hashable, Sendable {
-    case attentionNorm = "input_layernorm"
-    case query = "self_attn.q_proj"
-    case key = "self_attn.k_proj"
-    case value = "self_attn.v_proj"
-    case attentionOutput = "self_attn.o_proj"
-    case queryNorm = "self_attn.q_norm"
-    case keyNorm = "self_attn.k_norm"
-    case sinks = "self_attn.sinks"
+/// A module of a layer.
+public enum LayerPart: Hashable, Sendable, CaseIterable {
+    case attentionNorm
+    case query
+    case key
+    case value
+    case attentionOutput
+    case queryNorm
+    case keyNorm
+    case sinks
     /// Of latent attention: into and out of the short vectors.
-    case queryDown = "self_attn.q_a_proj"
-    case queryDownNorm = "self_attn.q_a_layernorm"
-    case queryUp = "self_attn.q_b_proj"
-    case keyValueDown = "self_attn.kv_a_proj_with_mqa"
-    case keyValueDownNorm = "self_attn.kv_a_layernorm"
-    case keyValueUp = "self_attn.kv_b_proj"
-    case afterAttentionNorm = "post_attention_norm"
-    case feedForwardNorm = "post_attention_layernorm"
-    case gate = "mlp.gate_proj"
-    case up = "mlp.up_proj"
-    case down = "mlp.down_proj"
-    case router = "mlp.gate"
-    case expertGate = "mlp.experts.gate_proj"
-    case expertUp = "mlp.experts.up_proj"
-    case expertDown = "mlp.experts.down_proj"
-    case sharedGate = "mlp.shared_experts.gate_proj"
-    case sharedUp = "mlp.shared_experts.up_proj"
-    case sharedDown = "mlp.shared_experts.down_proj"
-    case sharedScale = "mlp.shared_expert_gate"
-    case afterFeedForwardNorm = "post_feedforward_layernorm"
+    case queryDown
+    case queryDownNorm
+    case queryUp
+    case keyValueDown
+    case keyValueDownNorm
+    case keyValueUp
+    case afterAttentionNorm
+    case feedForwardNorm
+    case gate
+    case up
+    case down
+    case router
+    case expertGate
+    case expertUp
+    case expertDown
+    case sharedGate
+    case sharedUp
+    case sharedDown
+    case sharedScale
+    case afterFeedForwardNorm
 }
 
 /// One tensor of a model: the inventory that the loader, the cost model and the tests share.
@@ -68,8 +70,10 @@ public struct Parameter: Equatable, Sendable {
         case bias
         /// A norm's weight, `[features]`.
         case norm
-        /// A table with a row for each token, `[vocabulary, features]`.
+        /// A table with a row for each token or position, `[rows, features]`.
         case table
+        /// A number for each query head, `[heads]`.
+        case perHead
         /// Numbers of which only the count is known.
         case other
     }
@@ -89,19 +93,6 @@ public struct Parameter: Equatable, Sendable {
     }
 }
 
-/// What one rank keeps of a parameter; of one with experts, of each of them.
-public struct ParameterShare: Equatable, Sendable {
-    /// Experts, else 1.
-    public var copies: Int
-    /// Output features; of a vector, its elements.
-    public var rows: Range<Int>
-    /// Input features; of a vector, one.
-    public var columns: Range<Int>
-
-    /// Elements.
-    public var count: Int { copies * rows.count * columns.count }
-}
-
 extension DecoderConfiguration {
     /// Every parameter of the model, in the order in which a token meets them.
     ///
@@ -109,6 +100,18 @@ extension DecoderConfiguration {
     public func parameters() -> [Parameter] {
         let (before, after) = (entranceParameters(), exitParameters())
         return before + layers.enumerated().flatMap { parameters(of: $1, at: $0) } + after
+    }
+
+    /// The parameters that a stage needs: those of its layers, the tables on the first, norm and head on the last.
+    ///
+    /// A tied embedding is on the last stage too.
+    public func parameters(ofStageAt placement: Placement) -> [Parameter] {
+        let entrance =
+            placement.isFirstStage
+            ? entranceParameters()
+            : placement.isLastStage && tiesEmbeddings ? entranceParameters().filter { $0.name == .embedding } : []
+        return entrance + placement.layers.flatMap { parameters(of: layers[$0], at: $0) }
+            + (placement.isLastStage ? exitParameters() : [])
     }
 
     /// The parameters that belong to no layer.
@@ -120,13 +123,25 @@ extension DecoderConfiguration {
         } + [
             Parameter(name: .embedding, role: .table, shape: [vocabularySize, hiddenSize], sharding: .vocabulary)
         ]
+            + (embedding.learnedPositions.map {
+                [
+                    Parameter(
+                        name: .positions, role: .table, shape: [$0.count + $0.offset, hiddenSize], sharding: .replicated
+                    )
+                ]
+            } ?? [])
     }
 
     private func exitParameters() -> [Parameter] {
-        norm(.finalNorm, hiddenSize)
-            + (tiesEmbeddings
-                ? []
-                : [Parameter(name: .head, role: .matrix, shape: [vocabularySize, hiddenSize], sharding: .vocabulary)])
+        var parameters = norm(.finalNorm, finalNorm, hiddenSize)
+        if !tiesEmbeddings {
+            parameters.append(
+                Parameter(name: .head, role: .matrix, shape: [vocabularySize, hiddenSize], sharding: .vocabulary))
+        }
+        if head.hasBias {
+            parameters.append(Parameter(name: .head, role: .bias, shape: [vocabularySize], sharding: .vocabulary))
+        }
+        return parameters
     }
 
     /// The parameters of one layer.
@@ -144,34 +159,40 @@ extension DecoderConfiguration {
                         sharding: sharding == .row ? .replicated : sharding))
             }
         }
-        func addNorm(_ part: LayerPart, _ features: Int, _ sharding: Sharding = .replicated) {
-            parameters += norm(.layer(index, part), features, sharding)
+        func addNorm(
+            _ part: LayerPart, _ configuration: NormConfiguration, _ features: Int, _ sharding: Sharding = .replicated
+        ) {
+            parameters += norm(.layer(index, part), configuration, features, sharding)
+        }
+        func addNorms(_ wanted: Set<LayerPart>) {
+            for part in layer.normParts where wanted.contains(part) { addNorm(part, layer.norm, hiddenSize) }
         }
         func addFeedForward(_ parts: [LayerPart], down: LayerPart, _ size: Int, experts: [Int] = [], hasBias: Bool) {
             add(parts, experts + [size, hiddenSize], .column, hasBias: hasBias)
             add([down], experts + [hiddenSize, size], .row, hasBias: hasBias)
         }
 
-        if layer.norms != .after { addNorm(.attentionNorm, hiddenSize) }
+        addNorms([.attentionNorm])
         switch layer.attention {
         case .groupedQuery(let attention):
             let queries = attention.queryHeadCount * attention.headDimension
             let keyValues = attention.keyValueHeadCount * attention.headDimension
             add([.query], [queries, hiddenSize], .heads(.query), hasBias: attention.hasInputBias)
             add([.key, .value], [keyValues, hiddenSize], .heads(.keyValue), hasBias: attention.hasInputBias)
-            switch attention.queryKeyNorm {
-            case .none: break
-            case .perHead:
-                addNorm(.queryNorm, attention.headDimension)
-                addNorm(.keyNorm, attention.headDimension)
-            case .allHeads:
-                addNorm(.queryNorm, queries, .heads(.query))
-                addNorm(.keyNorm, keyValues, .heads(.keyValue))
+            if let norm = attention.queryKeyNorm {
+                switch norm.span {
+                case .perHead:
+                    addNorm(.queryNorm, norm.norm, attention.headDimension)
+                    addNorm(.keyNorm, norm.norm, attention.headDimension)
+                case .allHeads:
+                    addNorm(.queryNorm, norm.norm, queries, .heads(.query))
+                    addNorm(.keyNorm, norm.norm, keyValues, .heads(.keyValue))
+                }
             }
-            if attention.hasSinks {
+            if attention.scores.hasSinks {
                 parameters.append(
                     Parameter(
-                        name: .layer(index, .sinks), role: .other, shape: [attention.queryHeadCount],
+                        name: .layer(index, .sinks), role: .perHead, shape: [attention.queryHeadCount],
                         sharding: .heads(.query)))
             }
             add([.attentionOutput], [hiddenSize, queries], .row, hasBias: attention.hasOutputBias)
@@ -179,13 +200,13 @@ extension DecoderConfiguration {
             let queries = attention.headCount * attention.headDimension
             if let rank = attention.queryRank {
                 add([.queryDown], [rank, hiddenSize], .replicated, hasBias: false)
-                addNorm(.queryDownNorm, rank)
+                addNorm(.queryDownNorm, layer.norm, rank)
                 add([.queryUp], [queries, rank], .heads(.query), hasBias: false)
             } else {
                 add([.query], [queries, hiddenSize], .heads(.query), hasBias: false)
             }
             add([.keyValueDown], [attention.cachedDimension, hiddenSize], .replicated, hasBias: false)
-            addNorm(.keyValueDownNorm, attention.keyValueRank)
+            addNorm(.keyValueDownNorm, layer.norm, attention.keyValueRank)
             add(
                 [.keyValueUp],
                 [attention.headCount * (attention.plainDimension + attention.valueDimension), attention.keyValueRank],
@@ -193,13 +214,11 @@ extension DecoderConfiguration {
             add(
                 [.attentionOutput], [hiddenSize, attention.headCount * attention.valueDimension], .row, hasBias: false)
         }
-        if layer.norms == .after || layer.norms == .around { addNorm(.afterAttentionNorm, hiddenSize) }
-        if layer.norms == .before || layer.norms == .around { addNorm(.feedForwardNorm, hiddenSize) }
+        addNorms([.afterAttentionNorm, .feedForwardNorm])
         switch layer.feedForward {
-        case .gated(let part):
-            addFeedForward([.gate, .up], down: .down, part.intermediateSize, hasBias: part.hasBias)
-        case .plain(let part):
-            addFeedForward([.up], down: .down, part.intermediateSize, hasBias: part.hasBias)
+        case .dense(let part):
+            addFeedForward(
+                part.isGated ? [.gate, .up] : [.up], down: .down, part.intermediateSize, hasBias: part.hasBias)
         case .experts(let part):
             add([.router], [part.expertCount, hiddenSize], .replicated, hasBias: part.hasRouterBias)
             addFeedForward(
@@ -210,63 +229,14 @@ extension DecoderConfiguration {
             }
             if part.hasSharedGate { add([.sharedScale], [1, hiddenSize], .replicated, hasBias: false) }
         }
-        if layer.norms == .after || layer.norms == .around { addNorm(.afterFeedForwardNorm, hiddenSize) }
+        addNorms([.afterFeedForwardNorm])
         return parameters
     }
 
-    private func norm(_ name: ParameterName, _ features: Int, _ sharding: Sharding = .replicated) -> [Parameter] {
-        let roles: [Parameter.Role] = hasNormBias ? [.norm, .bias] : [.norm]
+    private func norm(
+        _ name: ParameterName, _ configuration: NormConfiguration, _ features: Int, _ sharding: Sharding = .replicated
+    ) -> [Parameter] {
+        let roles: [Parameter.Role] = configuration.hasBias ? [.norm, .bias] : [.norm]
         return roles.map { Parameter(name: name, role: $0, shape: [features], sharding: sharding) }
-    }
-
-    /// What a rank keeps of a parameter that its stage holds.
-    public func share(of parameter: Parameter, at placement: Placement) -> ParameterShare {
-        let isVector = parameter.role != .matrix && parameter.role != .table
-        let shape = isVector ? parameter.shape + [1] : parameter.shape
-        var share = ParameterShare(
-            copies: shape.dropLast(2).reduce(1, *), rows: 0..<shape[shape.count - 2],
-            columns: 0..<shape[shape.count - 1])
-        switch parameter.sharding {
-        case .replicated: break
-        case .even: share.rows = placement.group.shares(of: share.rows.count)[placement.shard]
-        case .vocabulary: share.rows = placement.group.shares(of: vocabularySize)[placement.shard]
-        case .column: share.rows = features(of: parameter, length: share.rows.count, at: placement)
-        case .row: share.columns = features(of: parameter, length: share.columns.count, at: placement)
-        case .heads(let kind):
-            share.rows = rows(ofHeads: kind, of: parameter, length: share.rows.count, at: placement)
-        }
-        return share
-    }
-
-    /// How the sum over a matrix's input is cut.
-    public func contraction(of parameter: Parameter, shardCount: Int) -> ContractionLayout {
-        let length = parameter.shape[parameter.shape.count - 1]
-        guard case .layer(let layer, let part) = parameter.name, parameter.sharding == .row else {
-            return ContractionLayout(length: length)
-        }
-        return part == .attentionOutput
-            ? layers[layer].attention.outputContraction : ContractionLayout(length: length, shardCount: shardCount)
-    }
-
-    /// A shard of the features between up and down, or of all heads' outputs.
-    private func features(of parameter: Parameter, length: Int, at placement: Placement) -> Range<Int> {
-        if case .layer(_, .attentionOutput) = parameter.name {
-            return rows(ofHeads: .query, of: parameter, length: length, at: placement)
-        }
-        let layout = ContractionLayout(length: length, shardCount: placement.group.count)
-        return placement.group.shares(of: length, unit: layout.unit)[placement.shard]
-    }
-
-    private func rows(
-        ofHeads kind: Sharding.HeadKind, of parameter: Parameter, length: Int, at placement: Placement
-    ) -> Range<Int> {
-        guard case .layer(let layer, _) = parameter.name else { return 0..<length }
-        let attention = layers[layer].attention
-        let heads = attention.placement(in: placement.group, shard: placement.shard)
-        let (range, count) =
-            kind == .query
-            ? (heads.queryHeads, attention.queryHeadCount) : (heads.keyValueHeads, attention.keyValueHeadCount)
-        let perHead = length / count
-        return range.lowerBound * perHead..<range.upperBound * perHead
     }
 }

@@ -15,7 +15,14 @@ extension ParallelPlan {
     /// Checks the plan against the model before a byte of weights is read.
     ///
     /// Only what is truly impossible is refused.
-    public func validate(for decoder: DecoderConfiguration, rankCount: Int, names: TensorNames) throws(PlanError) {
+    ///
+    /// - Parameter names: how messages call tensors; nil: by their part in the model.
+    public func validate(for decoder: DecoderConfiguration, rankCount: Int, names: TensorNames?) throws(PlanError) {
+        func shown(_ name: ParameterName) -> String {
+            if let names { return "tensor \"\(names.module(name)).weight\"" }
+            if case .layer(let layer, let part) = name { return "the matrix \(part) of layer \(layer)" }
+            return "\(name)"
+        }
         var problems = self.problems(rankCount: rankCount, layerCount: decoder.layers.count)
         if problems.isEmpty {
             for (layer, configuration) in decoder.layers.enumerated() {
@@ -29,14 +36,14 @@ extension ParallelPlan {
                 ]
                 for (name, most, what) in limits where tensorDegree > most {
                     problems.append(
-                        "tensor \"\(names.module(name)).weight\" has \(most) \(what), which \(tensorDegree) ranks cannot share; "
+                        "\(shown(name)) has \(most) \(what), which \(tensorDegree) ranks cannot share; "
                             + "use a tensor parallel size from 1 to \(most)")
                 }
                 if !problems.isEmpty { break }
             }
             if tensorDegree > decoder.vocabularySize {
                 problems.append(
-                    "tensor \"\(names.module(.embedding)).weight\" has \(decoder.vocabularySize) rows; "
+                    "\(shown(.embedding)) has \(decoder.vocabularySize) rows; "
                         + "use a tensor parallel size from 1 to \(decoder.vocabularySize)")
             }
         }

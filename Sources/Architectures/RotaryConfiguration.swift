@@ -19,43 +19,54 @@ extension RotaryEmbedding {
     /// Reads `rope_parameters`, and the older `rope_theta` with `rope_scaling` (`type` or `rope_type`).
     ///
     /// Where both are there, `rope_scaling` counts unless it is empty: who stretches a model's contexts adds it. It takes the
-    /// base from the other if it has none. Parameters by kind of layer are read if all kinds have the same.
+    /// base from the other if it has none.
     ///
-    /// - Parameter defaultLength: `max_position_embeddings` of a file of this family that does not give it.
-    public init(_ file: ConfigurationFile, defaultLength: Int) throws(ConfigurationError) {
-        let known = try file.optionalInteger("max_position_embeddings", in: Self.lengths)
-        // What the first conversions of Llama call it.
-        let old = try file.optionalInteger("max_sequence_length", in: Self.lengths)
-        let trainedLength = known ?? old ?? defaultLength
-        let scaling = try Self.byLayerKind("rope_scaling", of: file)
-        let parameters = try Self.byLayerKind("rope_parameters", of: file)
+    /// - Parameters:
+    ///   - trainedLength: the longest context that the model was trained on.
+    ///   - thetaKey: the key of the base outside of these objects.
+    ///   - defaultTheta: the base of a file that gives none.
+    ///   - kind: the kind of layer whose parameters are read where the file gives them by kind; nil: they must all be alike.
+    init(
+        _ file: ConfigurationFile, trainedLength: Int, thetaKey: String = "rope_theta", defaultTheta: Double = 10_000,
+        kind: LayerKind? = nil
+    ) throws(ConfigurationError) {
+        let scaling = try Self.byLayerKind("rope_scaling", of: file, kind)
+        let parameters = try Self.byLayerKind("rope_parameters", of: file, kind)
         let chosen = scaling.isEmpty ? parameters : scaling
-        let sharedTheta = try file.optionalNumber("rope_theta", in: Self.thetas)
+        let sharedTheta = try file.optionalNumber(thetaKey, in: Self.thetas)
         let otherTheta = try parameters.first?.optionalNumber("rope_theta", in: Self.thetas)
-        for holder in [file] + scaling + parameters {
-            guard try holder.optionalNumber("partial_rotary_factor", in: 0...1) ?? 1 != 1 else { continue }
-            throw holder.unsupported("partial_rotary_factor", "only whole heads are rotated")
-        }
-        self.init(theta: sharedTheta ?? 10_000, trainedLength: trainedLength)
+        self.init(theta: sharedTheta ?? defaultTheta, trainedLength: trainedLength)
         var read: RotaryEmbedding?
         for object in chosen {
             let own = try object.optionalNumber("rope_theta", in: Self.thetas)
             var rotary = RotaryEmbedding(
-                theta: own ?? sharedTheta ?? otherTheta ?? 10_000, trainedLength: trainedLength)
+                theta: own ?? sharedTheta ?? otherTheta ?? defaultTheta, trainedLength: trainedLength)
             rotary.scaling = try Self.scaling(object, of: file, rotary)
             guard read == nil || read == rotary else {
                 throw file.unsupported(
                     scaling.isEmpty ? "rope_parameters" : "rope_scaling",
-                    "kinds of layers have different rotary parameters, which is not supported")
+                    "kinds of layers have different rotary parameters, which this family does not have")
             }
             read = rotary
         }
         if let read { self = read }
     }
 
-    /// The objects that a key holds: one, one for each kind of layer, or none if it is missing or empty.
+    /// The share of a head's features that is rotated, where a file says so.
+    static func partialFactor(_ file: ConfigurationFile) throws(ConfigurationError) -> Double? {
+        var found: Double?
+        for key in ["rope_parameters", "rope_scaling"] {
+            for object in try byLayerKind(key, of: file, nil) {
+                found = try object.optionalNumber("partial_rotary_factor", in: 0...1) ?? found
+            }
+        }
+        return try file.optionalNumber("partial_rotary_factor", in: 0...1) ?? found
+    }
+
+    /// The objects that a key holds: one, one for each kind of layer (or that of the wanted kind), or none if it is missing or
+    /// empty.
     private static func byLayerKind(
-        _ key: String, of file: ConfigurationFile
+        _ key: String, of file: ConfigurationFile, _ wanted: LayerKind?
     ) throws(ConfigurationError) -> [ConfigurationFile] {
         guard let object = try file.optionalObject(key), !object.keys.isEmpty else { return [] }
         let kinds = object.keys.filter(object.isObject)
@@ -64,7 +75,7 @@ extension RotaryEmbedding {
             throw object.unsupported(other, "it stands beside parameters of kinds of layers; give it to each of them")
         }
         var objects: [ConfigurationFile] = []
-        for kind in kinds {
+        for kind in kinds where wanted == nil || wanted?.rawValue == kind {
             if let part = try object.optionalObject(kind) { objects.append(part) }
         }
         return objects
@@ -105,18 +116,23 @@ extension RotaryEmbedding {
             }
             let low = try parameters.number("low_freq_factor", in: 1e-3...1e6)
             let high = try parameters.number("high_freq_factor", in: 1e-3...1e6)
-            guard high > low else {
-                throw parameters.unsupported("high_freq_factor", "it must be above low_freq_factor")
+            guard high >= low else {
+                throw parameters.unsupported("high_freq_factor", "it must not be below low_freq_factor")
             }
             return .llama3(
                 factor: try parameters.number("factor", in: factors), lowFrequencyFactor: low,
                 highFrequencyFactor: high, originalLength: original)
         case "yarn":
             return .yarn(try yarn(parameters, original: original ?? rotary.trainedLength, rotary))
+        case "longrope":
+            return .longRope(
+                shortFactors: try parameters.numbers("short_factor", in: factors),
+                longFactors: try parameters.numbers("long_factor", in: factors),
+                originalLength: original ?? rotary.trainedLength)
         case .some(let kind):
             throw parameters.unsupported(
                 "rope_type",
-                "\(quoted(kind)) is not supported; supported are default, linear, dynamic, yarn and llama3")
+                "\(quoted(kind)) is not known; known are default, linear, dynamic, yarn, llama3 and longrope")
         }
     }
 
@@ -147,7 +163,7 @@ extension RotaryEmbedding {
     var reach: Int {
         let stretched =
             switch scaling {
-            case .none, .llama3: trainedLength
+            case .none, .llama3, .longRope: trainedLength
             case .linear(let factor), .dynamic(let factor): Int(factor * Double(trainedLength))
             case .yarn(let yarn): Int(yarn.factor * Double(yarn.originalLength))
             }

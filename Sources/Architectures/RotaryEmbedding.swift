@@ -2,9 +2,9 @@ import Foundation
 
 /// Rotary position embedding: pairs of elements of a head turn by an angle that grows with the position.
 ///
-/// Element i pairs with element i + d/2. Formulas: Su et al., arXiv:2104.09864; scalings as in Hugging Face
+/// Formulas: Su et al., arXiv:2104.09864; scalings as in Hugging Face
 /// transformers (`modeling_rope_utils.py`), which published checkpoints refer to.
-public struct RotaryEmbedding: Equatable, Sendable {
+public struct RotaryEmbedding: Hashable, Sendable {
     public var theta: Double
     public var scaling: Scaling
     /// `max_position_embeddings`.
@@ -17,7 +17,7 @@ public struct RotaryEmbedding: Equatable, Sendable {
     }
 
     /// How angles are stretched for contexts longer than those trained on.
-    public enum Scaling: Equatable, Sendable {
+    public enum Scaling: Hashable, Sendable {
         case none
         /// Positions divided by the factor.
         case linear(factor: Double)
@@ -27,10 +27,12 @@ public struct RotaryEmbedding: Equatable, Sendable {
         case yarn(Yarn)
         /// Llama 3.1: long wavelengths divided by the factor, short ones kept, a ramp between.
         case llama3(factor: Double, lowFrequencyFactor: Double, highFrequencyFactor: Double, originalLength: Int)
+        /// LongRoPE, Ding et al., arXiv:2402.13753: a factor for each pair, other ones beyond the original length. Not computed.
+        case longRope(shortFactors: [Double], longFactors: [Double], originalLength: Int)
     }
 
     /// YaRN's parameters, by the names of published configurations.
-    public struct Yarn: Equatable, Sendable {
+    public struct Yarn: Hashable, Sendable {
         public var factor: Double
         public var originalLength: Int
         public var betaFast: Double
@@ -58,6 +60,8 @@ public struct RotaryEmbedding: Equatable, Sendable {
         switch scaling {
         case .none, .dynamic:
             return plain.map { Float($0) }
+        case .longRope:
+            preconditionFailure("a model with longrope is not loaded")
         case .linear(let factor):
             return plain.map { Float($0 / factor) }
         case .yarn(let yarn):
@@ -65,8 +69,8 @@ public struct RotaryEmbedding: Equatable, Sendable {
         case .llama3(let factor, let low, let high, let original):
             return plain.map { frequency in
                 let turns = Double(original) * frequency / (2 * .pi)
-                if turns < low { return Float(frequency / factor) }
-                if turns > high { return Float(frequency) }
+                if turns <= low { return Float(frequency / factor) }
+                if turns >= high { return Float(frequency) }
                 let smooth = (turns - low) / (high - low)
                 return Float((1 - smooth) * frequency / factor + smooth * frequency)
             }
@@ -76,7 +80,7 @@ public struct RotaryEmbedding: Equatable, Sendable {
 
 extension RotaryEmbedding.Yarn {
     fileprivate func scaled(_ plain: [Double], base: Double, dimension: Int) -> [Float] {
-        /// The pair that makes so many turns over the original length.
+        /// The pair that makes that many turns over the original length.
         func pair(turns: Double) -> Double {
             Double(dimension) * log(Double(originalLength) / (turns * 2 * .pi)) / (2 * log(base))
         }

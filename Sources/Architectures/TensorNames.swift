@@ -1,14 +1,168 @@
-/// How a family's checkpoints name their tensors.
+import Topology
+
+/// Where a family's checkpoints keep the parameters of a model: names of tensors, and which rows of them.
+///
+/// A table, not code: a family lists the modules of its checkpoints and which parts of a layer each of them holds.
 public struct TensorNames: Sendable {
-    /// The module's name, without `.weight` or `.bias`.
-    public let module: @Sendable (ParameterName) -> String
-    /// What comes before a layer's number in the names of its tensors.
-    let layerPrefix: String
+    /// What may stand before the names of the decoder's body; the first for which a checkpoint has an embedding counts.
+    private var prefixes: [String]
+    private let embedding: String
+    private let positions: String?
+    private let finalNorm: String
+    /// The head's whole name: it belongs to no body.
+    private let head: String
+    /// What comes before a layer's number.
+    private let layers: String
+    private let modules: [LayerPart: StoredModule]
+
+    /// A module of a layer in a checkpoint, and the parts of the layer that its rows hold.
+    public struct StoredModule: Sendable {
+        /// Its name after the layer's number; `*` stands for the number of an expert.
+        let name: String
+        /// Parts in the order of their rows.
+        let parts: [LayerPart]
+        let arrangement: Arrangement
+        /// Whether the matrix is stored as `[input, output]` (GPT-2's Conv1D).
+        let isTransposed: Bool
+        /// Whether the name is that of the tensor itself, without `.weight`.
+        let isBare: Bool
+
+        /// How the rows of several parts share a tensor.
+        public enum Arrangement: Sendable {
+            /// All rows of a part, then those of the next.
+            case stacked
+            /// For each key-value head: the queries' heads that read it, its keys, its values.
+            case byKeyValueHead
+        }
+
+        public init(
+            _ name: String, _ parts: LayerPart..., arrangement: Arrangement = .stacked, isTransposed: Bool = false,
+            isBare: Bool = false
+        ) {
+            self.name = name
+            self.parts = parts
+            self.arrangement = arrangement
+            self.isTransposed = isTransposed
+            self.isBare = isBare
+        }
+    }
+
+    /// - Parameters:
+    ///   - prefixes: what may stand before all names but the head's, most usual first.
+    ///   - positions: the table of learned positions; nil: the family has none.
+    public init(
+        prefixes: [String], embedding: String, positions: String? = nil, finalNorm: String, head: String = "lm_head",
+        layers: String, _ modules: [StoredModule]
+    ) {
+        self.prefixes = prefixes
+        self.embedding = embedding
+        self.positions = positions
+        self.finalNorm = finalNorm
+        self.head = head
+        self.layers = layers
+        self.modules = Dictionary(modules.flatMap { module in module.parts.map { ($0, module) } }) { _, last in last }
+    }
+
+    /// The same table with other modules for some parts.
+    func replacing(_ changes: StoredModule...) -> TensorNames {
+        TensorNames(
+            prefixes: prefixes, embedding: embedding, positions: positions, finalNorm: finalNorm, head: head,
+            layers: layers, Array(modules.values) + changes)
+    }
+
+    /// The same table with the prefix for which a checkpoint has an embedding.
+    ///
+    /// - Parameter holds: whether the checkpoint has a tensor of that name.
+    public func located(_ holds: (_ tensor: String) -> Bool) -> TensorNames {
+        var located = self
+        if let prefix = prefixes.first(where: { holds("\($0)\(embedding).weight") }) { located.prefixes = [prefix] }
+        return located
+    }
+
+    private var prefix: String { prefixes[0] }
+
+    /// The name of the module that holds a parameter, without `.weight` or `.bias`; of experts that of the first.
+    public func module(_ name: ParameterName) -> String {
+        switch name {
+        case .embedding: prefix + embedding
+        case .positions: prefix + (positions ?? "positions")
+        case .finalNorm: prefix + finalNorm
+        case .head: head
+        case .layer(let layer, let part): layerPrefix + "\(layer)." + moduleName(of: part, expert: 0)
+        case .companion(let name): name
+        }
+    }
+
+    /// A part that no checkpoint of the family stores is still told from others in messages.
+    private func moduleName(of part: LayerPart, expert: Int) -> String {
+        guard let module = modules[part] else { return "\(part)" }
+        return module.name.split(separator: "*", omittingEmptySubsequences: false).joined(separator: "\(expert)")
+    }
+
+    private var layerPrefix: String { prefix + layers }
 
     /// The layer whose tensor it is; nil for tensors outside of layers.
     public func layer(of tensor: String) -> Int? {
         guard tensor.hasPrefix(layerPrefix) else { return nil }
         return Int(tensor.dropFirst(layerPrefix.count).prefix { $0 != "." })
+    }
+
+    /// The tensors that hold a parameter: one, or one for each expert.
+    public func sources(of parameter: Parameter, in decoder: DecoderConfiguration) -> [ParameterSource] {
+        let suffix = parameter.role == .bias ? ".bias" : ".weight"
+        let offset = parameter.role == .norm ? decoder.norm(parameter.name)?.weightOffset ?? 0 : 0
+        guard case .layer(let layer, let part) = parameter.name, let module = modules[part] else {
+            return [
+                ParameterSource(
+                    module: self.module(parameter.name), suffix: suffix, rows: StoredRows(),
+                    storedRows: parameter.shape[0], isTransposed: false, offset: offset)
+            ]
+        }
+        let rows = storedRows(of: parameter, part, module, in: decoder.layers[layer], decoder, layer)
+        let isPerExpert = module.name.contains("*")
+        return (0..<(isPerExpert ? parameter.shape[0] : 1)).map { expert in
+            ParameterSource(
+                module: layerPrefix + "\(layer)." + moduleName(of: part, expert: expert),
+                suffix: module.isBare ? "" : suffix, rows: rows.map, storedRows: rows.count,
+                isTransposed: module.isTransposed && parameter.role == .matrix, offset: offset)
+        }
+    }
+
+    /// Which rows of its module a part has, and how many rows the module has in all.
+    private func storedRows(
+        of parameter: Parameter, _ part: LayerPart, _ module: StoredModule, in layer: LayerConfiguration,
+        _ decoder: DecoderConfiguration, _ index: Int
+    ) -> (map: StoredRows, count: Int) {
+        var map = StoredRows()
+        if [.query, .key, .queryNorm, .keyNorm].contains(part), let rotation = layer.attention.rotation,
+            rotation.pairing == .interleaved
+        {
+            map.headDimension = layer.attention.headDimension
+            map.interleaved = rotation.dimension
+        }
+        // Rows of a matrix, elements of a vector; of experts, of each of them.
+        let rowsOf = { (parameter: Parameter) in
+            parameter.shape[parameter.role == .matrix ? parameter.shape.count - 2 : parameter.shape.count - 1]
+        }
+        guard module.parts.count > 1 else { return (map, rowsOf(parameter)) }
+        let siblings = Dictionary(
+            uniqueKeysWithValues: decoder.parameters(of: layer, at: index).compactMap { other -> (LayerPart, Int)? in
+                guard case .layer(_, let part) = other.name, other.role == parameter.role else { return nil }
+                return (part, rowsOf(other))
+            })
+        let counts = module.parts.map { siblings[$0] ?? 0 }
+        let before = counts.prefix(module.parts.firstIndex(of: part) ?? 0).reduce(0, +)
+        let total = counts.reduce(0, +)
+        switch module.arrangement {
+        case .stacked:
+            map.offset = before
+        case .byKeyValueHead:
+            let groups = layer.attention.keyValueHeadCount
+            map.offset = before / groups
+            map.groupRows = rowsOf(parameter) / groups
+            map.groupStride = total / groups
+        }
+        return (map, total)
     }
 
     /// Why a tensor that is no parameter of the model changes no answer; nil where that is not known.
@@ -17,18 +171,92 @@ public struct TensorNames: Sendable {
         return UnusedTensorKind.known.first { $0.matches(tensor) }
     }
 
+    /// The modules outside of layers.
+    public var outerModules: [String] {
+        [module(.embedding), module(.finalNorm), module(.head)] + (positions == nil ? [] : [module(.positions)])
+    }
+
     /// The names of Llama in Hugging Face's transformers, which most families share.
     public static let huggingFace = TensorNames(
-        module: { name in
-            switch name {
-            case .embedding: "model.embed_tokens"
-            case .finalNorm: "model.norm"
-            case .head: "lm_head"
-            case .layer(let layer, let part): "model.layers.\(layer).\(part.rawValue)"
-            case .companion(let name): name
+        prefixes: ["model."], embedding: "embed_tokens", finalNorm: "norm", layers: "layers.",
+        [
+            StoredModule("input_layernorm", .attentionNorm),
+            StoredModule("self_attn.q_proj", .query),
+            StoredModule("self_attn.k_proj", .key),
+            StoredModule("self_attn.v_proj", .value),
+            StoredModule("self_attn.o_proj", .attentionOutput),
+            StoredModule("self_attn.q_norm", .queryNorm),
+            StoredModule("self_attn.k_norm", .keyNorm),
+            StoredModule("post_attention_layernorm", .feedForwardNorm),
+            StoredModule("mlp.gate_proj", .gate),
+            StoredModule("mlp.up_proj", .up),
+            StoredModule("mlp.down_proj", .down),
+        ])
+}
+
+/// A stored tensor that holds a parameter, and which of its rows.
+public struct ParameterSource: Sendable {
+    /// The module's name.
+    public let module: String
+    /// `.weight`, `.bias`, or nothing.
+    public let suffix: String
+    /// Which of the stored rows the parameter's are.
+    public let rows: StoredRows
+    /// Rows that the tensor must have.
+    public let storedRows: Int
+    /// Whether a matrix is stored as `[input, output]`.
+    public let isTransposed: Bool
+    /// What is added to every stored number (`NormConfiguration.weightOffset`).
+    public let offset: Float
+
+    /// The tensor's name.
+    public var tensor: String { module + suffix }
+}
+
+/// Where the rows of a parameter lie among those of the tensor that holds it.
+public struct StoredRows: Equatable, Sendable {
+    /// The stored row of the first row (of the first group).
+    var offset = 0
+    /// Consecutive rows that are stored together, and stored rows from one such group to the next; 0: all are together.
+    var groupRows = 0
+    var groupStride = 0
+    /// Features of a head, and how many of its first ones are stored as pairs 0, 1, 2, 3 … though kernels want the first
+    /// halves of all pairs before the second ones; 0: none.
+    var headDimension = 0
+    var interleaved = 0
+
+    public init() {}
+
+    /// Whether every row is where it is in the tensor.
+    public var isIdentity: Bool { self == StoredRows() }
+
+    /// The stored row of a row.
+    public func stored(_ row: Int) -> Int {
+        var row = row
+        if interleaved > 0 {
+            let feature = row % headDimension
+            if feature < interleaved {
+                let half = interleaved / 2
+                row += (feature < half ? 2 * feature : 2 * (feature - half) + 1) - feature
             }
-        },
-        layerPrefix: "model.layers.")
+        }
+        guard groupRows > 0 else { return offset + row }
+        return offset + row / groupRows * groupStride + row % groupRows
+    }
+
+    /// The stored rows of a range of rows, as runs of neighbours in the order of the rows.
+    public func runs(of rows: Range<Int>) -> [Range<Int>] {
+        var runs: [Range<Int>] = []
+        for row in rows {
+            let stored = stored(row)
+            if let last = runs.last, last.upperBound == stored {
+                runs[runs.count - 1] = last.lowerBound..<stored + 1
+            } else {
+                runs.append(stored..<stored + 1)
+            }
+        }
+        return runs
+    }
 }
 
 /// A kind of tensor that checkpoints hold and decoding does not need.
@@ -51,7 +279,10 @@ public struct UnusedTensorKind: Sendable {
 
     /// The kinds that are known by their names.
     static let known = [
-        endings("rotary angles are computed", isUsual: true, ".rotary_emb.inv_freq"),
+        endings(
+            "rotary angles are computed", isUsual: true, ".rotary_emb.inv_freq", "rotary_pos_emb.inv_freq"),
+        // Buffers of GPT-2, GPT-J and GPT-NeoX: a triangle of ones, and a number.
+        endings("masks are computed", isUsual: true, ".attn.bias", ".attention.bias"),
         endings("rotary angles are computed", ".rotary_emb.cos_cached", ".rotary_emb.sin_cached"),
         endings("masks and positions are computed", ".masked_bias", ".position_ids"),
         // The cache finds scales of its own; vLLM too goes without these unless it keeps an fp8 cache by them.

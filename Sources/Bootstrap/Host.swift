@@ -2,6 +2,8 @@ import Collectives
 import Foundation
 import Glibc
 import Kernels
+import Logging
+import ProgramEntry
 
 /// What a rank may use of its host: processors and memory, shared fairly with the other ranks there.
 public struct HostShare {
@@ -54,5 +56,29 @@ public struct HostShare {
     /// The most memory that this process has had resident, in bytes.
     static func peakResidentByteCount() -> Int {
         (ControlGroups.number(after: "VmHWM", in: "/proc/self/status") ?? 0) * 1024
+    }
+}
+
+extension HostShare {
+    /// Worker threads of this rank: those asked for, or its share of the host's processors.
+    ///
+    /// - Throws: `RunError` for far more threads than processors.
+    func threadCount(_ wanted: Int?, logger: Logger) throws -> Int {
+        let count = wanted ?? threadCount
+        // Workers that wait in turn for a processor make no headway: a mistake rather than a wish.
+        let most = 8 * max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))))
+        guard count <= most else {
+            throw RunError(.usage, "--threads \(count) is far more than this host's processors; use at most \(most)")
+        }
+        if isBoundTightly {
+            logger.warning(
+                "the launcher binds this rank to one processor though the host has more; start it with --bind-to none, as Launch/local.sh does"
+            )
+        } else if count > threadCount {
+            let given = quota.map { "the \($0) processors that the control group gives" }
+            logger.warning(
+                "\(count) threads on \(given ?? "\(threadCount) processor(s)"): threads will wait for each other")
+        }
+        return count
     }
 }

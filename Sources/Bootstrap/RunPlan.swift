@@ -1,8 +1,8 @@
 import Architectures
 import Collectives
-import CostModel
 import Engine
 import Kernels
+import MemoryPlan
 import ModelOptions
 import Models
 import ProgramEntry
@@ -35,11 +35,45 @@ public struct RunNeeds: Sendable {
     }
 }
 
+/// What one rank needs for sequences of a length.
+private struct RankNeeds {
+    let memory: RankFootprint
+    let sequenceCount: Int
+    let stepTokens: Int
+    let quantizesActivations: Bool
+
+    /// The largest step.
+    ///
+    /// Whether a rank's kernels round the inputs of products is left open: steps that do not round take no more.
+    func step(length: Int) -> StepShape {
+        StepShape(
+            tokenCount: max(min(stepTokens, sequenceCount * length), sequenceCount), logitRows: StepLimits.logitRows,
+            quantizesActivations: quantizesActivations, roundsInputs: true)
+    }
+
+    func blockCount(length: Int) -> Int {
+        sequenceCount * cacheBlockCount(forLength: length, blockLength: CacheStorage.blockLength)
+    }
+
+    func cache(length: Int) -> Double {
+        Double(blockCount(length: length) * CacheStorage.blockLength) * memory.cachePerToken
+    }
+
+    func activations(length: Int) -> Double { Double(memory.stepBytes(step(length: length)).activations) }
+
+    func total(length: Int) -> Double {
+        memory.weights + Double(RankFootprint.overhead) + cache(length: length) + activations(length: length)
+    }
+}
+
 /// Sizes of a run, the same on every rank, and what they cost on this one.
 struct RunPlan {
     let limits: StepLimits
     let cacheBlockCount: Int
-    let estimate: MemoryEstimate
+    /// Bytes of this rank's part of the cache, and of its activations, the arena among them.
+    let cacheByteCount: Int
+    let arenaByteCount: Int
+    let activationByteCount: Int
     /// How matrices are packed.
     let formats: [ParameterName: ComputeFormat]
 
@@ -52,24 +86,23 @@ struct RunPlan {
     ) throws {
         let limit = try Self.lengthLimit(of: model, arguments: arguments)
         let sequences = max(1, min(arguments.maxNumSeqs, needs.sequenceCount))
-        // The accounting of `sizing --profile trireme`, for steps of the size asked for.
-        var profile = MemoryProfile.trireme
-        profile.stepTokens = arguments.maxNumBatchedTokens.count
-        let storage = StorageChoice(
-            name: arguments.weights.quantization, formats: { _ in { formats[$0] ?? .float32 } },
-            cacheType: arguments.weights.cacheType, quantizesActivations: arguments.weights.quantizesActivations)
-        let cards = memories.indices.map {
-            CardDemand(model.decoder, plan: plan, rank: $0, storage: storage, profile: profile)
+        let ranks = memories.indices.map { rank in
+            RankNeeds(
+                memory: RankFootprint(
+                    model.decoder, plan: plan, rank: rank, cacheType: arguments.weights.cacheType,
+                    format: { formats[$0] ?? .float32 }), sequenceCount: sequences,
+                stepTokens: arguments.maxNumBatchedTokens.count,
+                quantizesActivations: arguments.weights.quantizesActivations)
         }
         func tightest(length: Int) -> (rank: Int, missing: Double) {
             var worst = (rank: 0, missing: -Double.infinity)
-            for (rank, card) in cards.enumerated() {
-                let missing = card.total(length: length, batch: sequences) - Double(memories[rank])
+            for (rank, needs) in ranks.enumerated() {
+                let missing = needs.total(length: length) - Double(memories[rank])
                 if missing > worst.missing { worst = (rank, missing) }
             }
             return worst
         }
-        let longest = CardPlanner.longest(unit: CacheStorage.blockLength, limit: limit) {
+        let longest = longestLength(unit: CacheStorage.blockLength, limit: limit) {
             tightest(length: $0).missing <= 0
         }
         var length = min(limit, needs.sequenceLength ?? limit)
@@ -90,40 +123,35 @@ struct RunPlan {
         if worst.missing > 0 {
             throw MemoryRefusal(
                 description: Self.refusal(
-                    cards[worst.rank], rank: worst.rank, memory: memories[worst.rank], length: length,
-                    sequences: sequences, longest: longest))
+                    ranks[worst.rank], rank: worst.rank, memory: memories[worst.rank], length: length,
+                    longest: longest))
         }
         limits = StepLimits(
-            tokenCount: max(min(arguments.maxNumBatchedTokens.count, sequences * length), sequences),
-            sequenceCount: sequences, sequenceLength: length)
-        cacheBlockCount = sequences * ((length + CacheStorage.blockLength - 1) / CacheStorage.blockLength)
+            tokenCount: ranks[rank].step(length: length).tokenCount, sequenceCount: sequences, sequenceLength: length)
+        cacheBlockCount = ranks[rank].blockCount(length: length)
         self.formats = formats
-        estimate = MemoryEstimate(
-            model.decoder, plan: plan, rank: rank,
-            shape: RunShape(
-                tokensPerStep: limits.tokenCount, logitRows: StepLimits.logitRows, cacheBlockCount: cacheBlockCount,
-                cacheBlockLength: CacheStorage.blockLength, cacheType: storage.cacheType,
-                quantizesActivations: storage.quantizesActivations),
-            format: { formats[$0] ?? .float32 })
+        cacheByteCount = Int(ranks[rank].cache(length: length))
+        (arenaByteCount, activationByteCount) = ranks[rank].memory.stepBytes(ranks[rank].step(length: length))
     }
 
     /// What is missing, in the words that vLLM's users know.
-    private static func refusal(
-        _ card: CardDemand, rank: Int, memory: Int, length: Int, sequences: Int, longest: Int?
-    ) -> String {
+    private static func refusal(_ needs: RankNeeds, rank: Int, memory: Int, length: Int, longest: Int?) -> String {
         func shown(_ bytes: Double) -> String { formattedByteCount(Int(max(0, min(bytes, 0x1p62)))) }
-        let activations = card.activations(length: length, batch: sequences)
-        let rest = card.weights + activations + card.overhead
+        let overhead = Double(RankFootprint.overhead)
+        let activations = needs.activations(length: length)
+        let rest = needs.memory.weights + activations + overhead
         let parts =
-            "weights \(shown(card.weights)), activations \(shown(activations)) and \(shown(card.overhead)) besides, of \(shown(Double(memory)))"
+            "weights \(shown(needs.memory.weights)), activations \(shown(activations)) and \(shown(overhead)) besides, of "
+            + shown(Double(memory))
         let remedy = "use more ranks, --quantization int8 or int4, --kv-cache-dtype int8, or more --memory"
         guard let longest else {
             return "rank \(rank): no available memory for the cache blocks (after \(parts)): needs "
-                + "\(shown(card.total(length: length, batch: sequences))); \(remedy)"
+                + "\(shown(needs.total(length: length))); \(remedy)"
         }
+        let sequences = needs.sequenceCount
         return
             "rank \(rank): to serve \(sequences) request\(sequences == 1 ? "" : "s") with max seq len \(length), "
-            + "\(shown(card.cache(length: length, batch: sequences))) KV cache is needed, which is larger than the available KV cache "
+            + "\(shown(needs.cache(length: length))) KV cache is needed, which is larger than the available KV cache "
             + "memory (\(shown(Double(memory) - rest)), after \(parts)). The estimated maximum model length is \(longest): "
             + "decrease --max-model-len (or auto), \(remedy)"
     }

@@ -2,10 +2,10 @@ import Messages
 import Tensors
 
 extension Checkpoint {
-    /// The matrix `base` ("model.layers.0.mlp.down_proj"), in whatever format it is stored.
+    /// Opens the matrix `base`, such as "model.layers.0.mlp.down_proj", in the format in which it is stored.
     ///
-    /// Which tensors exist decides between the formats; `quantization` (from `quantizationConfiguration()`) says what
-    /// they mean.
+    /// The names of its tensors decide between the formats; `quantization` (from `quantizationConfiguration()`) says
+    /// how they are encoded.
     ///
     /// - Throws: `missingTensor`, `malformedTensor`, `unsupported`.
     public func matrix(
@@ -26,7 +26,7 @@ extension Checkpoint {
         return try FloatMatrix(name: base, tensor: tensor)
     }
 
-    /// The elements of the one-dimensional tensor `name` ("model.norm.weight") as floats.
+    /// Reads the one-dimensional tensor `name`, such as "model.norm.weight", as floats.
     ///
     /// - Throws: `missingTensor`, `malformedTensor`, `unsupported`.
     public func vector(named name: String) throws(CheckpointError) -> [Float] {

@@ -3,32 +3,32 @@ import Glibc
 import Messages
 import Tensors
 
-/// A model's weights and configuration files: a directory as Hugging Face lays it out.
+/// A model's weights and configuration files, in a directory as Hugging Face lays it out.
 public struct Checkpoint: Sendable {
     /// The directory, as it was given.
     public let directory: String
     /// The names of all tensors, sorted.
     public let tensorNames: [String]
-    /// A hash over names, types and shapes of all tensors and names and sizes of all weight files.
+    /// A hash of the names, types and shapes of all tensors and of the names and sizes of all weight files.
     ///
-    /// It says nothing about the values: `contentDigest` does.
+    /// It does not depend on the values; `contentDigest` does.
     public let layoutDigest: UInt64
     /// Bytes in all weight files.
     public let weightFileByteCount: Int
-    /// What a user should know of how the files were chosen, a line each.
+    /// What a user should know about how the files were chosen, one line each.
     public let warnings: [String]
 
     private let tensors: [String: StoredTensor]
     private let files: [SafetensorsFile]
 
-    /// The file that holds all weights where there are no shards.
+    /// The name of the weight file of a checkpoint without shards.
     private static let wholeName = "model.safetensors"
 
     /// Maps the weight files of `directory` and checks their headers; no tensor data is read.
     ///
-    /// The files are those that `model.safetensors.index.json` names, or `model.safetensors`, or, if neither
-    /// exists, all `*.safetensors`. Beside a `model.safetensors` that the index does not name, the index is left over
-    /// from other files and not used, as in transformers. What the files hold counts, not what the index says of it.
+    /// The files are those that `model.safetensors.index.json` names, or `model.safetensors`, or, if neither exists,
+    /// all `*.safetensors`. If there is a `model.safetensors` that the index does not name, the index is a leftover and
+    /// is ignored, as in transformers. Where the index disagrees with the files, the files count.
     ///
     /// - Throws: `noDirectory`, `noWeights`, `missingFile` naming a shard, `brokenLink`, `duplicateTensor`, and what
     ///   `SafetensorsFile` throws.
@@ -86,10 +86,10 @@ public struct Checkpoint: Sendable {
         tensors[name]
     }
 
-    /// A hash over a sample of every tensor's bytes: up to 64 bytes at each of 16 places, both ends among them.
+    /// A hash of a sample of every tensor's bytes: up to 64 bytes at each of 16 places, including both ends.
     ///
-    /// Ranks compare it to see that they opened the same weights. It is cheap (some 10 ms for 700 tensors in the page
-    /// cache) and keeps no page mapped; values that differ only between the places are not told apart.
+    /// Ranks compare it to check that they opened the same weights. It is cheap (some 10 ms for 700 tensors in the page
+    /// cache) and leaves no page mapped. It does not see differences between the sampled places.
     ///
     /// - Throws: `changed`, `unreadable`.
     public func contentDigest() throws(CheckpointError) -> UInt64 {
@@ -102,14 +102,14 @@ public struct Checkpoint: Sendable {
         return hash.value
     }
 
-    /// Checks that no weight file was written to since it was opened: cheap, no data is read.
+    /// Checks that no weight file was written to since it was opened; this reads no data.
     ///
     /// - Throws: `changed`.
     public func checkUnchanged() throws(CheckpointError) {
         for file in files { try file.checkUnchanged() }
     }
 
-    /// The contents of the file `name` ("config.json") beside the weights; nil if it does not exist.
+    /// Reads the file `name`, such as "config.json", in the checkpoint's directory; nil if it does not exist.
     ///
     /// - Throws: `unreadable`, `brokenLink`.
     public func json(_ name: String) throws(CheckpointError) -> Data? {
@@ -120,7 +120,7 @@ public struct Checkpoint: Sendable {
         return withExtendedLifetime(file) { Data(file.bytes) }
     }
 
-    /// The storage of quantized weights as config.json declares it; nil if it declares none.
+    /// Reads how config.json says that weights are quantized; nil if it does not say that they are.
     ///
     /// - Throws: `malformedFile`, `unsupported`, `unreadable`.
     public func quantizationConfiguration() throws(CheckpointError) -> QuantizationConfiguration? {
@@ -129,14 +129,14 @@ public struct Checkpoint: Sendable {
         return try QuantizationConfiguration(configuration: parseJSONFile(path), path: path)
     }
 
-    /// The names of the weight files where no index names them, and none holds all.
+    /// The names of the weight files of a directory without an index and without a `model.safetensors`.
     private static func unindexedFiles(in directory: String) throws(CheckpointError) -> [String] {
         let shards = try fileNames(in: directory).filter { $0.hasSuffix(".safetensors") }
         guard !shards.isEmpty else { throw .noWeights(directory: directory) }
         return shards
     }
 
-    /// All tensors of all files by name; of copies the one in the file that the index names.
+    /// All tensors of all files, by name; if two files hold one, the copy in the file that the index names.
     private static func collect(
         _ files: [SafetensorsFile], index: ShardIndex?
     ) throws(CheckpointError) -> [String: StoredTensor] {
@@ -170,7 +170,7 @@ struct FNV1a {
         for shift in stride(from: UInt64(0), to: 64, by: 8) { add(UInt8(truncatingIfNeeded: number >> shift)) }
     }
 
-    /// The text's bytes and their number, so that neighbouring texts cannot run into one another.
+    /// Adds a text's bytes and their number, so that "ab" and "c" differ from "a" and "bc".
     mutating func add(_ text: String) {
         for byte in text.utf8 { add(byte) }
         add(UInt64(text.utf8.count))

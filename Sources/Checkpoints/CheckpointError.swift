@@ -1,11 +1,12 @@
 import Glibc
+import JSON
 import Messages
 
-/// What can be wrong with weight files and the files that lie beside them.
+/// What can be wrong with weight files and with the other files of a checkpoint.
 ///
 /// Every message says what failed, on which file and tensor, what was expected and found, and what to do. Names and
-/// paths are raw in the cases and escaped in the messages; `problem`, `reason` and `feature` are ours, and quote what
-/// they take from a file.
+/// paths are raw in the cases and escaped in the messages; `problem`, `reason` and `feature` are texts of this program,
+/// in which anything from a file is quoted.
 public enum CheckpointError: Error, Equatable, Sendable, CustomStringConvertible {
     /// The model directory does not exist.
     case noDirectory(path: String)
@@ -13,27 +14,27 @@ public enum CheckpointError: Error, Equatable, Sendable, CustomStringConvertible
     case missingFile(path: String, reason: String)
     /// A symbolic link leads to nothing, or to itself.
     case brokenLink(path: String, target: String)
-    /// A file exists but the operating system does not let us read it; `reason` says what to do where something can be.
+    /// A file exists and cannot be read; `reason` says why, and what to do about it if anything.
     case unreadable(path: String, reason: String)
-    /// A file does not fit into the address space that the process may use.
+    /// A file is larger than the address space that the process may use.
     case noRoom(path: String, byteCount: Int)
     /// A directory holds no weight file.
     case noWeights(directory: String)
-    /// The header of a weight file, or a JSON file, does not say what its format demands.
+    /// The header of a weight file, or a JSON file, violates its format.
     case malformedFile(path: String, problem: String)
-    /// A file that says where the real one is kept.
+    /// A file is a placeholder that says where the real one is kept, such as one of Git LFS.
     case pointer(path: String, hint: String)
     /// A file ends before the data that its header describes.
     case truncated(path: String, missingByteCount: Int)
     /// A file was written to while it was in use.
     case changed(path: String)
-    /// The description of one tensor contradicts itself, the file or what was asked for.
+    /// The description of a tensor contradicts itself, the file, or the request.
     case malformedTensor(name: String, path: String, problem: String)
     /// Two files of one checkpoint hold a tensor of the same name.
     case duplicateTensor(name: String, paths: [String])
     /// No file of the checkpoint holds the tensor.
     case missingTensor(name: String, directory: String)
-    /// A valid checkpoint in a storage format that is not read.
+    /// A checkpoint is valid, in a storage format that is not supported.
     case unsupported(path: String, feature: String)
     /// A file cannot be written.
     case unwritable(path: String, reason: String)
@@ -101,5 +102,13 @@ public enum CheckpointError: Error, Equatable, Sendable, CustomStringConvertible
             }
         let reason = String(cString: strerror(code))
         return .unreadable(path: path, reason: remedy.map { "\(reason); \($0)" } ?? reason)
+    }
+}
+
+extension CheckpointError: JSONFieldFailure {
+    /// The error for a field of a JSON file that is missing, of the wrong kind or out of range.
+    public init(_ fault: JSONFault) {
+        let field = fault.field.isEmpty ? "it" : quoted(fault.field)
+        self = .malformedFile(path: fault.file, problem: "\(field) \(fault.reason)")
     }
 }

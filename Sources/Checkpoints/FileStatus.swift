@@ -3,9 +3,9 @@ import Glibc
 import JSON
 import Messages
 
-/// The type bits of a file's mode, symbolic links followed; nil if it does not exist.
+/// The type bits of a file's mode, after following symbolic links; nil if the file does not exist.
 ///
-/// - Throws: `brokenLink` for a link to nothing or to itself; `unreadable` where a directory on the way is closed to us.
+/// - Throws: `brokenLink` for a link to nothing or to itself; `unreadable` if a directory of the path may not be read.
 func fileKind(of path: String) throws(CheckpointError) -> mode_t? {
     var status = stat()
     guard stat(path, &status) != 0 else { return status.st_mode & S_IFMT }
@@ -17,7 +17,7 @@ func fileKind(of path: String) throws(CheckpointError) -> mode_t? {
     throw .unreadable(path: path, code: code)
 }
 
-/// Where a symbolic link leads.
+/// The target of a symbolic link.
 private func linkTarget(_ path: String) -> String {
     var buffer = [UInt8](repeating: 0, count: Int(PATH_MAX))
     let count = buffer.withUnsafeMutableBytes { bytes in
@@ -37,7 +37,7 @@ func fileNames(in directory: String) throws(CheckpointError) -> [String] {
     }
 }
 
-/// Parses a whole JSON file, as Python programs write it.
+/// Parses a JSON file, as Python programs write it.
 ///
 /// - Throws: `missingFile`, `unreadable`, `malformedFile`, `pointer`.
 func parseJSONFile(_ path: String) throws(CheckpointError) -> JSONValue {
@@ -51,12 +51,12 @@ func parseJSONFile(_ path: String) throws(CheckpointError) -> JSONValue {
     }
 }
 
-/// Whether a name stays within its directory: no separator, not "." or "..", not empty, no NUL.
+/// Whether a name stays in its directory: it is not empty, "." or "..", and has no separator and no NUL.
 func isPlainFileName(_ name: String) -> Bool {
     !name.isEmpty && name != "." && name != ".." && !name.utf8.contains { $0 == UInt8(ascii: "/") || $0 == 0 }
 }
 
-/// What follows the last separator of a path.
+/// The part of a path after the last separator.
 func lastComponent(of path: String) -> String {
     path.split(separator: "/").last.map(String.init) ?? path
 }

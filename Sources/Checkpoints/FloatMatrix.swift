@@ -57,7 +57,7 @@ struct FloatMatrix: MatrixSource {
     }
 }
 
-/// The float types that weights and scales are stored in, and how to read a run of them.
+/// The float types in which weights and scales are stored.
 enum FloatFormat: Sendable {
     case float32
     case float16
@@ -87,7 +87,7 @@ enum FloatFormat: Sendable {
             }
         case .bfloat16:
             for index in 0..<count {
-                // `Float(BFloat16)`, spelled out: a call into another module would not be inlined and vectorised.
+                // This is `Float(BFloat16)`; a call into another module would not be inlined and vectorised.
                 let bits = UInt32(source.loadUnaligned(fromByteOffset: index * 2, as: UInt16.self)) << 16
                 out[index] = Float(bitPattern: bits)
             }
@@ -95,11 +95,11 @@ enum FloatFormat: Sendable {
     }
 }
 
-/// The value of an IEEE half; without branches, so that a loop over it vectorises on processors of any age.
+/// The value of an IEEE half, computed without branches, so that a loop over it vectorises on any processor.
 ///
-/// Moved to a float's place its exponent is short by 127 − 15 = 112, and by 112 more where it is 31 (infinity, NaN).
-/// A subnormal m · 2^-24 is what remains of 2^-14 · (1 + m / 2^10) without the 1: no float subnormal is touched, which
-/// would cost a hundred cycles.
+/// Shifted to a float's place, the exponent is too small by 127 − 15 = 112, and by 112 more if it is 31 (infinity,
+/// NaN). A subnormal m · 2^-24 is computed as 2^-14 · (1 + m / 2^10) − 2^-14, because operations on float subnormals
+/// would take a hundred cycles.
 @inline(__always)
 private func float(halfBits: UInt32) -> Float {
     let exponent = halfBits & 0x7C00

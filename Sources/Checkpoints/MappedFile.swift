@@ -3,25 +3,19 @@ import Glibc
 
 /// A file mapped read-only into memory for as long as the object lives.
 ///
-/// A file that shrinks while it is mapped raises SIGBUS on access, which ends the program with a line that names it
-/// (`cprocess_add_mapping`); one that is written to in place gives other bytes. So readers compare `bytes.count` with what
-/// the header promises when they open it, and ask `checkUnchanged` after they have read.
+/// If a file shrinks while it is mapped, an access raises SIGBUS, which ends the program with a line that names the
+/// file (`cprocess_add_mapping`). If it is written to in place, other bytes are read. So a reader compares
+/// `bytes.count` with the header when it opens the file, and calls `checkUnchanged` after it has read.
 ///
-/// `@unchecked Sendable`: the mapping and the descriptor are read-only and fixed from `init` to `deinit`; `madvise` may
-/// be called from any thread and changes no contents.
+/// `@unchecked Sendable`: the mapping and the descriptor are read-only and do not change between `init` and `deinit`;
+/// `madvise` may be called from any thread and changes no contents.
 public final class MappedFile: @unchecked Sendable {
-    /// In which order the pages will be read.
-    public enum AccessPattern: Sendable {
-        case sequential
-        case random
-    }
-
     /// The path that was opened.
     public let path: String
-    /// The whole file; valid while the object lives.
+    /// The contents of the file, valid while the object lives.
     public let bytes: UnsafeRawBufferPointer
 
-    /// Kept open, so that a change is seen even where the file has another name by now.
+    /// The open file: through it a change is seen even after the file was renamed.
     private let descriptor: Int32
     private let state: FileState
 
@@ -33,7 +27,7 @@ public final class MappedFile: @unchecked Sendable {
     /// - Throws: `missingFile`, `unreadable`, `noRoom`.
     public init(path: String) throws(CheckpointError) {
         self.path = path
-        // Without O_NONBLOCK, opening a pipe would wait for its other end.
+        // Without O_NONBLOCK, opening a pipe would block until its other end is opened.
         let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard descriptor >= 0 else {
             guard errno != ENOENT, errno != ENOTDIR else {
@@ -51,7 +45,7 @@ public final class MappedFile: @unchecked Sendable {
         self.descriptor = descriptor
         state = FileState(status)
         let byteCount = Int(status.st_size)
-        // mmap refuses a length of zero.
+        // mmap does not accept a length of zero.
         guard byteCount > 0 else {
             bytes = UnsafeRawBufferPointer(start: nil, count: 0)
             isOpened = true
@@ -64,7 +58,7 @@ public final class MappedFile: @unchecked Sendable {
         }
         isOpened = true
         bytes = UnsafeRawBufferPointer(start: address, count: byteCount)
-        // Should the file shrink, the fault's message can name it.
+        // If the file shrinks, the message about the fault can then name it.
         _ = cprocess_add_mapping(address, byteCount, path)
     }
 
@@ -76,9 +70,9 @@ public final class MappedFile: @unchecked Sendable {
         close(descriptor)
     }
 
-    /// Checks that the file was not written to since it was opened: one system call, no data is read.
+    /// Checks, by one system call and without reading data, that the file was not written to since it was opened.
     ///
-    /// A new file renamed over this one changes nothing here: the old one stays mapped.
+    /// Renaming another file over this one is no change: the old file stays mapped.
     ///
     /// - Throws: `changed`.
     public func checkUnchanged() throws(CheckpointError) {
@@ -88,7 +82,7 @@ public final class MappedFile: @unchecked Sendable {
 
     /// Reads `range` (bytes from the start of the file) without mapping a page.
     ///
-    /// - Throws: `changed` where the file ends before, `unreadable`.
+    /// - Throws: `changed` if the file ends before the range does; `unreadable`.
     func read(_ range: Range<Int>, _ body: (UnsafeRawBufferPointer) -> Void) throws(CheckpointError) {
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: range.count, alignment: 16)
         defer { buffer.deallocate() }
@@ -104,27 +98,20 @@ public final class MappedFile: @unchecked Sendable {
         body(UnsafeRawBufferPointer(buffer))
     }
 
-    /// Gives the whole pages inside `range` (bytes from the start of the file) back to the system.
+    /// Gives the pages that lie wholly inside `range` (bytes from the start of the file) back to the system.
     ///
-    /// Reading them again is correct and costs a page fault.
+    /// They may be read again, at the cost of a page fault.
     public func release(_ range: Range<Int>) {
         let page = Self.pageByteCount
         let start = (range.lowerBound + page - 1) / page * page
-        // The last page of the file has nothing after it to keep.
+        // Nothing follows the end of the file, so its last page may go even if it is not full.
         let end = range.upperBound >= bytes.count ? bytes.count : range.upperBound / page * page
         guard start < end, let base = bytes.baseAddress else { return }
         madvise(UnsafeMutableRawPointer(mutating: base + start), end - start, MADV_DONTNEED)
     }
-
-    /// Tells the system in which order the file will be read.
-    public func advise(_ pattern: AccessPattern) {
-        guard let base = bytes.baseAddress else { return }
-        let advice = pattern == .sequential ? MADV_SEQUENTIAL : MADV_RANDOM
-        madvise(UnsafeMutableRawPointer(mutating: base), bytes.count, advice)
-    }
 }
 
-/// What tells that a file was written to.
+/// What changes when a file is written to.
 private struct FileState: Equatable {
     let device: dev_t
     let inode: ino_t

@@ -18,11 +18,11 @@ struct PackedIntegerMatrix: MatrixSource {
     private let packedRowByteCount: Int
     private let scales: StoredTensor
     private let scaleFormat: FloatFormat
-    /// Elements between the scales of one row and the next: 0 if the matrix has one scale.
+    /// The number of scales from the start of one row to the start of the next; 0 if the matrix has one scale.
     private let scaleRowStride: Int
     private let zeroPoints: StoredTensor?
 
-    /// Collects and checks the tensors that begin with `name`.
+    /// Finds and checks the tensors whose names begin with `name`.
     ///
     /// - Throws: `missingTensor`, `malformedTensor`, `unsupported`.
     init(name: String, scheme: QuantizationConfiguration.Scheme, in checkpoint: Checkpoint) throws(CheckpointError) {
@@ -133,7 +133,7 @@ struct PackedIntegerMatrix: MatrixSource {
     private func zeroPoint(row: Int, group: Int) -> Float {
         guard let zeroPoints else { return 0 }
         guard zeroPoints.type == .int32 else { return Float(zeroPoints.bytes.load(as: Int8.self)) }
-        // [words, groups]: the words of one group are a whole row of groups apart.
+        // The layout is [words, groups], so consecutive words of a group lie a row of groups apart.
         let perWord = 32 / bits
         let wordIndex = row / perWord * zeroPoints.shape[1] + group
         let word = zeroPoints.bytes.loadUnaligned(fromByteOffset: wordIndex * 4, as: UInt32.self)
@@ -165,8 +165,8 @@ private func unpackCodes(
         column += 1
     }
     while column + 8 <= columns.upperBound {
-        // Eight nibbles spread to eight bytes; xor 8 then makes each a signed four-bit number, whose sign bit the
-        // product copies into the upper half of its byte.
+        // Eight nibbles are spread to eight bytes. Xor 8 makes each a signed four-bit number, and the product copies
+        // its sign bit into the upper half of its byte.
         var spread = UInt64(row.loadUnaligned(fromByteOffset: column / 2, as: UInt32.self))
         spread = (spread | spread << 16) & 0x0000_FFFF_0000_FFFF
         spread = (spread | spread << 8) & 0x00FF_00FF_00FF_00FF

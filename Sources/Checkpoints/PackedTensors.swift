@@ -1,7 +1,7 @@
 import Messages
 import Tensors
 
-/// Finds the tensors of one `pack-quantized` matrix and checks that they fit one another.
+/// Finds the tensors of a `pack-quantized` matrix and checks that they fit together.
 struct PackedTensors {
     let name: String
     let checkpoint: Checkpoint
@@ -26,7 +26,7 @@ struct PackedTensors {
                 : Int(stored.bytes.loadUnaligned(fromByteOffset: index * 4, as: Int32.self))
         }
         let (rows, columns) = (extents[0], extents[1])
-        // Bounded before they are multiplied.
+        // Checked before they are multiplied, so that no product overflows.
         let limit = 1 << 40
         guard (0...limit).contains(rows), (0...limit).contains(columns) else {
             throw stored.malformed("it says [\(rows), \(columns)], which is not a shape")
@@ -39,7 +39,7 @@ struct PackedTensors {
         return (rows, columns)
     }
 
-    /// The scales, in the shape that the granularity asks for.
+    /// The scales, which must have the shape that follows from the granularity.
     func scales(rows: Int, groupCount: Int, isWhole: Bool) throws(CheckpointError) -> StoredTensor {
         let scales = try required("weight_scale")
         let allowed = isWhole ? [[], [1], [1, 1]] : groupCount == 1 ? [[rows, 1], [rows]] : [[rows, groupCount]]
@@ -50,7 +50,7 @@ struct PackedTensors {
         return scales
     }
 
-    /// The zero points: packed along the rows, or one plain byte for the whole matrix.
+    /// The zero points, which are packed along the rows, or one plain byte for the whole matrix.
     func zeroPoints(rows: Int, groupCount: Int, bits: Int, isWhole: Bool) throws(CheckpointError) -> StoredTensor {
         let zeroPoints = try required("weight_zero_point")
         let shape = isWhole ? [1] : [(rows * bits + 31) / 32, groupCount]
@@ -63,7 +63,7 @@ struct PackedTensors {
         return zeroPoints
     }
 
-    /// Accepts `weight_g_idx` only where it says what the order of columns says anyway, or (-1) nothing.
+    /// Accepts `weight_g_idx` only if it keeps the order of columns, or is -1 everywhere, which means that it is unset.
     func checkGroupIndex(columns: Int, groupSize: Int) throws(CheckpointError) {
         guard let index = checkpoint.tensor(named: "\(name).weight_g_idx") else { return }
         guard index.type == .int32, index.shape == [columns] else {

@@ -1,11 +1,11 @@
 import Glibc
 import Tensors
 
-/// One safetensors file, mapped, with a header that has been checked against it.
+/// A mapped safetensors file whose header has been checked.
 public struct SafetensorsFile: Sendable {
     /// The path that was opened.
     public let path: String
-    /// Bytes in the file.
+    /// The size of the file in bytes.
     public var byteCount: Int { file.bytes.count }
     /// The tensors in the order of their data.
     public let tensors: [StoredTensor]
@@ -34,7 +34,7 @@ public struct SafetensorsFile: Sendable {
     }
 }
 
-/// A tensor where it lies in a mapped file, which it keeps mapped.
+/// A tensor in a mapped file; the file stays mapped while the tensor exists.
 public struct StoredTensor: Sendable {
     /// Name, element type and shape.
     public let description: TensorDescription
@@ -54,13 +54,13 @@ public struct StoredTensor: Sendable {
     public var type: ElementType { description.type }
     /// The path of the file that holds it.
     public var path: String { file.path }
-    /// The elements, row-major, little-endian, at any alignment; valid while the tensor or its checkpoint lives.
+    /// The elements, row-major, little-endian, at any alignment; valid while the tensor or its checkpoint exists.
     public var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: file.bytes[range]) }
 
-    /// Gives the pages of these rows (of the outermost extent) back to the system.
+    /// Gives the pages of these rows (indices of the outermost extent) back to the system.
     ///
-    /// The page that a strip shares with the strip before it goes too, so that strips released one after another
-    /// leave nothing behind; another thread that still reads it pays one page fault.
+    /// This includes the page that these rows share with the rows before them, so that strips that are released one
+    /// after another leave nothing behind. A thread that still reads that page takes one page fault.
     public func release(rows: Range<Int>) {
         guard let rowCount = shape.first, rowCount > 0 else { return }
         let rowByteCount = range.count / rowCount
@@ -80,7 +80,8 @@ public struct StoredTensor: Sendable {
         try file.checkUnchanged()
     }
 
-    /// Reads up to 64 bytes at each of 16 places, evenly from the first to the last, without mapping a page.
+    /// Reads up to 64 bytes at each of 16 evenly spaced places, from the first byte to the last, without mapping a
+    /// page.
     ///
     /// - Throws: `changed`, `unreadable`.
     func sample(_ body: (UnsafeRawBufferPointer) -> Void) throws(CheckpointError) {
@@ -94,8 +95,8 @@ public struct StoredTensor: Sendable {
 
     /// Whether another tensor has the same type, shape and bytes.
     ///
-    /// A few places are compared first, which tell apart what was trained apart; only if they are equal is all of both
-    /// tensors read, in pieces whose pages are given back.
+    /// A few places are compared first, which differ in tensors that were trained separately. Only if they are equal,
+    /// both tensors are read whole, in pieces whose pages are given back.
     public func isEqual(to other: StoredTensor) -> Bool {
         guard type == other.type, shape == other.shape else { return false }
         let (mine, others) = (bytes, other.bytes)
@@ -121,7 +122,7 @@ public struct StoredTensor: Sendable {
         return true
     }
 
-    /// The error that this tensor has `problem`.
+    /// The error that names this tensor and its problem.
     func malformed(_ problem: String) -> CheckpointError {
         .malformedTensor(name: name, path: path, problem: problem)
     }

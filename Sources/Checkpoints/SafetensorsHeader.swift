@@ -16,10 +16,10 @@ public struct TensorDescription: Equatable, Sendable {
         self.shape = shape
     }
 
-    /// Bytes of the tensor's elements; nil if the number does not fit an `Int`.
+    /// The size of the tensor's elements in bytes; nil if it does not fit an `Int`.
     public var byteCount: Int? {
         var count = type.byteCount
-        // An extent of 0 makes the tensor empty whatever the others are.
+        // A tensor with an extent of 0 is empty, even if the product of the others overflows.
         guard !shape.contains(0) else { return 0 }
         for extent in shape {
             let (product, overflow) = count.multipliedReportingOverflow(by: extent)
@@ -43,10 +43,10 @@ struct SafetensorsHeader {
         let range: Range<Int>
     }
 
-    /// The reader that defines the format refuses longer headers.
+    /// The longest header that the format's own reader accepts.
     static let maximumByteCount = 100_000_000
 
-    /// In the order of their data.
+    /// The tensors, in the order of their data.
     let entries: [Entry]
     /// The text-to-text map stored under `__metadata__`.
     let metadata: [String: String]
@@ -128,7 +128,7 @@ struct SafetensorsHeader {
         var shape: [Int] = []
         for extent in extents {
             guard let value = extent.integerValue, value >= 0 else {
-                throw malformed("its shape holds \(extent.spelling), not a whole number from 0 to 2^63 - 1")
+                throw malformed("its shape holds \(extent.summary), not a whole number from 0 to 2^63 - 1")
             }
             shape.append(value)
         }
@@ -136,7 +136,7 @@ struct SafetensorsHeader {
             throw malformed("it has no pair of data_offsets")
         }
         guard let begin = offsets[0].integerValue, let end = offsets[1].integerValue, begin >= 0, end >= begin else {
-            throw malformed("its data_offsets [\(offsets[0].spelling), \(offsets[1].spelling)] are not a range")
+            throw malformed("its data_offsets [\(offsets[0].summary), \(offsets[1].summary)] are not a range")
         }
         let description = TensorDescription(name: member.name, type: type, shape: shape)
         guard let byteCount = description.byteCount else {
@@ -151,7 +151,7 @@ struct SafetensorsHeader {
         return Entry(description: description, range: begin + dataStart..<fileEnd)
     }
 
-    /// Checks that the tensors cover the data exactly: no overlap, no hole, nothing missing, nothing left over.
+    /// Checks that the tensors cover the data exactly, without overlap or hole, from its start to its end.
     private func checkCoverage(dataStart: Int, fileByteCount: Int, path: String) throws(CheckpointError) {
         var end = dataStart
         var previous = "the header"
@@ -163,7 +163,7 @@ struct SafetensorsHeader {
                     problem: "its data overlaps that of \(previous) by \(end - entry.range.lowerBound) bytes")
             }
             guard entry.range.lowerBound == end else {
-                // A hole where a tensor was that points far away: name that one, not its neighbour.
+                // If a tensor points beyond the file, the hole is where it should be; it is named, not its neighbour.
                 if let last = entries.last, last.range.upperBound > fileByteCount {
                     throw .malformedTensor(
                         name: last.description.name, path: path,
@@ -181,20 +181,6 @@ struct SafetensorsHeader {
         }
         guard end == fileByteCount else {
             throw .malformedFile(path: path, problem: "\(fileByteCount - end) bytes after the last tensor")
-        }
-    }
-}
-
-extension JSONValue {
-    /// A short spelling for messages.
-    fileprivate var spelling: String {
-        switch self {
-        case .null: "null"
-        case .bool(let value): "\(value)"
-        case .number(let text): escaped(text)
-        case .string(let text): quoted(text)
-        case .array: "an array"
-        case .object: "an object"
         }
     }
 }

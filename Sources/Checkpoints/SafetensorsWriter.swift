@@ -3,27 +3,27 @@ import JSON
 import Messages
 import Tensors
 
-/// Writes a safetensors file in strips, without holding any tensor whole.
+/// Writes a safetensors file in strips, without holding a whole tensor in memory.
 ///
-/// All names, types and shapes are known first, so the header comes first and every tensor has its place; tensors may
-/// then grow in turns, each from its start to its end. The bytes go to a temporary name beside `path`, which `finish`
-/// renames; a writer that is dropped before removes its temporary.
+/// All names, types and shapes are given first, so the header can be written and every tensor has its place. Tensors
+/// may then be written in turns, each from its start to its end. The bytes go to a temporary file in the directory of
+/// `path`, which `finish` renames; a writer that is released earlier removes it.
 public final class SafetensorsWriter {
-    /// The name the file gets in the end.
+    /// The path of the finished file.
     public let path: String
     /// The tensors in the order of their data.
     public let tensors: [TensorDescription]
-    /// Bytes of the finished file.
+    /// The size of the finished file in bytes.
     public let byteCount: Int
 
     private let temporaryPath: String
     private var descriptor: Int32
-    /// Where each tensor's next byte goes, from the start of the file, and where its bytes end.
+    /// For each tensor, the offsets in the file of its next byte and of its end.
     private var cursors: [(next: Int, end: Int)] = []
 
     /// Writes the header.
     ///
-    /// - Parameter tensors: names are distinct; wide element types first keeps the data aligned.
+    /// - Parameter tensors: must have distinct names; with wide element types first, the data is aligned.
     /// - Throws: `unwritable`, `malformedTensor` where a size does not fit an `Int`.
     public init(
         path: String, tensors: [TensorDescription], metadata: [String: String] = ["format": "pt"]
@@ -51,7 +51,7 @@ public final class SafetensorsWriter {
             offset += size
         }
         header += "}"
-        // The data then begins at a multiple of 8.
+        // Padding makes the data begin at a multiple of 8.
         header += String(repeating: " ", count: (8 - header.utf8.count % 8) % 8)
         let dataStart = 8 + header.utf8.count
         byteCount = dataStart + offset
@@ -73,7 +73,7 @@ public final class SafetensorsWriter {
         unlink(temporaryPath)
     }
 
-    /// Appends bytes to the tensor at `index` of `tensors`; more than it holds is a mistake of the caller and traps.
+    /// Appends bytes to the tensor at `index` of `tensors`; more bytes than it has are a programming error and trap.
     ///
     /// - Throws: `unwritable`.
     public func append(_ bytes: UnsafeRawBufferPointer, to index: Int) throws(CheckpointError) {
@@ -82,7 +82,7 @@ public final class SafetensorsWriter {
         cursors[index].next += bytes.count
     }
 
-    /// Closes the file and gives it its name; a tensor that is not complete is a mistake of the caller and traps.
+    /// Closes the file and renames it to `path`; an incomplete tensor is a programming error and traps.
     ///
     /// - Throws: `unwritable`.
     public func finish() throws(CheckpointError) {

@@ -6,12 +6,12 @@ struct ShardIndex {
     static let fileName = "model.safetensors.index.json"
 
     let path: String
-    /// The file that each tensor is said to be in.
+    /// For each tensor the file that holds it, according to the index.
     let shardOfTensor: [String: String]
-    /// The shards' file names, each once, sorted.
+    /// The file names of the shards, sorted, without duplicates.
     var shards: [String] { Set(shardOfTensor.values).sorted() }
 
-    /// Nil if the directory has no index.
+    /// Reads the index of a directory; nil if it has none.
     ///
     /// - Throws: `malformedFile`, `unreadable`, `brokenLink`, `pointer`.
     init?(directory: String) throws(CheckpointError) {
@@ -33,11 +33,11 @@ struct ShardIndex {
         self.shardOfTensor = shardOfTensor
     }
 
-    /// A warning that the index does not say what its files hold; nil if it does.
+    /// A warning that the index disagrees with its files; nil if it agrees.
     ///
-    /// transformers loads what the files hold, and so do we.
+    /// What the files hold is loaded, as in transformers.
     ///
-    /// - Parameter fileOfTensor: the file that each tensor is in.
+    /// - Parameter fileOfTensor: for each tensor the file that holds it.
     func warning(_ fileOfTensor: [String: String]) -> String? {
         let absent = shardOfTensor.keys.filter { fileOfTensor[$0] == nil }.sorted()
         let elsewhere = fileOfTensor.filter { (shardOfTensor[$0.key] ?? $0.value) != $0.value }

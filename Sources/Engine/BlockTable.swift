@@ -16,7 +16,7 @@ public struct BlockTable {
         // Taken from the end: the lowest numbers first.
         free = (0..<Int32(blockCount)).reversed()
         counts = Array(repeating: 0, count: sequenceCount)
-        listCapacity = (sequenceLength + blockLength - 1) / blockLength
+        listCapacity = cacheBlockCount(forLength: sequenceLength, blockLength: blockLength)
         owner = BlockLists(count: sequenceCount * listCapacity)
         lists = owner.elements
     }
@@ -24,12 +24,9 @@ public struct BlockTable {
     /// Blocks that no sequence has.
     public var freeCount: Int { free.count }
 
-    /// Blocks for so many positions.
-    public func blockCount(forLength length: Int) -> Int { (length + blockLength - 1) / blockLength }
-
     /// Gives a sequence blocks for `length` positions in all; false if there are not enough.
     public mutating func extend(_ sequence: SequenceID, toLength length: Int) -> Bool {
-        let wanted = blockCount(forLength: length)
+        let wanted = cacheBlockCount(forLength: length, blockLength: blockLength)
         guard wanted <= listCapacity, wanted - counts[sequence.slot] <= free.count else { return false }
         while counts[sequence.slot] < wanted {
             guard let block = free.popLast() else { return false }

@@ -50,24 +50,24 @@ public final class Engine {
     private let message: StepMessage
     private var active: [RequestID: Active] = [:]
     private var nextID = 0
-    private var outputs: [Output] = []
+    private var chunks: [Chunk] = []
     private var failure: ModelError?
     /// Trace the step of this number.
     public var tracedStep: Int?
 
-    /// Rows of logits of one chunk.
-    private struct Output {
+    /// A chunk of the step that is being taken.
+    private struct Chunk {
         let request: RequestID
         let firstPosition: Int
-        let rowCount: Int
-        let all: Bool
+        /// Whether every token gives logits, for the probabilities of a prompt.
+        let givesAll: Bool
     }
 
     public init(runner: RankRunner, cacheBlockCount: Int, blockLength: Int) {
         self.runner = runner
         scheduler = Scheduler(limits: runner.limits, blockCount: cacheBlockCount, blockLength: blockLength)
         message = StepMessage(limits: runner.limits)
-        outputs.reserveCapacity(runner.limits.sequenceCount)
+        chunks.reserveCapacity(runner.limits.sequenceCount)
     }
 
     /// Whether there is anything to compute.
@@ -114,19 +114,16 @@ public final class Engine {
     /// Takes one step on all ranks; what it brought goes to `handle`.
     public func step(_ handle: (Event) -> Void) throws {
         message.begin(.step)
-        outputs.removeAll(keepingCapacity: true)
+        chunks.removeAll(keepingCapacity: true)
         var tokenCount = 0
         var drawn = 0
         scheduler.nextStep(release: message.addRelease) { chunk in
             message.addChunk(
                 chunk.sequence, firstPosition: chunk.firstPosition, tokens: chunk.tokens, output: chunk.output)
             tokenCount += chunk.tokens.count
-            if chunk.output != .none {
-                outputs.append(
-                    Output(
-                        request: chunk.request, firstPosition: chunk.firstPosition,
-                        rowCount: chunk.output == .all ? chunk.tokens.count : 1, all: chunk.output == .all))
-            }
+            chunks.append(
+                Chunk(
+                    request: chunk.request, firstPosition: chunk.firstPosition, givesAll: chunk.output == .all))
         }
         guard tokenCount > 0 || scheduler.isIdle else { throw StalledEngine() }
         message.isTraced = tracedStep == runner.stepCount + 1
@@ -134,15 +131,11 @@ public final class Engine {
         let before = context.times
         let start = ContinuousClock.now
         try message.broadcast(over: context.world)
-        var chunk = 0
-        var row = 0
-        try runner.take(message) { _, logits in
-            while row == outputs[chunk].rowCount { (chunk, row) = (chunk + 1, 0) }
-            if take(logits, of: outputs[chunk], row: row, handle) { drawn += 1 }
-            row += 1
+        try runner.take(message) { place, logits in
+            if take(logits, of: chunks[place.chunk], offset: place.offset, handle) { drawn += 1 }
         }
         let times = context.times
-        let isDecode = tokenCount == outputs.count && drawn == tokenCount
+        let isDecode = drawn == tokenCount
         statistics.add(
             isDecode: isDecode, tokens: isDecode ? drawn : tokenCount, total: ContinuousClock.now - start,
             wait: times.wait - before.wait, transfer: times.transfer - before.transfer)
@@ -169,24 +162,24 @@ public final class Engine {
 
     /// Handles one row of logits; whether a token was drawn from it.
     private func take(
-        _ logits: UnsafeMutableBufferPointer<Float>, of output: Output, row: Int, _ handle: (Event) -> Void
+        _ logits: UnsafeMutableBufferPointer<Float>, of chunk: Chunk, offset: Int, _ handle: (Event) -> Void
     ) -> Bool {
-        guard let state = active[output.request] else { return false }
-        let row = output.firstPosition + row
+        guard let state = active[chunk.request] else { return false }
+        let row = chunk.firstPosition + offset
         let readable = UnsafeBufferPointer(logits)
         guard logits.allSatisfy(\.isFinite) else {
             failure = .logitsNotFinite(step: runner.stepCount)
             return false
         }
         // Row i of a prompt gives the probabilities of its token i + 1; the last one, and rows of new tokens, are drawn from.
-        if output.all, row + 1 < state.request.promptTokens.count {
+        if chunk.givesAll, row + 1 < state.request.promptTokens.count {
             let token = Int(state.request.promptTokens[row + 1])
             handle(
-                .promptLogProbability(output.request, index: row + 1, value: logProbability(of: token, in: readable)))
+                .promptLogProbability(chunk.request, index: row + 1, value: logProbability(of: token, in: readable)))
             return false
         }
         guard state.newTokens < state.request.maximumNewTokens else {
-            finish(output.request, .length, state.request, handle)
+            finish(chunk.request, .length, state.request, handle)
             return false
         }
         let top = state.request.topLogProbabilityCount.map { bestTokens($0, in: readable) } ?? []
@@ -197,19 +190,19 @@ public final class Engine {
         state.newTokens += 1
         handle(
             .token(
-                output.request,
+                chunk.request,
                 GeneratedToken(
                     id: token,
                     logProbability: original.map { values in
                         values.withUnsafeBufferPointer { logProbability(of: Int(token), in: $0) }
                     },
                     top: top, digest: digest)))
-        guard active[output.request] != nil else { return true }
-        scheduler.record(token, for: output.request)
+        guard active[chunk.request] != nil else { return true }
+        scheduler.record(token, for: chunk.request)
         if state.request.endTokens.contains(token) {
-            finish(output.request, .stop, state.request, handle)
+            finish(chunk.request, .stop, state.request, handle)
         } else if state.newTokens == state.request.maximumNewTokens {
-            finish(output.request, .length, state.request, handle)
+            finish(chunk.request, .length, state.request, handle)
         }
         return true
     }

@@ -19,6 +19,11 @@ public struct StepLimits: Equatable, Sendable {
     }
 }
 
+/// Blocks of the key-value cache that a sequence of a length takes.
+public func cacheBlockCount(forLength length: Int, blockLength: Int) -> Int {
+    (length + blockLength - 1) / blockLength
+}
+
 /// A place for a sequence, reused when the sequence has been released.
 public struct SequenceID: Hashable, Sendable {
     public let slot: Int

@@ -11,6 +11,14 @@ public enum RunnerPhase: Sendable {
     case decode
 }
 
+/// Where a row of logits belongs.
+public struct OutputPlace: Sendable {
+    /// The number of the chunk in its step.
+    public let chunk: Int
+    /// The token's number in the chunk.
+    public let offset: Int
+}
+
 /// Takes steps: the same code on every rank, driven by rank 0's messages.
 ///
 /// Owns the buffers that a step needs. After the first steps of each size it allocates nothing.
@@ -32,7 +40,11 @@ public final class RankRunner {
     private let tokens: UnsafeMutablePointer<Int32>
     private let slots: UnsafeMutablePointer<CacheSlot>
     private let items: UnsafeMutablePointer<AttentionItem>
+    /// The step's angles, for each of the model's rotations.
+    private let angles: UnsafeMutablePointer<Angles>
+    /// The rows of the step that give logits, and where they are in their chunks.
     private var outputRows: [Int32] = []
+    private var outputPlaces: [OutputPlace] = []
     /// Rank 0: the logits of some rows, `[rows][vocabulary]`.
     private let logits: UnsafeMutablePointer<Float>?
     private let logitsCount: Int
@@ -55,7 +67,9 @@ public final class RankRunner {
         tokens = .allocate(capacity: limits.tokenCount)
         slots = .allocate(capacity: limits.tokenCount)
         items = .allocate(capacity: limits.tokenCount / StepLimits.attentionTile + limits.sequenceCount + 1)
+        angles = .allocate(capacity: decoder.rotations.count)
         outputRows.reserveCapacity(limits.tokenCount)
+        outputPlaces.reserveCapacity(limits.tokenCount)
         let stages = decoder.context.placement.stageCount
         logitBytes =
             [Int](repeating: 0, count: (stages - 1) * decoder.vocabularyShares.count)
@@ -69,6 +83,7 @@ public final class RankRunner {
         tokens.deallocate()
         slots.deallocate()
         items.deallocate()
+        angles.deallocate()
         logits?.deallocate()
     }
 
@@ -109,7 +124,7 @@ public final class RankRunner {
     ///
     /// On rank 0 `consume` gets every row of logits asked for, in the order of the chunks; it may write to the row.
     public func take(
-        _ message: StepMessage, _ consume: (_ row: Int, _ logits: UnsafeMutableBufferPointer<Float>) -> Void
+        _ message: StepMessage, _ consume: (OutputPlace, _ logits: UnsafeMutableBufferPointer<Float>) -> Void
     ) throws {
         for index in 0..<message.releaseCount { blocks.release(message.release(at: index)) }
         guard message.chunkCount > 0 else { return }
@@ -127,11 +142,10 @@ public final class RankRunner {
     private func prepare(_ message: StepMessage, trace: StepTrace?) -> Step {
         backend.arena.reset()
         outputRows.removeAll(keepingCapacity: true)
-        let pairs = decoder.rotary.pairCount
-        let cosines = backend.arena.take(message.tokenCount * pairs, of: Float.self)
-        let sines = backend.arena.take(message.tokenCount * pairs, of: Float.self)
+        outputPlaces.removeAll(keepingCapacity: true)
         var row = 0
         var itemCount = 0
+        var chunkIndex = 0
         message.forEachChunk { chunk in
             let fits = blocks.extend(chunk.sequence, toLength: chunk.firstPosition + chunk.tokens.count)
             precondition(fits, "the scheduler admits only what the cache can hold")
@@ -140,11 +154,9 @@ public final class RankRunner {
                 let position = chunk.firstPosition + offset
                 tokens[row + offset] = token
                 slots[row + offset] = CacheSlot(block: list[position / blocks.blockLength], position: Int32(position))
-                decoder.rotary.fill(
-                    position: position, cosines: cosines + (row + offset) * pairs, sines: sines + (row + offset) * pairs
-                )
                 if chunk.output == .all || (chunk.output == .last && offset == chunk.tokens.count - 1) {
                     outputRows.append(Int32(row + offset))
+                    outputPlaces.append(OutputPlace(chunk: chunkIndex, offset: offset))
                 }
             }
             for first in stride(from: 0, to: chunk.tokens.count, by: StepLimits.attentionTile) {
@@ -155,16 +167,30 @@ public final class RankRunner {
                 itemCount += 1
             }
             row += chunk.tokens.count
+            chunkIndex += 1
         }
+        for (index, table) in decoder.rotations.enumerated() { angles[index] = fill(table, rowCount: row) }
         return Step(
-            backend: backend, tokenCount: row, cosines: cosines, sines: sines, slots: slots,
+            backend: backend, tokenCount: row, angles: angles, slots: slots,
             attentionItems: UnsafeBufferPointer(start: items, count: itemCount),
             quantizesActivations: quantizesActivations, trace: trace)
     }
 
+    /// The angles of one rotation at the positions of the step's tokens.
+    private func fill(_ table: RotaryTable, rowCount: Int) -> Angles {
+        let pairs = table.pairCount
+        let cosines = backend.arena.take(rowCount * pairs, of: Float.self)
+        let sines = backend.arena.take(rowCount * pairs, of: Float.self)
+        for row in 0..<rowCount {
+            table.fill(
+                position: Int(slots[row].position), cosines: cosines + row * pairs, sines: sines + row * pairs)
+        }
+        return Angles(cosines: cosines, sines: sines, pairCount: pairs)
+    }
+
     /// Computes logits in batches of rows on the last stage, and brings them to rank 0.
     private func deliver(
-        _ hidden: Activations?, _ step: Step, _ consume: (Int, UnsafeMutableBufferPointer<Float>) -> Void
+        _ hidden: Activations?, _ step: Step, _ consume: (OutputPlace, UnsafeMutableBufferPointer<Float>) -> Void
     ) throws(CommunicationError) {
         let vocabulary = decoder.configuration.vocabularySize
         for start in stride(from: 0, to: outputRows.count, by: StepLimits.logitRows) {
@@ -190,7 +216,9 @@ public final class RankRunner {
                 }
             }
             for row in 0..<rows.count {
-                consume(start + row, UnsafeMutableBufferPointer(start: logits + row * vocabulary, count: vocabulary))
+                consume(
+                    outputPlaces[start + row],
+                    UnsafeMutableBufferPointer(start: logits + row * vocabulary, count: vocabulary))
             }
         }
     }

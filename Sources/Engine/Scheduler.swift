@@ -56,8 +56,9 @@ public struct Scheduler {
     /// Whether there is anything to compute.
     public var isIdle: Bool { waiting.isEmpty && running.isEmpty }
 
-    /// Blocks that a sequence of this length takes.
-    public func blockCount(forLength length: Int) -> Int { (length + blockLength - 1) / blockLength }
+    private func blockCount(forLength length: Int) -> Int {
+        cacheBlockCount(forLength: length, blockLength: blockLength)
+    }
 
     /// Puts a request at the end of the queue.
     ///

@@ -4,12 +4,14 @@ import Messages
 struct JSONParser {
     private let bytes: UnsafeRawBufferPointer
     private let dialect: JSONDialect
+    private let maximumDepth: Int
     private var position = 0
     private var depth = 0
 
-    init(bytes: UnsafeRawBufferPointer, dialect: JSONDialect) {
+    init(bytes: UnsafeRawBufferPointer, dialect: JSONDialect, maximumDepth: Int) {
         self.bytes = bytes
         self.dialect = dialect
+        self.maximumDepth = maximumDepth
     }
 
     mutating func parseText() throws(JSONProblem) -> JSONValue {
@@ -19,8 +21,8 @@ struct JSONParser {
         return value
     }
 
-    private func problem(_ reason: String) -> JSONProblem {
-        JSONProblem(offset: position, reason: reason)
+    private func problem(_ reason: String, at offset: Int? = nil) -> JSONProblem {
+        JSONProblem(offset: offset ?? position, reason: reason)
     }
 
     private var next: UInt8? { position < bytes.count ? bytes[position] : nil }
@@ -64,10 +66,10 @@ struct JSONParser {
         return value
     }
 
-    /// Runs `body` one level deeper; the limit keeps hostile nesting from exhausting the stack.
+    /// Enters an array or an object; the limit keeps hostile nesting from exhausting the stack.
     private mutating func enter() throws(JSONProblem) {
         depth += 1
-        guard depth <= 128 else { throw problem("nesting deeper than 128") }
+        guard depth <= maximumDepth else { throw problem("nested deeper than \(maximumDepth) levels") }
         position += 1
         skipSpace()
     }
@@ -89,13 +91,14 @@ struct JSONParser {
         try enter()
         defer { depth -= 1 }
         var members: [JSONMember] = []
-        var names: Set<String> = []
+        // Names are compared by their bytes, because Swift takes canonically equivalent strings for equal.
+        var names: Set<[UInt8]> = []
         if take("}") { return members }
         while true {
             skipSpace()
             guard next == UInt8(ascii: "\"") else { throw problem("expected a name in quotes") }
             let name = try parseString()
-            guard dialect == .python || names.insert(name).inserted else {
+            guard dialect != .strict || names.insert(Array(name.utf8)).inserted else {
                 throw problem("the name \(quoted(name)) occurs twice")
             }
             skipSpace()
@@ -114,22 +117,23 @@ struct JSONParser {
             return "-Infinity"
         }
         let integerStart = position
-        try skipDigits()
+        guard skipDigits() else { throw problem("expected a digit", at: start) }
         guard bytes[integerStart] != UInt8(ascii: "0") || position == integerStart + 1 else {
-            throw problem("a number with a leading zero")
+            throw problem("a number with a leading zero", at: start)
         }
-        if take(".") { try skipDigits() }
+        if take("."), !skipDigits() { throw problem("expected a digit") }
         if take("e") || take("E") {
             if !take("+") { _ = take("-") }
-            try skipDigits()
+            guard skipDigits() else { throw problem("expected a digit") }
         }
         return String(decoding: bytes[start..<position], as: UTF8.self)
     }
 
-    private mutating func skipDigits() throws(JSONProblem) {
+    /// Skips digits and says whether there was one.
+    private mutating func skipDigits() -> Bool {
         let start = position
         while let byte = next, (0x30...0x39).contains(byte) { position += 1 }
-        guard position > start else { throw problem("expected a digit") }
+        return position > start
     }
 
     private mutating func parseString() throws(JSONProblem) -> String {
@@ -143,10 +147,12 @@ struct JSONParser {
                 position += 1
                 continue
             }
-            guard let run = String(validating: bytes[runStart..<position], as: UTF8.self) else {
-                throw problem("a string that is not UTF-8")
+            let run = UnsafeRawBufferPointer(rebasing: bytes[runStart..<position])
+            do {
+                text += String(copying: try UTF8Span(validating: run.assumingMemoryBound(to: UInt8.self).span))
+            } catch {
+                throw problem("a string that is not UTF-8", at: runStart + error.byteOffsets.lowerBound)
             }
-            text += run
             position += 1
             if byte == UInt8(ascii: "\"") { return text }
             text.unicodeScalars.append(try parseEscape())
@@ -172,7 +178,7 @@ struct JSONParser {
     private mutating func parseUnicodeEscape() throws(JSONProblem) -> Unicode.Scalar {
         let unit = try parseFourDigits()
         if let scalar = Unicode.Scalar(unit) { return scalar }
-        // A surrogate: a character only as the first half of a pair.
+        // A surrogate is part of a character only as the first half of a pair.
         let end = position
         if unit < 0xDC00, take("\\"), take("u") {
             let low = try parseFourDigits()
@@ -182,8 +188,8 @@ struct JSONParser {
                 return scalar
             }
         }
-        guard dialect == .python else { throw problem("half of a surrogate pair") }
         position = end
+        guard dialect == .python else { throw problem("half of a surrogate pair") }
         return "\u{FFFD}"
     }
 

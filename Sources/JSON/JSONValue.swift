@@ -1,4 +1,6 @@
-/// A JSON text as it stands: members in order, numbers as they are spelled.
+import Messages
+
+/// A JSON text, with members in their order and numbers as they are spelled.
 ///
 /// Foundation's decoders lose what a checkpoint needs checked or kept: they accept duplicate names (the safetensors
 /// format forbids them), forget the order of members and turn 1.0 into 1.
@@ -12,26 +14,34 @@ public enum JSONValue: Equatable, Sendable {
     /// Members in the order of the text.
     case object([JSONMember])
 
-    /// Parses a whole JSON text (RFC 8259), UTF-8.
+    /// Parses a whole JSON text (RFC 8259) in UTF-8.
     ///
-    /// - Throws: `JSONProblem` with the byte offset: bad syntax, invalid UTF-8, nesting deeper than 128, bytes after the
-    ///   value, or what the dialect refuses besides.
-    public init(parsing bytes: UnsafeRawBufferPointer, as dialect: JSONDialect) throws(JSONProblem) {
-        var parser = JSONParser(bytes: bytes, dialect: dialect)
+    /// - Parameters:
+    ///   - bytes: the text.
+    ///   - dialect: what it may hold.
+    ///   - maximumDepth: how deep arrays and objects may be nested; each level takes some of the stack.
+    /// - Throws: `JSONProblem` with the byte offset, for bad syntax, invalid UTF-8, deeper nesting, bytes after the value,
+    ///   or what the dialect refuses.
+    public init(
+        parsing bytes: UnsafeRawBufferPointer, as dialect: JSONDialect, maximumDepth: Int = 128
+    ) throws(JSONProblem) {
+        var parser = JSONParser(bytes: bytes, dialect: dialect, maximumDepth: maximumDepth)
         self = try parser.parseText()
     }
 
-    /// The same for an array of bytes.
-    public init(parsing bytes: [UInt8], as dialect: JSONDialect) throws(JSONProblem) {
+    /// Parses an array of bytes in the same way.
+    public init(parsing bytes: [UInt8], as dialect: JSONDialect, maximumDepth: Int = 128) throws(JSONProblem) {
         self = try bytes.withUnsafeBufferPointer { (buffer) throws(JSONProblem) in
-            try JSONValue(parsing: UnsafeRawBufferPointer(buffer), as: dialect)
+            try JSONValue(parsing: UnsafeRawBufferPointer(buffer), as: dialect, maximumDepth: maximumDepth)
         }
     }
 
     /// The value of the member `name` of an object, the last one if there are several; nil for anything else.
+    ///
+    /// Names are compared by their bytes, because Swift takes canonically equivalent strings for equal.
     public subscript(name: String) -> JSONValue? {
         guard case .object(let members) = self else { return nil }
-        return members.last { $0.name == name }?.value
+        return members.last { $0.name.utf8.elementsEqual(name.utf8) }?.value
     }
 
     /// The text of a string; nil for anything else.
@@ -44,6 +54,21 @@ public enum JSONValue: Equatable, Sendable {
     public var integerValue: Int? {
         guard case .number(let text) = self else { return nil }
         return Int(text)
+    }
+
+    /// The value of a number without a fraction, however it is spelled; nil for anything else.
+    ///
+    /// With a decimal point or an exponent, a number must be below 10¹⁵, where a `Double` is exact.
+    public var wholeNumber: Int? {
+        if let value = integerValue { return value }
+        guard let number = numberValue, number.rounded() == number, abs(number) < 1e15 else { return nil }
+        return Int(number)
+    }
+
+    /// The value of a number, infinite if it is too large for a `Double`; nil for anything else.
+    public var numberValue: Double? {
+        guard case .number(let spelling) = self else { return nil }
+        return Double(spelling)
     }
 
     /// The value of `true` or `false`; nil for anything else.
@@ -64,7 +89,19 @@ public enum JSONValue: Equatable, Sendable {
         return members
     }
 
-    /// `text` as a JSON string, quotes included.
+    /// A short text for messages: a number as it is spelled, a string in quotes, and the kind of a list or an object.
+    public var summary: String {
+        switch self {
+        case .null: "null"
+        case .bool(let value): "\(value)"
+        case .number(let spelling): escaped(spelling)
+        case .string(let text): quoted(text)
+        case .array: "a list"
+        case .object: "an object"
+        }
+    }
+
+    /// Encodes `text` as a JSON string, with its quotes.
     public static func encoded(_ text: String) -> String {
         var result = "\""
         for scalar in text.unicodeScalars {
@@ -81,14 +118,16 @@ public enum JSONValue: Equatable, Sendable {
     }
 }
 
-/// What a text may hold besides RFC 8259's grammar.
+/// What a text may hold besides what RFC 8259 advises.
 public enum JSONDialect: Sendable {
-    /// Nothing, and no name may occur twice in one object.
+    /// Nothing else, and no name may occur twice in an object.
     case strict
+    /// What Rust's `serde_json` reads: of several members with one name the last counts.
+    case serde
     /// What Python's `json` reads by default.
     ///
-    /// NaN, Infinity and -Infinity are numbers; of members of one name the last counts; half of a surrogate pair is a
-    /// character, which a Swift string holds as U+FFFD.
+    /// NaN, Infinity and -Infinity are numbers; of several members with one name the last counts; half of a surrogate
+    /// pair is a character, for which a Swift string has U+FFFD.
     case python
 }
 

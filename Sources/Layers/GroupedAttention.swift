@@ -9,51 +9,67 @@ public struct GroupedAttention {
     let input: ColumnParallelLinear
     let output: RowParallelLinear
     let cache: CacheStorage
+    let projectionLimit: Float?
+    let queryNorm: Norm?
+    let keyNorm: Norm?
+    /// Which of the step's angles turn queries and keys.
+    let rotation: Int
     let headMap: HeadMap
     let window: Int
-    let headDimension: Int
     let queryScale: Float
+    let cap: Float
+    let slopes: Vector?
+    let sinks: Vector?
     let layer: Int
 
+    /// - Parameters:
+    ///   - input: query, key and value, stacked.
+    ///   - rotation: the number of the layer's angles among those of a step.
+    ///   - sinks: `[query heads of this rank]`; nil: none.
     public init(
         configuration: GroupedQueryAttention, heads: HeadPlacement, input: ColumnParallelLinear,
-        output: RowParallelLinear, cache: CacheStorage, layer: Int
+        output: RowParallelLinear, cache: CacheStorage, queryNorm: Norm?, keyNorm: Norm?, rotation: Int, sinks: Vector?,
+        layer: Int
     ) {
         self.input = input
         self.output = output
         self.cache = cache
+        self.queryNorm = queryNorm
+        self.keyNorm = keyNorm
+        self.rotation = rotation
+        self.sinks = sinks
         self.layer = layer
         headMap = HeadMap(heads.keyValueHeadOfQuery)
+        projectionLimit = configuration.projectionLimit
         window = configuration.window ?? 0
-        headDimension = configuration.headDimension
-        queryScale = 1 / Float(configuration.headDimension).squareRoot()
+        queryScale = configuration.scoreScale
+        cap = configuration.scores.cap ?? 0
+        slopes = configuration.scores.linearBias.map {
+            Vector(Array($0.slopes(headCount: configuration.queryHeadCount)[heads.queryHeads]))
+        }
     }
 
     /// hidden `[tokens, hidden]`, normalized, to the attention's contribution to the residual stream.
     public func callAsFunction(_ hidden: Activations, into result: Activations, _ step: Step) throws(CommunicationError)
     {
         // rows [tokens, (query heads + 2 · key-value heads) · head dimension]
-        let rows = step.traced(
-            "query, key, value", layer: layer, bytes: input.weight.byteCount, rows: input.weight.rows,
-            columns: input.weight.columns
-        ) {
-            input(hidden, step)
+        let rows = input(hidden, step)
+        if let projectionLimit {
+            for index in 0..<rows.tokenCount * rows.width {
+                rows.elements[index] = min(max(rows.elements[index], -projectionLimit), projectionLimit)
+            }
         }
         step.backend.rotateAndStore(
-            rows, queryHeadCount: headMap.heads.count,
-            angles: Angles(cosines: step.cosines, sines: step.sines, pairCount: headDimension / 2),
-            queryScale: queryScale, queryNorm: nil, keyNorm: nil, slots: step.slots, cache: cache)
+            rows, queryHeadCount: headMap.heads.count, angles: step.angles[rotation], queryScale: queryScale,
+            queryNorm: queryNorm.map { HeadNorm($0.weights) }, keyNorm: keyNorm.map { HeadNorm($0.weights) },
+            slots: step.slots, cache: cache)
         let attended = step.traced("attention", layer: layer, bytes: 0, rows: step.tokenCount, columns: rows.width) {
             step.backend.attend(
-                rows, headMap: headMap.heads, window: window, items: step.attentionItems, cache: cache,
-                scores: ScoreOptions())
+                rows, headMap: headMap.heads, window: window,
+                items: step.attentionItems, cache: cache,
+                scores: ScoreOptions(cap: cap, slopes: slopes?.elements, sinks: sinks?.elements))
         }
-        try step.traced(
-            "attention output", layer: layer, bytes: output.weight.byteCount, rows: output.weight.rows,
-            columns: output.weight.columns
-        ) { () throws(CommunicationError) in
-            try output(attended, into: result, step)
-        }
+        try output(attended, into: result, step)
     }
 }
 

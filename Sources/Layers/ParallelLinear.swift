@@ -2,21 +2,35 @@ import Collectives
 import Kernels
 import Tensors
 
+/// What an operation is called in the table of a traced step.
+public struct OperationLabel: Sendable {
+    public let name: StaticString
+    /// nil: it belongs to no layer.
+    public let layer: Int?
+
+    public init(_ name: StaticString, layer: Int? = nil) {
+        self.name = name
+        self.layer = layer
+    }
+}
+
 /// A linear layer whose output features are divided among the ranks of its group.
 ///
 /// Takes the whole input on every rank and gives this rank's columns of the output. No communication.
 public struct ColumnParallelLinear {
     let weight: WeightMatrix
     let bias: Vector?
+    let label: OperationLabel
 
-    public init(weight: WeightMatrix, bias: Vector? = nil) {
+    public init(weight: WeightMatrix, bias: Vector?, label: OperationLabel) {
         self.weight = weight
         self.bias = bias
+        self.label = label
     }
 
     /// input `[tokens, input]` · weightᵀ `[input, output share]` + bias.
     public func callAsFunction(_ input: Activations, _ step: Step) -> Activations {
-        step.multiply(weight, by: input, adding: bias)
+        step.traced(label, weight) { step.multiply(weight, by: input, adding: bias) }
     }
 }
 
@@ -27,17 +41,23 @@ public struct RowParallelLinear {
     let weight: WeightMatrix
     let bias: Vector?
     let group: any Communicator
+    let label: OperationLabel
 
-    public init(weight: WeightMatrix, bias: Vector? = nil, group: any Communicator) {
+    public init(weight: WeightMatrix, bias: Vector?, group: any Communicator, label: OperationLabel) {
         self.weight = weight
         self.bias = bias
         self.group = group
+        self.label = label
     }
 
     /// input `[tokens, input share]` · weightᵀ, summed over the group, + bias; written into `output` `[tokens, output]`.
     public func callAsFunction(
         _ input: Activations, into output: Activations, _ step: Step
     ) throws(CommunicationError) {
+        try step.traced(label, weight) { () throws(CommunicationError) in try sum(input, into: output, step) }
+    }
+
+    private func sum(_ input: Activations, into output: Activations, _ step: Step) throws(CommunicationError) {
         guard group.size > 1 else {
             _ = step.multiply(weight, by: input, adding: bias, into: output)
             return

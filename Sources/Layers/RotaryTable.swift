@@ -7,9 +7,11 @@ public struct RotaryTable: Sendable {
     let frequencies: [Float]
     let amplitude: Float
 
-    public init(_ rotary: RotaryEmbedding, headDimension: Int, maximumLength: Int) {
-        frequencies = rotary.frequencies(dimension: headDimension, maximumLength: maximumLength)
-        amplitude = rotary.amplitude
+    /// - Parameter rotation: nil: nothing is rotated, and rows of angles are empty.
+    public init(_ rotation: Rotation?, maximumLength: Int) {
+        frequencies =
+            rotation.map { $0.embedding.frequencies(dimension: $0.dimension, maximumLength: maximumLength) } ?? []
+        amplitude = rotation?.embedding.amplitude ?? 1
     }
 
     /// Pairs of a head.

@@ -8,9 +8,8 @@ public struct Step {
     public let backend: CPUBackend
     /// Rows of the step.
     public let tokenCount: Int
-    /// `[tokens][head dimension / 2]`.
-    public let cosines: UnsafePointer<Float>
-    public let sines: UnsafePointer<Float>
+    /// The angles of the tokens' positions, for each rotation that the model's layers have.
+    public let angles: UnsafePointer<Angles>
     /// Where each token's keys and values go.
     public let slots: UnsafePointer<CacheSlot>
     /// Consecutive tokens of one sequence, whose attention is computed together.
@@ -22,14 +21,13 @@ public struct Step {
     public let trace: StepTrace?
 
     public init(
-        backend: CPUBackend, tokenCount: Int, cosines: UnsafePointer<Float>, sines: UnsafePointer<Float>,
-        slots: UnsafePointer<CacheSlot>, attentionItems: UnsafeBufferPointer<AttentionItem>, quantizesActivations: Bool,
+        backend: CPUBackend, tokenCount: Int, angles: UnsafePointer<Angles>, slots: UnsafePointer<CacheSlot>,
+        attentionItems: UnsafeBufferPointer<AttentionItem>, quantizesActivations: Bool,
         trace: StepTrace? = nil
     ) {
         self.backend = backend
         self.tokenCount = tokenCount
-        self.cosines = cosines
-        self.sines = sines
+        self.angles = angles
         self.slots = slots
         self.attentionItems = attentionItems
         self.quantizesActivations = quantizesActivations
@@ -91,6 +89,14 @@ public final class StepTrace {
 }
 
 extension Step {
+    /// Runs a product with a weight, and notes it if this step is traced.
+    func traced<Result, Failure: Error>(
+        _ label: OperationLabel, _ weight: WeightMatrix, _ body: () throws(Failure) -> Result
+    ) throws(Failure) -> Result {
+        try traced(
+            label.name, layer: label.layer, bytes: weight.byteCount, rows: weight.rows, columns: weight.columns, body)
+    }
+
     /// Runs an operation, and notes it if this step is traced.
     func traced<Result, Failure: Error>(
         _ operation: StaticString, layer: Int?, bytes: Int, rows: Int, columns: Int,

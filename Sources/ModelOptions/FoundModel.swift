@@ -74,16 +74,17 @@ public struct FoundModel {
         warnings = []
     }
 
-    /// The shape, if it is not absurd: sums of its sizes stay far from overflow.
-    public func decoder(of family: ModelFamily) throws -> DecoderConfiguration {
-        let decoder = try family.configure(configuration)
+    /// What the configuration describes, if it is not absurd: sums of its sizes stay far from overflow.
+    public func description() throws -> ModelDescription {
+        let description = try ModelDescription(configuration)
+        let decoder = description.decoder
         let count = decoder.layers.reduce(0.0) { sum, layer in
             sum + decoder.parameters(of: layer, at: 0).reduce(0.0) { $0 + $1.shape.reduce(1.0) { $0 * Double($1) } }
         }
         guard count < 0x1p50 else {
             throw configuration.unsupported("num_hidden_layers", "\(count) parameters are more than any model has")
         }
-        return decoder
+        return description
     }
 
     /// A directory as given, or the snapshot of `ORG/NAME` in the local Hugging Face cache, with a warning if it was a

@@ -13,7 +13,8 @@ public struct OpenedModel: Sendable {
     /// Where tokenizer files lie; nil for a synthetic model.
     public let directory: String?
     public let decoder: DecoderConfiguration
-    public let family: ModelFamily
+    /// How its checkpoint calls its tensors.
+    public let names: TensorNames
     public let weights: any WeightSource
     public let isSynthetic: Bool
     /// Tokens that end a sequence.
@@ -37,16 +38,18 @@ public struct OpenedModel: Sendable {
     public init(named name: String, seed: UInt64) throws {
         self.name = name
         let found = try FoundModel(named: name)
-        family = try ModelFamily.named(by: found.configuration)
-        guard family.isComputed else {
+        let description = try found.description()
+        names = description.names
+        let declared = description.decoder
+        let missing = declared.uncomputedFeatures
+        guard missing.isEmpty else {
             throw found.configuration.unsupported(
                 "model_type",
-                "\(family.modelTypes[0]) models can be planned for (sizing), but are not computed yet; computed are "
-                    + ModelFamily.computed.flatMap(\.modelTypes).joined(separator: ", "))
+                "\(declared.modelType) models like this one can be planned for (sizing), but are not computed yet: the "
+                    + "runtime lacks \(missing.joined(separator: ", "))")
         }
-        let declared = try found.decoder(of: family)
         guard let directory = found.directory, let checkpoint = found.checkpoint else {
-            weights = SyntheticWeights(seed: seed, names: family.tensorNames, decoder: declared)
+            weights = SyntheticWeights(seed: seed, names: names, decoder: declared)
             decoder = declared
             warnings = found.warnings
             self.directory = nil
@@ -58,8 +61,7 @@ public struct OpenedModel: Sendable {
         }
         let file = found.configuration
         let weights = try CheckpointWeights(
-            checkpoint, quantization: checkpoint.quantizationConfiguration(), names: family.tensorNames,
-            decoder: declared)
+            checkpoint, quantization: checkpoint.quantizationConfiguration(), names: names, decoder: declared)
         decoder = weights.decoder
         warnings = found.warnings + weights.warnings
         self.weights = weights

@@ -41,12 +41,14 @@ public struct ParallelContext {
 public final class Decoder {
     public let configuration: DecoderConfiguration
     public let context: ParallelContext
-    public let rotary: RotaryTable
+    /// The rotations of the layers, each once.
+    public let rotations: [RotaryTable]
     /// Bytes of packed weights, biases and norms on this rank.
     public let weightByteCount: Int
     let layers: [DecoderLayer]
-    let embedding: (any EmbeddingTable)?
-    let finalNorm: RMSNorm?
+    let embedding: StoredTable?
+    let positions: StoredTable?
+    let finalNorm: Norm?
     let head: ColumnParallelLinear?
     /// What each shard of the last stage has of the vocabulary.
     public let vocabularyShares: [Range<Int>]
@@ -54,16 +56,16 @@ public final class Decoder {
     private static let hiddenTag = MessageTag(rawValue: 1)
 
     init(
-        configuration: DecoderConfiguration, context: ParallelContext, rotary: RotaryTable, layers: [DecoderLayer],
-        embedding: (any EmbeddingTable)?, finalNorm: RMSNorm?, head: ColumnParallelLinear?,
-        vocabularyShares: [Range<Int>],
-        weightByteCount: Int
+        configuration: DecoderConfiguration, context: ParallelContext, rotations: [RotaryTable], layers: [DecoderLayer],
+        embedding: StoredTable?, positions: StoredTable?, finalNorm: Norm?, head: ColumnParallelLinear?,
+        vocabularyShares: [Range<Int>], weightByteCount: Int
     ) {
         self.configuration = configuration
         self.context = context
-        self.rotary = rotary
+        self.rotations = rotations
         self.layers = layers
         self.embedding = embedding
+        self.positions = positions
         self.finalNorm = finalNorm
         self.head = head
         self.vocabularyShares = vocabularyShares
@@ -78,13 +80,7 @@ public final class Decoder {
         let hidden = backend.makeActivations(tokenCount: tokens.count, width: configuration.hiddenSize)
         let delta = backend.makeActivations(tokenCount: tokens.count, width: configuration.hiddenSize)
         if let embedding {
-            // Of a file that was cut short not even a byte can be read.
-            try embedding.checkUnchanged()
-            for (row, token) in tokens.enumerated() {
-                embedding.read(token: Int(token), into: hidden.elements + row * hidden.stride)
-            }
-            // Before a token is drawn from rows that were written to.
-            try embedding.checkUnchanged()
+            try embed(tokens, embedding, into: hidden, step)
         } else {
             try context.pipeline.receive(
                 into: UnsafeMutableRawBufferPointer(hidden.contiguous), from: context.placement.stage - 1,
@@ -93,7 +89,8 @@ public final class Decoder {
         for (index, layer) in layers.enumerated() {
             try layer(hidden, delta: delta, isFirst: index == 0, step)
         }
-        backend.add(delta, to: hidden)
+        // The last layer's addition, which no norm has done yet.
+        backend.add(delta, to: hidden, scaledBy: configuration.residualScale)
         guard context.placement.isLastStage else {
             try context.pipeline.send(
                 UnsafeRawBufferPointer(hidden.contiguous), to: context.placement.stage + 1, tag: Self.hiddenTag)
@@ -110,6 +107,34 @@ public final class Decoder {
             (chosen.elements + index * hidden.width).update(
                 from: hidden.elements + Int(row) * hidden.stride, count: hidden.width)
         }
-        return head(finalNorm(chosen, adding: nil, step), step)
+        let logits = head(finalNorm(chosen, adding: nil, scaledBy: 1, step), step)
+        if let cap = configuration.head.cap { step.backend.softcap(logits, cap: cap) }
+        return logits
+    }
+
+    /// Writes the tokens' rows of the embedding, and of their positions, into the residual stream.
+    private func embed(
+        _ tokens: UnsafeBufferPointer<Int32>, _ embedding: StoredTable, into hidden: Activations, _ step: Step
+    ) throws {
+        // Of a file that was cut short not even a byte can be read.
+        try embedding.checkUnchanged()
+        try positions?.checkUnchanged()
+        let scale = configuration.embedding.scale
+        let offset = configuration.embedding.learnedPositions?.offset ?? 0
+        let mark = step.backend.arena.mark
+        let added = step.backend.makeActivations(tokenCount: positions == nil ? 0 : 1, width: hidden.width)
+        defer { step.backend.arena.rewind(to: mark) }
+        for (row, token) in tokens.enumerated() {
+            let out = hidden.elements + row * hidden.stride
+            embedding.read(row: Int(token), into: out)
+            if scale != 1 { for i in 0..<hidden.width { out[i] *= scale } }
+            if let positions {
+                positions.read(row: Int(step.slots[row].position) + offset, into: added.elements)
+                for i in 0..<hidden.width { out[i] += added.elements[i] }
+            }
+        }
+        // Before a token is drawn from rows that were written to.
+        try embedding.checkUnchanged()
+        try positions?.checkUnchanged()
     }
 }

@@ -1,26 +1,56 @@
+import Architectures
 import Collectives
 import Kernels
 import Layers
 import Tensors
 
-/// One layer: attention, then feed-forward, each behind a norm and added to the residual stream.
+/// One layer: attention and feed-forward, with norms around them, added to the residual stream.
 struct DecoderLayer {
-    let attentionNorm: RMSNorm
+    let order: BranchOrder
+    let attentionNorm: Norm?
     let attention: GroupedAttention
-    let feedForwardNorm: RMSNorm
-    let feedForward: GatedFeedForwardLayer
+    let afterAttentionNorm: Norm?
+    let feedForwardNorm: Norm?
+    let feedForward: FeedForwardLayer
+    let afterFeedForwardNorm: Norm?
+    /// What is multiplied with results before they are added to the stream.
+    let residualScale: Float
 
-    /// Takes the stream and what is still to be added to it, and leaves in `delta` what the feed-forward adds.
+    /// Takes the stream and what is still to be added to it, and leaves in `delta` what is to be added next.
     ///
     /// The addition is left to the next norm, which reads the stream anyway.
     func callAsFunction(
         _ hidden: Activations, delta: Activations, isFirst: Bool, _ step: Step
     ) throws(CommunicationError) {
-        let arena = step.backend.arena
-        let mark = arena.mark
-        try attention(attentionNorm(hidden, adding: isFirst ? nil : delta, step), into: delta, step)
-        arena.rewind(to: mark)
-        try feedForward(feedForwardNorm(hidden, adding: delta, step), into: delta, step)
-        arena.rewind(to: mark)
+        let backend = step.backend
+        let mark = backend.arena.mark
+        let input = enter(attentionNorm, hidden, adding: isFirst ? nil : delta, step)
+        switch order {
+        case .sequential:
+            try attention(input, into: delta, step)
+            afterAttentionNorm?.normalize(delta, step)
+            backend.arena.rewind(to: mark)
+            try feedForward(enter(feedForwardNorm, hidden, adding: delta, step), into: delta, step)
+            afterFeedForwardNorm?.normalize(delta, step)
+        case .parallel(let sharesNorm):
+            let attended = backend.makeActivations(tokenCount: hidden.tokenCount, width: hidden.width)
+            let inner = backend.arena.mark
+            try attention(input, into: attended, step)
+            afterAttentionNorm?.normalize(attended, step)
+            backend.arena.rewind(to: inner)
+            try feedForward(sharesNorm ? input : enter(feedForwardNorm, hidden, adding: nil, step), into: delta, step)
+            afterFeedForwardNorm?.normalize(delta, step)
+            backend.add(attended, to: delta)
+        }
+        backend.arena.rewind(to: mark)
+    }
+
+    /// Adds to the stream, and gives what a branch reads of it.
+    private func enter(
+        _ norm: Norm?, _ hidden: Activations, adding delta: Activations?, _ step: Step
+    ) -> Activations {
+        if let norm { return norm(hidden, adding: delta, scaledBy: residualScale, step) }
+        if let delta { step.backend.add(delta, to: hidden, scaledBy: residualScale) }
+        return hidden
     }
 }

@@ -26,7 +26,6 @@ public struct DecoderLoader {
     public let options: WeightOptions
     let context: ParallelContext
     private let packer: MatrixPacker
-    private let parameters: [ParameterName: [Parameter]]
 
     public init(
         configuration: DecoderConfiguration, source: any WeightSource, options: WeightOptions, context: ParallelContext,
@@ -37,7 +36,6 @@ public struct DecoderLoader {
         self.options = options
         self.context = context
         packer = MatrixPacker(pool: pool)
-        parameters = Dictionary(grouping: configuration.parameters(), by: \.name)
     }
 
     /// Loads everything.
@@ -45,128 +43,198 @@ public struct DecoderLoader {
     /// - Parameters:
     ///   - progress: told how many of this rank's layers are done.
     ///   - isCancelled: asked between layers; `CancellationError` is thrown when it says so.
+    /// - Throws: among others `ModelError.notTaken` if a parameter of the stage is left over, which would be silently
+    ///   ignored.
     public func load(
         cache: CacheOptions, maximumLength: Int, progress: (_ done: Int, _ total: Int) -> Void,
         isCancelled: () -> Bool = { false }
     ) throws -> Decoder {
         let placement = context.placement
         let total = placement.layers.count + (placement.isLastStage ? 1 : 0)
-        var bytes = 0
+        let rest = Inventory(configuration.parameters(ofStageAt: placement))
+        // Of the whole model, so that all ranks agree which rotation has which number.
+        let rotations = configuration.rotations
         var layers: [DecoderLayer] = []
         progress(0, total)
         for layer in placement.layers {
             if isCancelled() { throw CancellationError() }
-            layers.append(try loadLayer(layer, cache: cache, bytes: &bytes))
+            layers.append(try loadLayer(layer, from: rest, rotations: rotations, cache: cache))
             progress(layers.count, total)
         }
-        var finalNorm: RMSNorm?
+        var finalNorm: Norm?
         var head: ColumnParallelLinear?
         let shares = context.headGroup.shares(of: configuration.vocabularySize)
         if placement.isLastStage {
-            finalNorm = try norm(.finalNorm, bytes: &bytes)
-            head = ColumnParallelLinear(weight: try loadHead(rows: shares[placement.shard], bytes: &bytes))
+            finalNorm = try norm(.finalNorm, scaledBy: configuration.head.scale, from: rest)
+            head = try loadHead(rows: shares[placement.shard], from: rest)
             progress(total, total)
         }
-        let table = try parameters[.embedding]?.first.map { try source.matrix($0) }
+        let embedding = try table(.embedding, from: rest)
+        let positions = try table(.positions, from: rest)
+        if let parameter = rest.first { throw ModelError.notTaken(parameter: "\(parameter.name) \(parameter.role)") }
         // What was written to meanwhile is half of one file and half of another.
         try source.checkUnchanged()
         return Decoder(
             configuration: configuration, context: context,
-            rotary: RotaryTable(
-                configuration.rotary, headDimension: configuration.layers[0].attention.headDimension,
-                maximumLength: maximumLength),
-            layers: layers, embedding: placement.isFirstStage ? table.map { StoredEmbedding(matrix: $0) } : nil,
-            finalNorm: finalNorm, head: head, vocabularyShares: shares, weightByteCount: bytes)
+            rotations: rotations.map { RotaryTable($0, maximumLength: maximumLength) }, layers: layers,
+            embedding: placement.isFirstStage ? embedding : nil, positions: positions, finalNorm: finalNorm, head: head,
+            vocabularyShares: shares, weightByteCount: rest.byteCount)
     }
 
-    private func loadLayer(_ layer: Int, cache: CacheOptions, bytes: inout Int) throws -> DecoderLayer {
-        guard let (attention, _) = configuration.layers[layer].dense else {
-            throw ModelError.notComputed(layer: layer)
-        }
+    private func loadLayer(
+        _ layer: Int, from rest: Inventory, rotations: [Rotation?], cache: CacheOptions
+    ) throws -> DecoderLayer {
+        let layout = configuration.layers[layer]
+        guard case .groupedQuery(let attention) = layout.attention, case .dense(let feedForward) = layout.feedForward
+        else { preconditionFailure("layer \(layer) is not computed: see uncomputedFeatures") }
         let placement = context.placement
-        let heads = configuration.layers[layer].attention.placement(in: placement.group, shard: placement.shard)
+        let heads = layout.attention.placement(in: placement.group, shard: placement.shard)
         let cacheStorage = try CacheStorage(
             blockCount: cache.blockCount, headCount: heads.keyValueHeads.count, headDimension: attention.headDimension,
             type: cache.type)
         cacheStorage.touch()
+        func norm(_ part: LayerPart) throws -> Norm? { try self.norm(.layer(layer, part), from: rest) }
+        func column(_ label: StaticString, _ parts: [LayerPart]) throws -> ColumnParallelLinear {
+            try self.column(parts.map { .layer(layer, $0) }, OperationLabel(label, layer: layer), from: rest)
+        }
+        func row(_ label: StaticString, _ part: LayerPart) throws -> RowParallelLinear {
+            try self.row(.layer(layer, part), OperationLabel(label, layer: layer), from: rest)
+        }
         return DecoderLayer(
-            attentionNorm: try norm(.attentionNorm(layer: layer), bytes: &bytes),
+            order: layout.order,
+            attentionNorm: try norm(.attentionNorm),
             attention: GroupedAttention(
                 configuration: attention, heads: heads,
-                input: try column([.query(layer: layer), .key(layer: layer), .value(layer: layer)], bytes: &bytes),
-                output: try row(.attentionOutput(layer: layer), bytes: &bytes),
-                cache: cacheStorage, layer: layer),
-            feedForwardNorm: try norm(.feedForwardNorm(layer: layer), bytes: &bytes),
-            feedForward: GatedFeedForwardLayer(
-                gateAndUp: try column([.gate(layer: layer), .up(layer: layer)], bytes: &bytes),
-                down: try row(.down(layer: layer), bytes: &bytes), layer: layer)
-        )
+                input: try column("query, key, value", [.query, .key, .value]),
+                output: try row("attention output", .attentionOutput), cache: cacheStorage,
+                queryNorm: try norm(.queryNorm), keyNorm: try norm(.keyNorm),
+                rotation: rotations.firstIndex(of: attention.rotation) ?? 0,
+                sinks: try vector(.layer(layer, .sinks), .perHead, from: rest), layer: layer),
+            afterAttentionNorm: try norm(.afterAttentionNorm),
+            feedForwardNorm: try norm(.feedForwardNorm),
+            feedForward: FeedForwardLayer(
+                wide: try feedForward.isGated ? column("gate, up", [.gate, .up]) : column("up", [.up]),
+                activation: feedForward.activation, isGated: feedForward.isGated, down: try row("down", .down)),
+            afterFeedForwardNorm: try norm(.afterFeedForwardNorm),
+            residualScale: configuration.residualScale)
     }
 
     /// This rank's rows of several matrices that read the same input, stacked.
-    private func column(_ names: [ParameterName], bytes: inout Int) throws -> ColumnParallelLinear {
+    private func column(
+        _ names: [ParameterName], _ label: OperationLabel, from rest: Inventory
+    ) throws -> ColumnParallelLinear {
         let layout = ContractionLayout(length: configuration.hiddenSize)
         var pieces: [MatrixPiece] = []
         var biases: [Float] = []
         for name in names {
-            guard let parameter = parameter(name, .matrix) else { continue }
+            guard let parameter = rest.take(name, .matrix) else { preconditionFailure("no parameter \(name)") }
             let rows = configuration.share(of: parameter, at: context.placement).rows
-            let prepared = try options.prepare(source.matrix(parameter), as: name, layout: layout)
-            pieces.append(
-                MatrixPiece(source: prepared.source, rows: rows, format: prepared.format, block: prepared.block))
-            if let bias = self.parameter(name, .bias) { biases += try source.vector(bias)[rows] }
+            pieces.append(try piece(source.matrix(parameter), as: name, rows: rows, layout: layout))
+            if let bias = rest.take(name, .bias) { biases += try source.vector(bias)[rows] }
         }
         let weight = try packer.pack(pieces, columns: 0..<configuration.hiddenSize, layout: layout, group: nil)
-        bytes += weight.byteCount + biases.count * MemoryLayout<Float>.size
-        return ColumnParallelLinear(weight: weight, bias: biases.isEmpty ? nil : Vector(biases))
+        precondition(biases.isEmpty || biases.count == weight.rows, "all of the matrices have a bias, or none")
+        rest.count(weight)
+        return ColumnParallelLinear(
+            weight: weight, bias: biases.isEmpty ? nil : rest.count(Vector(biases)), label: label)
     }
 
-    private func row(_ name: ParameterName, bytes: inout Int) throws -> RowParallelLinear {
-        guard let parameter = parameter(name, .matrix) else { preconditionFailure("no parameter \(name)") }
+    private func row(_ name: ParameterName, _ label: OperationLabel, from rest: Inventory) throws -> RowParallelLinear {
+        guard let parameter = rest.take(name, .matrix) else { preconditionFailure("no parameter \(name)") }
         let group = context.placement.group
         let layout = configuration.contraction(of: parameter, shardCount: group.count)
         let columns = configuration.share(of: parameter, at: context.placement).columns
-        let prepared = try options.prepare(source.matrix(parameter), as: name, layout: layout)
-        let piece = MatrixPiece(
-            source: prepared.source, rows: 0..<parameter.shape[0], format: prepared.format, block: prepared.block)
+        let piece = try piece(source.matrix(parameter), as: name, rows: 0..<parameter.shape[0], layout: layout)
         let weight = try packer.pack([piece], columns: columns, layout: layout, group: group)
-        let bias = try self.parameter(name, .bias).map { Vector(try source.vector($0)) }
-        bytes += weight.byteCount + (bias?.byteCount ?? 0)
-        return RowParallelLinear(weight: weight, bias: bias, group: context.tensor)
+        rest.count(weight)
+        return RowParallelLinear(
+            weight: weight, bias: try vector(name, .bias, from: rest), group: context.tensor, label: label)
     }
 
-    private func loadHead(rows: Range<Int>, bytes: inout Int) throws -> WeightMatrix {
-        let stored = configuration.tiesEmbeddings ? parameter(.embedding, .table) : parameter(.head, .matrix)
+    private func loadHead(rows: Range<Int>, from rest: Inventory) throws -> ColumnParallelLinear {
+        let stored = rest.take(
+            configuration.tiesEmbeddings ? .embedding : .head, configuration.tiesEmbeddings ? .table : .matrix)
         guard let stored else { preconditionFailure("a model has a head") }
         let layout = ContractionLayout(length: configuration.hiddenSize)
-        let prepared = try options.prepare(source.matrix(stored), as: .head, layout: layout)
-        let piece = MatrixPiece(source: prepared.source, rows: rows, format: prepared.format, block: prepared.block)
+        let piece = try piece(source.matrix(stored), as: .head, rows: rows, layout: layout)
         let weight = try packer.pack([piece], columns: 0..<configuration.hiddenSize, layout: layout, group: nil)
-        bytes += weight.byteCount
-        return weight
+        rest.count(weight)
+        return ColumnParallelLinear(
+            weight: weight, bias: try vector(.head, .bias, from: rest), label: OperationLabel("head"))
     }
 
-    private func norm(_ name: ParameterName, bytes: inout Int) throws -> RMSNorm {
-        guard let parameter = parameter(name, .norm) else { preconditionFailure("no parameter \(name)") }
-        let weight = Vector(try source.vector(parameter))
-        bytes += weight.byteCount
-        return RMSNorm(weight: weight, epsilon: configuration.normEpsilon)
+    private func piece(
+        _ source: any MatrixSource, as name: ParameterName, rows: Range<Int>, layout: ContractionLayout
+    ) throws -> MatrixPiece {
+        let prepared = try options.prepare(source, as: name, layout: layout)
+        return MatrixPiece(source: prepared.source, rows: rows, format: prepared.format, block: prepared.block)
     }
 
-    private func parameter(_ name: ParameterName, _ role: Parameter.Role) -> Parameter? {
-        parameters[name]?.first { $0.role == role }
+    /// - Parameter scale: what follows the norm and multiplies its result, and so can be part of its weight.
+    private func norm(_ name: ParameterName, scaledBy scale: Float = 1, from rest: Inventory) throws -> Norm? {
+        guard let arithmetic = configuration.norm(name) else { return nil }
+        guard let weight = try vector(name, .norm, scaledBy: scale, from: rest) else { return nil }
+        return Norm(arithmetic, weight: weight, bias: try vector(name, .bias, scaledBy: scale, from: rest))
+    }
+
+    /// This rank's part of a vector; nil if the stage has no such parameter.
+    private func vector(
+        _ name: ParameterName, _ role: Parameter.Role, scaledBy scale: Float = 1, from rest: Inventory
+    ) throws -> Vector? {
+        guard let parameter = rest.take(name, role) else { return nil }
+        let rows = configuration.share(of: parameter, at: context.placement).rows
+        let values = try source.vector(parameter)[rows]
+        return rest.count(Vector(scale == 1 ? Array(values) : values.map { $0 * scale }))
+    }
+
+    private func table(_ name: ParameterName, from rest: Inventory) throws -> StoredTable? {
+        try rest.take(name, .table).map { StoredTable(try source.matrix($0)) }
     }
 }
 
-/// An embedding whose rows are read from the checkpoint's mapping.
-private final class StoredEmbedding: EmbeddingTable, @unchecked Sendable {
+/// The parameters of a stage that no layer has taken yet, and the bytes of those that were loaded.
+private final class Inventory {
+    private var parameters: [Parameter]
+    private(set) var byteCount = 0
+    /// A tied embedding is taken twice: as a table and as the head.
+    private var tables: [Parameter] = []
+
+    init(_ parameters: [Parameter]) {
+        self.parameters = parameters
+    }
+
+    /// The first parameter that is left.
+    var first: Parameter? { parameters.first }
+
+    /// Takes a parameter out; nil if the model has none of that name.
+    func take(_ name: ParameterName, _ role: Parameter.Role) -> Parameter? {
+        guard let index = parameters.firstIndex(where: { $0.name == name && $0.role == role }) else {
+            return tables.first { $0.name == name && $0.role == role }
+        }
+        let parameter = parameters.remove(at: index)
+        if role == .table { tables.append(parameter) }
+        return parameter
+    }
+
+    func count(_ weight: WeightMatrix) {
+        byteCount += weight.byteCount
+    }
+
+    func count(_ vector: Vector) -> Vector {
+        byteCount += vector.byteCount
+        return vector
+    }
+}
+
+/// A table whose rows are read from the checkpoint's mapping.
+final class StoredTable: @unchecked Sendable {
     // Sendable: only the rank's thread reads; the counter is its own.
     private let matrix: any MatrixSource
     private var readsSinceRelease = 0
     /// Reading a row maps its neighbours too, up to 64 KiB, so pages are given back before they add up.
     private static let readsBetweenReleases = 256
 
-    init(matrix: any MatrixSource) {
+    init(_ matrix: any MatrixSource) {
         self.matrix = matrix
     }
 
@@ -174,8 +242,8 @@ private final class StoredEmbedding: EmbeddingTable, @unchecked Sendable {
         try matrix.checkUnchanged()
     }
 
-    func read(token: Int, into output: UnsafeMutablePointer<Float>) {
-        matrix.readFloats(rows: token..<token + 1, columns: 0..<matrix.columns, into: output)
+    func read(row: Int, into output: UnsafeMutablePointer<Float>) {
+        matrix.readFloats(rows: row..<row + 1, columns: 0..<matrix.columns, into: output)
         readsSinceRelease += 1
         if readsSinceRelease == Self.readsBetweenReleases {
             matrix.release(rows: 0..<matrix.rows)

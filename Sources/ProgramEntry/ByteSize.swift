@@ -1,20 +1,20 @@
 import ArgumentParser
 
-/// A size in bytes as options take it: `64GiB`, `32GB`, `512MiB`, or plain bytes.
+/// A size in bytes, as options take it: `64GiB`, `32GB`, `512MiB`, or a plain number of bytes.
 ///
-/// `8G` is 8GiB, as in nccl-tests; capital and small letters are the same.
+/// `8G` means 8GiB, as in nccl-tests; upper and lower case mean the same.
 public struct ByteSize: ExpressibleByArgument, CustomStringConvertible, Sendable {
     public let byteCount: Int
-    /// Whether it was given in units of ten, such as GB.
+    /// Whether it was given in decimal units, such as GB.
     public private(set) var isDecimal = false
 
     public init(byteCount: Int) {
         self.byteCount = byteCount
     }
 
-    /// Bytes of a card that is sold as this, where makers mean so many bytes by a gigabyte.
+    /// The bytes of a card of this nominal size, if its maker's gigabyte has `gigabyte` bytes.
     ///
-    /// What is given in GiB, or in bytes, is meant as it is.
+    /// Sizes that were given in GiB or in bytes are exact.
     public func bytes(ofGigabyte gigabyte: Double) -> Double {
         isDecimal ? Double(byteCount) / 1e9 * gigabyte : Double(byteCount)
     }
@@ -40,7 +40,7 @@ public struct ByteSize: ExpressibleByArgument, CustomStringConvertible, Sendable
     }
 }
 
-/// A number of tokens as options take it: `16K` is 16384.
+/// A number of tokens, as options take it: `16K` is 16384.
 public struct TokenCount: ExpressibleByArgument, CustomStringConvertible, Sendable {
     public let count: Int
 

@@ -1,20 +1,20 @@
-/// The exit statuses of all programs (BSD's sysexits where one fits).
+/// The exit statuses of all programs, from BSD's sysexits where one fits.
 public enum ExitStatus: Int32, Sendable {
     case done = 0
-    /// Wrong usage.
+    /// The command line is wrong.
     case usage = 64
-    /// An input is malformed, or does not fit.
+    /// An input is malformed or unsuitable.
     case badInput = 65
     /// An input is missing.
     case missingInput = 66
-    /// A defect of ours.
+    /// The program has a defect.
     case defect = 70
-    /// A rank was lost, or timed out.
+    /// A rank was lost or timed out.
     case lostRank = 75
     case interrupted = 130
 }
 
-/// Faults that only the whole program can see.
+/// An error of a program, with its exit status and its message.
 public struct RunError: Error, CustomStringConvertible {
     public let status: ExitStatus
     public let description: String

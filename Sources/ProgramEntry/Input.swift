@@ -1,13 +1,13 @@
 @preconcurrency import Glibc
 import Messages
 
-/// Reads the whole of an input: a file, a pipe, a device, or standard input for `-`.
+/// Reads a whole input: a file, a pipe, a device, or standard input for `-`.
 ///
 /// - Parameters:
-///   - path: as the user gave it.
-///   - limit: what is longer is refused, because a pipe or a device may never end.
-///   - isInterrupted: looked at twice a second while nothing comes.
-/// - Throws: `RunError`: 66 for what is not there or cannot be read, 65 for what is too long, 130 when interrupted.
+///   - path: the path, as the user gave it.
+///   - limit: the most bytes that are read, because a pipe or a device may never end.
+///   - isInterrupted: called twice a second while nothing arrives.
+/// - Throws: `RunError`: 66 if the input is missing or cannot be read, 65 if it is too long, 130 when interrupted.
 public func readInput(
     _ path: String, limit: Int = 1 << 30, isInterrupted: () -> Bool = { false }
 ) throws(RunError) -> [UInt8] {
@@ -27,9 +27,9 @@ public func readInput(
     }
 }
 
-/// The lines of standard input, each as soon as it is complete.
+/// Reads standard input by lines, each as soon as it is complete.
 public struct InputLines {
-    /// Lines given so far.
+    /// The number of lines that were returned.
     public private(set) var count = 0
 
     private static let longest = 64 << 20
@@ -42,7 +42,7 @@ public struct InputLines {
         source = try InputSource("-")
     }
 
-    /// The next line without its end; nil after the last one, or when interrupted.
+    /// Reads the next line, without its end; nil after the last one, or when interrupted.
     ///
     /// - Throws: `RunError`: 66 if standard input cannot be read, 65 for a line that never ends.
     public mutating func next(isInterrupted: () -> Bool) throws(RunError) -> [UInt8]? {
@@ -73,16 +73,16 @@ public struct InputLines {
     }
 }
 
-/// An input that is open; its errors name it.
+/// An open input, whose errors name it.
 private final class InputSource {
     let name: String
     private let descriptor: Int32
 
     init(_ path: String) throws(RunError) {
-        // The path of standard input cannot be opened where that is a socket.
+        // The path of standard input cannot be opened if that is a socket.
         let isStandard = path == "-" || path == "/dev/stdin"
         name = isStandard ? "standard input" : path.isEmpty ? "\"\"" : escaped(path) + unfoundHint(path)
-        // Under mpirun a closed input looks like an empty one: the launcher tells (Launch/launch.sh).
+        // Under mpirun a closed input looks like an empty one; the launcher tells them apart (Launch/launch.sh).
         if isStandard, getenv("TRIREME_INPUT").map({ String(cString: $0) }) == "closed" {
             throw Self.failure(name, EBADF)
         }
@@ -94,10 +94,10 @@ private final class InputSource {
         if descriptor != STDIN_FILENO { close(descriptor) }
     }
 
-    /// Fills the beginning of `chunk` with what is there: 0 bytes at the end, nil when interrupted.
+    /// Reads available bytes into the start of `chunk`; returns their number, 0 at the end, nil when interrupted.
     func read(into chunk: inout [UInt8], isInterrupted: () -> Bool) throws(RunError) -> Int? {
         while !isInterrupted() {
-            // Unlike `read`, `poll` comes back whatever a signal's handler asks for.
+            // Unlike `read`, `poll` returns on a signal even if the handler was installed with SA_RESTART.
             var wait = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
             let ready = poll(&wait, 1, 500)
             if ready == 0 || (ready < 0 && errno == EINTR) { continue }

@@ -2,7 +2,7 @@ import ArgumentParser
 import Foundation
 import Synchronization
 
-/// Where the results of a program over ranks go.
+/// The option that says where the results of a program over ranks go.
 public struct OutputArguments: ParsableArguments, Sendable {
     @Option(
         help: ArgumentHelp(
@@ -14,9 +14,9 @@ public struct OutputArguments: ParsableArguments, Sendable {
 
     public init() {}
 
-    /// Makes results go where the option says; for rank 0, before anything is computed.
+    /// Opens the output that the option names; rank 0 calls this before anything is computed.
     ///
-    /// - Throws: `RunError` with status 65 where nothing can be written.
+    /// - Throws: `RunError` with status 65 if it cannot be written.
     public func begin() throws(RunError) {
         if let output {
             let file = try OutputFile(output, option: "--output")
@@ -26,7 +26,7 @@ public struct OutputArguments: ParsableArguments, Sendable {
         }
     }
 
-    /// Puts the file of `--output` in its place, after the last result.
+    /// Completes the file of `--output`, after the last result.
     public func finish() throws(RunError) {
         guard let file = resultFile.withLock({ file in file.take() }) else { return }
         try file.commit()
@@ -36,7 +36,7 @@ public struct OutputArguments: ParsableArguments, Sendable {
 /// The file that results go to; nil for standard output.
 private let resultFile = Mutex<OutputFile?>(nil)
 
-/// Refuses a standard output that is closed, or open for reading only.
+/// Throws if standard output is closed, or open for reading only.
 private func checkStandardOutput() throws(RunError) {
     let mode = fcntl(STDOUT_FILENO, F_GETFL)
     guard mode >= 0, mode & O_ACCMODE != O_RDONLY else { throw standardOutputFailure(EBADF) }
@@ -49,17 +49,17 @@ private func standardOutputFailure(_ code: Int32) -> RunError {
             + (code == EBADF ? "it is closed" : String(cString: strerror(code))))
 }
 
-/// Prints one JSON object as a result.
+/// Writes a JSON object as a result.
 ///
-/// Floats are printed so that they read back to the same bits.
+/// Floats are written such that reading them gives the same bits.
 public func printJSON(_ value: some Encodable) throws {
     try writeOut(jsonLine(value))
 }
 
-/// A JSON object and a line feed.
+/// Encodes a JSON object, followed by a line feed.
 ///
-/// JSON has no infinity and no NaN: such a figure is null, as Python's and JavaScript's readers and `jq` take it, and
-/// the first of them gives a line on standard error.
+/// JSON has no infinity and no NaN, so such a number is written as null, which Python, JavaScript and `jq` can read;
+/// the first one causes a line on standard error.
 public func jsonLine(_ value: some Encodable) throws -> Data {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
@@ -79,11 +79,11 @@ public func jsonLine(_ value: some Encodable) throws -> Data {
     return line + rest + Data("\n".utf8)
 }
 
-/// Stands for a figure that JSON cannot say, until the object is encoded; no text of a model can be equal to it.
+/// Stands for a number that JSON lacks until the object is encoded; it is random, so no other text equals it.
 private let notFinite = UUID().uuidString
 private let hasToldOfNull = Atomic<Bool>(false)
 
-/// Writes a result at once, so that text shows as it is made.
+/// Writes a result without buffering, so that text appears as it is generated.
 public func writeOut(_ text: String) throws(RunError) {
     try writeOut(Data(text.utf8))
 }

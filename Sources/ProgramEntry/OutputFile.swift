@@ -1,15 +1,16 @@
 @preconcurrency import Glibc
 import Synchronization
 
-/// A file that an option names, and that appears under its name only when it is complete.
+/// A file that an option names, which appears under its name only when it is complete.
 ///
-/// It is written beside its place, without a name where the file system can do that, so that nothing is left whatever
-/// ends the program. What is there already and is no regular file, such as a pipe or a device, is written to as it is.
+/// Until then it is in the same directory, without a name if the file system supports that, so that nothing is left
+/// behind however the program ends. If the path exists and is not a regular file, such as a pipe or a device, it is
+/// written to directly.
 public final class OutputFile: Sendable {
     private let path: String
     private let option: String
     private let form: Form
-    /// -1 once the file is closed.
+    /// The open file; -1 after it is closed.
     private let descriptor: Mutex<Int32>
 
     private enum Form {
@@ -21,17 +22,17 @@ public final class OutputFile: Sendable {
     /// Opens a file.
     ///
     /// - Parameters:
-    ///   - path: where it will be.
+    ///   - path: the path of the finished file.
     ///   - option: the option that names it, for messages.
     /// - Throws: `RunError` with status 65.
     public init(_ path: String, option: String) throws(RunError) {
         self.option = option
         var status = stat()
         let exists = stat(path, &status) == 0
-        // What another program holds open must stay the file that it is.
+        // A file that another program holds open must not be replaced.
         let isOpenElsewhere = ["/dev/std", "/dev/fd/", "/proc/"].contains { path.hasPrefix($0) }
         let isRegular = status.st_mode & S_IFMT == S_IFREG && !isOpenElsewhere
-        // What a link leads to is written, and the link stays.
+        // The target of a link is replaced, not the link.
         let real = exists && isRegular ? realpath(path, nil) : nil
         let place = real.map { String(cString: $0) } ?? path
         free(real)
@@ -58,7 +59,7 @@ public final class OutputFile: Sendable {
 
     deinit { discard() }
 
-    /// Linux's O_TMPFILE, a macro that Swift does not import.
+    /// The value of Linux's O_TMPFILE, a macro that Swift does not import.
     private static let nameless = O_DIRECTORY | 0o20_000_000
 
     private static func temporaryName(_ path: String) -> String { "\(path).\(getpid()).part" }
@@ -68,7 +69,7 @@ public final class OutputFile: Sendable {
         if let code = descriptor.withLock({ writeAll(bytes, to: $0) }) { throw failure(code) }
     }
 
-    /// Writes what the path holds now, so that what is written next comes after it.
+    /// Copies the contents of the existing file, so that later output is appended to them.
     public func writeWhatIsThere() throws(RunError) {
         if case .existing = form { return }
         guard access(path, F_OK) == 0 else { return }
@@ -78,7 +79,7 @@ public final class OutputFile: Sendable {
         }
     }
 
-    /// Puts the file in its place, with all that was written on the disk.
+    /// Gives the file its name, after all that was written has reached the disk.
     public func commit() throws(RunError) {
         let opened = descriptor.withLock { $0 }
         let temporary: String
@@ -103,7 +104,7 @@ public final class OutputFile: Sendable {
         }
     }
 
-    /// Leaves no file, unless it is complete.
+    /// Removes the file, unless it was committed.
     public func discard() {
         guard descriptor.withLock({ $0 }) >= 0 else { return }
         _ = close()

@@ -3,19 +3,19 @@ import CProcess
 @preconcurrency import Glibc
 import Messages
 
-/// The version that `--version` prints, and that ranks compare.
+/// The version that `--version` prints and that ranks compare.
 public let triremeVersion = "0.1.0"
 
 extension ParsableCommand {
-    /// Parses the command line and runs; ends the process.
+    /// Parses the command line, runs the command, and ends the process.
     ///
-    /// From here on every signal that ends the program gives one line and a status (`cprocess_install`).
+    /// From here on every signal that ends the program causes one line and a status (`cprocess_install`).
     ///
-    /// Wrong usage gives one line. Under mpirun every rank sees the same mistake, so only rank 0 speaks; the others
-    /// give it time to, because the first rank that ends ends the job.
+    /// A wrong command line causes one line. Under mpirun every rank sees the same mistake, so only rank 0 prints it;
+    /// the others wait a moment before they end, because the first rank that ends also ends the job.
     public static func start() -> Never {
         let name = configuration.commandName ?? "trireme"
-        // Kept for good: a signal's handler reads it.
+        // Never freed, because a signal handler reads it.
         if let kept = strdup(name) { cprocess_install(kept) }
         occupyClosedStreams()
         let speaks = cprocess_rank() <= 0
@@ -51,7 +51,7 @@ extension ParsableCommand {
         }
     }
 
-    /// What to do about a value that was taken for an option, or an option that was taken for a value.
+    /// Advice for a value that was parsed as an option, or an option that was parsed as a value.
     private static func hint(for line: String) -> String {
         func quoted(after prefix: String) -> String? {
             line.hasPrefix(prefix) ? String(line.dropFirst(prefix.count).prefix { $0 != " " && $0 != "'" }) : nil
@@ -71,7 +71,7 @@ extension ParsableCommand {
     }
 }
 
-/// The arguments, with values that the parser would take for the end of options, or for malformed ones, joined to their own.
+/// The arguments, with `--option VALUE` joined to `--option=VALUE` if the parser would not take the value for one.
 private func joinedArguments() -> [String] {
     var joined: [String] = []
     for argument in CommandLine.arguments.dropFirst() {
@@ -88,7 +88,7 @@ private func joinedArguments() -> [String] {
 
 /// Ends the process.
 ///
-/// What was printed and could not be written, as on a full disk, makes a good end a bad one.
+/// If output could not be written, as on a full disk, a status of success becomes 65.
 public func endProgram(status: Int32) -> Never {
     cprocess_have_spoken()
     if fflush(stdout) != 0 || ferror(stdout) != 0, status == 0 {
@@ -99,7 +99,7 @@ public func endProgram(status: Int32) -> Never {
     exit(status)
 }
 
-/// One line on standard error, written whole.
+/// Writes one line on standard error, in one piece.
 public func complain(_ line: String) {
     cprocess_say(onOneLine(line))
 }

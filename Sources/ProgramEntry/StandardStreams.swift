@@ -1,16 +1,16 @@
 @preconcurrency import Glibc
 
-/// Occupies the numbers of standard streams that are closed.
+/// Opens a file in place of each standard stream that is closed.
 ///
-/// The next file that is opened would have such a number, and results would be written into it. What stands there
-/// instead refuses what the stream is for, so that reading or writing gives the error of a closed one.
+/// Otherwise the next file that is opened would get the stream's number, and results would be written into it. The file
+/// is opened in the wrong mode on purpose, so that using the stream gives the same error as a closed one.
 func occupyClosedStreams() {
     for descriptor in STDIN_FILENO...STDERR_FILENO where fcntl(descriptor, F_GETFD) < 0 && errno == EBADF {
         _ = open("/dev/null", descriptor == STDIN_FILENO ? O_WRONLY : O_RDONLY)
     }
 }
 
-/// Refuses arguments that are not UTF-8: Swift would put U+FFFD into them and say nothing.
+/// Throws if an argument is not UTF-8: Swift would silently replace bytes by U+FFFD.
 func checkArguments() throws(RunError) {
     for index in 1..<max(1, Int(CommandLine.argc)) {
         guard let pointer = CommandLine.unsafeArgv[index] else { continue }
@@ -32,7 +32,7 @@ func checkArguments() throws(RunError) {
 
 /// Writes all bytes.
 ///
-/// - Returns: the error's number if that fails.
+/// - Returns: the error number if that fails; else nil.
 func writeAll(_ bytes: UnsafeRawBufferPointer, to descriptor: Int32) -> Int32? {
     var rest = bytes
     while !rest.isEmpty {
@@ -40,7 +40,7 @@ func writeAll(_ bytes: UnsafeRawBufferPointer, to descriptor: Int32) -> Int32? {
         if count >= 0 {
             rest = UnsafeRawBufferPointer(rebasing: rest[count...])
         } else if errno == EAGAIN {
-            // A stream that is shared with a terminal may have been set not to wait.
+            // A stream that is shared with a terminal may have been set to non-blocking mode.
             var wait = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
             poll(&wait, 1, 500)
         } else if errno != EINTR {

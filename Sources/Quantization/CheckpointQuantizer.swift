@@ -4,20 +4,21 @@ import Tensors
 
 /// Writes a quantized copy of a Hugging Face directory in compressed-tensors' `pack-quantized` layout.
 ///
-/// The decoder's linear layers are encoded; all other tensors are copied. Memory is bounded by a strip of rows, whatever
-/// the size of the model. Layout: see `PackedStrip`; source: compressed-tensors 0.20.0, `compressors/pack_quantized`.
+/// The decoder's linear layers are encoded; all other tensors are copied. The memory that this takes is that of a strip
+/// of rows, whatever the size of the model. `PackedStrip` describes the layout; its source is compressed-tensors
+/// 0.20.0, `compressors/pack_quantized`.
 public struct CheckpointQuantizer: Sendable {
-    /// What was done.
+    /// The sizes and numbers of a finished run.
     public struct Summary: Equatable, Sendable {
-        /// Bytes of all weight files of the input.
+        /// The size of all weight files of the input, in bytes.
         public let bytesBefore: Int
-        /// Bytes of all weight files of the output.
+        /// The size of all weight files of the output, in bytes.
         public let bytesAfter: Int
-        /// Matrices that were encoded.
+        /// The number of matrices that were encoded.
         public let quantizedCount: Int
     }
 
-    /// What a user should know of the input's files, a line each.
+    /// What a user should know about the input's files, one line each.
     public var warnings: [String] { checkpoint.warnings }
 
     private let checkpoint: Checkpoint
@@ -27,12 +28,12 @@ public struct CheckpointQuantizer: Sendable {
     private let configuration: [UInt8]
     private let items: [Item]
 
-    /// Opens the input and checks everything that can be checked before a byte is written.
+    /// Opens the input and checks all that can be checked before anything is written.
     ///
     /// - Parameters:
     ///   - model: the directory of the input.
     ///   - output: a directory that does not exist or is empty.
-    ///   - maximumShardByteCount: tensors beyond this many bytes begin another file.
+    ///   - maximumShardByteCount: the size in bytes beyond which a weight file is not extended by another tensor.
     /// - Throws: `checkpoint`, `alreadyQuantized`, `nothingToQuantize`, `unevenGroups`, `outputExists`,
     ///   `outputInsideInput`, `badScheme`.
     public init(
@@ -59,11 +60,11 @@ public struct CheckpointQuantizer: Sendable {
             [UInt8](original), path: "\(model)/config.json", scheme: scheme, ignored: ignored)
     }
 
-    /// Encodes and writes; the output appears complete or not at all.
+    /// Encodes and writes the weights; the output appears complete or not at all.
     ///
     /// - Parameters:
-    ///   - progress: told after every strip how many of how many input bytes are done.
-    ///   - isCancelled: asked before every strip; true ends the run with `interrupted`.
+    ///   - progress: called after every strip with the number of input bytes that are done, and of all.
+    ///   - isCancelled: called before every strip; if it returns true, the run ends with `interrupted`.
     /// - Throws: `notFinite`, `unwritable`, `checkpoint`, `interrupted`.
     public func run(
         progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }, isCancelled: () -> Bool = { false }
@@ -73,7 +74,7 @@ public struct CheckpointQuantizer: Sendable {
             let bytesAfter = try writeShards(in: partial, progress: progress, isCancelled: isCancelled)
             try output.copyCompanions(from: checkpoint)
             try reading { () throws(CheckpointError) in try checkpoint.checkUnchanged() }
-            // Last: without it nothing opens the directory.
+            // Written last: without config.json no program opens the directory.
             try output.write("config.json", configuration)
             guard !isCancelled() else { throw .interrupted }
             try output.commit()
@@ -86,7 +87,7 @@ public struct CheckpointQuantizer: Sendable {
         }
     }
 
-    /// Writes all weight files and, if there are several, their index; returns their bytes.
+    /// Writes all weight files and, if there are several, their index; returns their size in bytes.
     private func writeShards(
         in directory: String, progress: (Int, Int) -> Void, isCancelled: () -> Bool
     ) throws(QuantizationError) -> Int {
@@ -96,7 +97,7 @@ public struct CheckpointQuantizer: Sendable {
         var index = ShardIndexText()
         for (number, shard) in shards.enumerated() {
             let name = shards.count == 1 ? "model.safetensors" : shardName(number + 1, of: shards.count)
-            // Wide types first, so that every tensor is aligned to its type.
+            // Wide types come first, so that every tensor is aligned to its type.
             let descriptions = shard.flatMap(\.outputs).sorted {
                 ($1.type.byteCount, $0.name) < ($0.type.byteCount, $1.name)
             }
@@ -120,7 +121,7 @@ public struct CheckpointQuantizer: Sendable {
         return index.fileByteCount
     }
 
-    /// Items in order, cut where a file would exceed the limit; an item is never divided.
+    /// Groups consecutive items into files of at most the limit; an item is never divided.
     private func dividedIntoShards() -> [[Item]] {
         var shards: [[Item]] = [[]]
         var byteCount = 0
@@ -165,7 +166,7 @@ private struct ShardIndexText {
     }
 }
 
-/// Runs `body`, turning a checkpoint's error into this module's.
+/// Runs `body` and converts a `CheckpointError` to a `QuantizationError`.
 func reading<Result>(_ body: () throws(CheckpointError) -> Result) throws(QuantizationError) -> Result {
     do {
         return try body()

@@ -1,10 +1,10 @@
 import Checkpoints
 import JSON
 
-/// A config.json with `quantization_config` added and every other byte kept.
+/// Adds `quantization_config` to a config.json and keeps every other byte.
 ///
-/// The block is put before the last closing brace, because decoding and encoding again would lose the order of keys
-/// and the spelling of numbers; the result is parsed and compared member by member with the original.
+/// The block is inserted before the last closing brace, because decoding and encoding the file would lose the order of
+/// keys and the spelling of numbers. The result is parsed and compared with the original, member by member.
 ///
 /// - Throws: `checkpoint(.malformedFile)` unless the text is a JSON object; `alreadyQuantized`.
 func mergedConfiguration(
@@ -29,7 +29,7 @@ func mergedConfiguration(
     guard !before.contains(where: { QuantizationConfiguration.keys.contains($0.name) }) else {
         throw .alreadyQuantized(path: path)
     }
-    // Sound JSON that is an object ends in its brace and space.
+    // The text of a JSON object ends in its closing brace and white space.
     guard let brace = original.lastIndex(of: UInt8(ascii: "}")) else { throw malformed("it is not a JSON object") }
     let isSpace: (UInt8) -> Bool = { [0x20, 0x09, 0x0A, 0x0D].contains($0) }
     let end = original[..<brace].lastIndex { !isSpace($0) }.map { $0 + 1 } ?? brace
@@ -44,7 +44,7 @@ func mergedConfiguration(
     return merged
 }
 
-/// The value of `quantization_config`, with the keys that compressed-tensors 0.20.0 writes, indented by two.
+/// The text of `quantization_config`, with the keys that compressed-tensors 0.20.0 writes, indented by two spaces.
 private func quantizationBlock(scheme: IntegerScheme, ignored: [String]) -> String {
     let (strategy, groupSize) =
         switch scheme.granularity {

@@ -1,11 +1,11 @@
 import Checkpoints
 import Tensors
 
-/// Scale and zero point of weights that share them: weight ≈ scale · (code − zeroPoint).
+/// The scale and the zero point that some weights share: weight ≈ scale · (code − zeroPoint).
 public struct GroupParameters: Equatable, Sendable {
-    /// Above 0, exact in the type it will be stored in.
+    /// The scale, above 0 and exact in the type in which it will be stored.
     public let scale: Float
-    /// A signed code; 0 where the scheme is symmetric.
+    /// The zero point as a signed code; 0 if the scheme is symmetric.
     public let zeroPoint: Int32
 }
 
@@ -18,13 +18,15 @@ public struct GroupParameters: Equatable, Sendable {
 ///                  z = clamp(round(−min / s), 0, N)
 ///                  q = clamp(round(w / s) + z, 0, N)        stored less 2^(bits-1), as is z
 ///
-/// s is first rounded to the type it will be stored in, so that the codes belong to the scale that readers see.
-/// Then |w − weight| ≤ s / 2.
+/// s is first rounded to the type in which it will be stored, so that the codes fit the scale that a reader sees. Then
+/// |w − weight| ≤ s / 2.
 public struct IntegerEncoder: Sendable {
     public let scheme: IntegerScheme
-    /// float32, float16 or bfloat16.
+    /// The type in which scales are stored: float32, float16 or bfloat16.
     public let scaleType: ElementType
 
+    /// Makes an encoder.
+    ///
     /// - Throws: `badScheme` for another scale type.
     public init(scheme: IntegerScheme, scaleType: ElementType = .float32) throws(QuantizationError) {
         guard [.float32, .float16, .bfloat16].contains(scaleType) else {
@@ -34,7 +36,7 @@ public struct IntegerEncoder: Sendable {
         self.scaleType = scaleType
     }
 
-    /// What `range` asks for; nil if it is not finite or too wide.
+    /// The scale and zero point for weights of this range; nil if the range is not finite or too wide.
     public func parameters(for range: WeightRange) -> GroupParameters? {
         guard range.isFinite else { return nil }
         let half = Int32(1) << Int32(scheme.bits - 1)
@@ -60,8 +62,8 @@ public struct IntegerEncoder: Sendable {
         let zeroPoint = parameters.zeroPoint
         let high = Int32(1) << Int32(scheme.bits - 1) - 1
         let low = -high - 1
-        // Adding 1.5 · 2^23 leaves no bits for a fraction, so the sum itself rounds, ties to even, and its low bits
-        // are the integer; |w / s| stays far below 2^22. Unlike `rounded()`, this vectorises on any processor.
+        // A float of about 1.5 · 2^23 has no bits for a fraction, so the addition rounds, ties to even, and the low
+        // bits of the sum are the integer, since |w / s| is far below 2^22. Unlike `rounded()`, this vectorises.
         let magic: Float = 12_582_912
         let magicBits = Int32(bitPattern: magic.bitPattern)
         for index in 0..<count {
@@ -70,10 +72,10 @@ public struct IntegerEncoder: Sendable {
         }
     }
 
-    /// `span / steps` as it will be stored; 1 where that is 0, so that weights of zero divide.
+    /// `span / steps` as it will be stored; 1 if that is 0, so that weights of zero can be divided by it.
     ///
-    /// A 16-bit scale that was rounded down so far that the outermost codes would lie more than `excess` beyond
-    /// `steps` is replaced by the next one up; that keeps every error within half a scale.
+    /// If rounding to 16 bits made the scale so small that the outermost codes would exceed `steps` by more than
+    /// `excess`, the next larger scale is used; that keeps every error within half a scale.
     private func storedScale(spanning span: Float, steps: Float, excess: Float) -> Float {
         let scale = stored(span / steps)
         guard scale > 0 else { return 1 }
@@ -94,24 +96,24 @@ public struct IntegerEncoder: Sendable {
     }
 }
 
-/// The smallest and the largest of some weights.
+/// The smallest and the largest of a set of weights.
 public struct WeightRange: Equatable, Sendable {
-    // Bit patterns in the order of the floats they stand for: integer comparisons vectorise, and a NaN lies beyond
-    // the infinities instead of vanishing.
+    // Keys are bit patterns mapped to integers that have the order of the floats. Comparisons of integers vectorise,
+    // and a NaN comes out beyond the infinities instead of being ignored.
     private var lowKey = Int32.max
     private var highKey = Int32.min
 
-    /// The range of no weights; its ends are meaningless until weights are added.
+    /// The range of no weights; its bounds have no meaning until weights are added.
     public init() {}
 
-    /// Whether all weights so far are finite.
+    /// Whether all weights that were added are finite.
     public var isFinite: Bool {
         lowKey > Self.key(of: -.infinity) && highKey < Self.key(of: .infinity)
     }
     public var minimum: Float { Self.value(of: lowKey) }
     public var maximum: Float { Self.value(of: highKey) }
 
-    /// Widens the range to `count` more weights.
+    /// Widens the range to include `count` more weights.
     public mutating func add(_ weights: UnsafePointer<Float>, count: Int) {
         var low = lowKey
         var high = highKey

@@ -3,15 +3,17 @@ import Tensors
 
 /// A round-to-nearest encoding of weights as integers with a scale.
 public struct IntegerScheme: Equatable, Sendable {
-    /// How many weights share a scale; the same choices that a checkpoint declares.
+    /// How many weights share a scale, with the choices that a checkpoint has.
     public typealias Granularity = QuantizationConfiguration.Granularity
 
-    /// 4 or 8.
+    /// The width of a code: 4 or 8.
     public let bits: Int
     public let granularity: Granularity
-    /// Whether code 0 means weight 0 everywhere; else each group has a zero point.
+    /// Whether code 0 always means weight 0; if not, each group has a zero point.
     public let isSymmetric: Bool
 
+    /// Makes a scheme.
+    ///
     /// - Throws: `badScheme` for bits other than 4 and 8, or a group of less than 1.
     public init(bits: Int, granularity: Granularity, isSymmetric: Bool = true) throws(QuantizationError) {
         guard bits == 4 || bits == 8 else {
@@ -25,12 +27,13 @@ public struct IntegerScheme: Equatable, Sendable {
         self.isSymmetric = isSymmetric
     }
 
-    /// Weights of a row of `columns` that share a scale: all of them where there is one scale a row or less.
+    /// The number of columns that share a scale, in a row of `columns`: all, if there is one scale per row or per
+    /// matrix.
     public func groupSize(columns: Int) -> Int {
         if case .group(let size) = granularity { size } else { max(1, columns) }
     }
 
-    /// How a matrix will be encoded.
+    /// The encoding that a matrix gets.
     public func encoding(of matrix: some MatrixSource) -> MatrixEncoding {
         .integer(
             bits: bits,
@@ -38,8 +41,8 @@ public struct IntegerScheme: Equatable, Sendable {
                 size: groupSize(columns: matrix.columns), isSymmetric: isSymmetric, scaleType: scaleType(of: matrix)))
     }
 
-    /// The type of a matrix's scales: that of its floats, so that quantizing while loading and loading a checkpoint that was
-    /// quantized before give the same weights.
+    /// The type of a matrix's scales: that of its floats, so that quantizing while loading gives the same weights as
+    /// loading a quantized checkpoint.
     func scaleType(of matrix: some MatrixSource) -> ElementType {
         if case .float(let type) = matrix.encoding { type } else { .float32 }
     }

@@ -4,24 +4,24 @@ import Glibc
 
 /// A directory that appears under its name only when it is complete.
 ///
-/// It grows as `NAME.partial-PID` beside its final place and is renamed at the end.
+/// It is written as `NAME.partial-PID` in the same parent directory, and renamed at the end.
 struct OutputDirectory: Sendable {
     private let path: String
     private let partial: String
 
-    /// Checks the place; nothing is created.
+    /// Checks the path; nothing is created.
     ///
-    /// - Throws: `outputInsideInput` (by identity of directories, so that symbolic links do not hide it),
-    ///   `outputExists`, `outputIsBrokenLink`, `unwritable` where the parent directory does not exist.
+    /// - Throws: `outputInsideInput` (directories are compared by identity, so symbolic links do not hide it),
+    ///   `outputExists`, `outputIsBrokenLink`, `unwritable` if the parent directory does not exist.
     init(path given: String, input: String) throws(QuantizationError) {
         var path = given
         while path.count > 1, path.hasSuffix("/") { path.removeLast() }
         guard !path.isEmpty else { throw .unwritable(path: given, reason: "the name is empty") }
         let exists = status(path) != nil
         var link = stat()
-        // Nothing can be renamed to a link that leads nowhere.
+        // A directory cannot be renamed to a link without a target.
         if !exists, lstat(path, &link) == 0 { throw .outputIsBrokenLink(path: given) }
-        // A link to an empty directory stands for that directory.
+        // A link to an empty directory means that directory.
         let parent = exists ? path : path.lastIndex(of: "/").map { String(path[...$0]) } ?? "."
         guard let resolved = realpath(parent, nil) else {
             throw .unwritable(path: given, reason: "its parent directory does not exist")
@@ -55,7 +55,7 @@ struct OutputDirectory: Sendable {
         return partial
     }
 
-    /// Writes a whole small file.
+    /// Writes a small file.
     func write(_ name: String, _ bytes: [UInt8]) throws(QuantizationError) {
         let path = "\(partial)/\(name)"
         func failure() -> QuantizationError { .unwritable(path: path, reason: String(cString: strerror(errno))) }
@@ -77,7 +77,7 @@ struct OutputDirectory: Sendable {
         guard close(descriptor) == 0 else { throw failure() }
     }
 
-    /// Copies the files that a user of the weights needs beside them: tokenizer, generation defaults, licence.
+    /// Copies the other files that a user of the weights needs: tokenizer, generation defaults, licence.
     func copyCompanions(from checkpoint: Checkpoint) throws(QuantizationError) {
         let prefixes = [
             "tokenizer", "special_tokens_map.", "added_tokens.", "vocab.", "merges.", "chat_template",
@@ -93,22 +93,22 @@ struct OutputDirectory: Sendable {
         }
     }
 
-    /// Gives the directory its name, replacing an empty directory of that name.
+    /// Renames the partial directory to its final name, replacing an empty directory of that name.
     func commit() throws(QuantizationError) {
         guard rename(partial, path) == 0 else {
-            // It did not exist, or was empty, when this run began.
+            // The output did not exist or was empty when this run began.
             guard ![ENOTEMPTY, EEXIST, ENOTDIR].contains(errno) else { throw .outputTaken(path: path) }
             throw .unwritable(path: path, reason: String(cString: strerror(errno)))
         }
     }
 
-    /// Removes the partial directory and what is in it.
+    /// Removes the partial directory and its contents.
     func discard() {
         try? FileManager.default.removeItem(atPath: partial)
     }
 }
 
-/// What the system knows about a path, links followed; nil if there is nothing.
+/// The status of the file at a path, after following links; nil if there is none.
 private func status(_ path: String) -> stat? {
     var status = stat()
     return stat(path, &status) == 0 ? status : nil

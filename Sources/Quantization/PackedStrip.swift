@@ -3,14 +3,14 @@ import Tensors
 
 /// Some rows of a matrix in compressed-tensors' `pack-quantized` layout.
 ///
-/// `weight_packed`: code + 2^(bits-1), the first column in the lowest bits of little-endian words, a row padded with
-/// zero bits to whole words. `weight_scale`: as it is. `weight_zero_point`: packed like the codes but along the rows.
-/// `weight_shape` comes with the first strip.
+/// `weight_packed` holds code + 2^(bits-1), the first column in the lowest bits of little-endian words, each row padded
+/// with zero bits to whole words. `weight_scale` is not packed. `weight_zero_point` is packed like the codes but along
+/// the rows. `weight_shape` is part of the first strip.
 struct PackedStrip {
-    /// A multiple of the eight rows whose zero points share a word.
+    /// Rows of a strip: a multiple of the eight rows whose zero points share a word.
     static let rowCount = 64
 
-    /// The bytes to append to each tensor, by the last part of its name.
+    /// The bytes to append to each tensor, with the last part of the tensor's name.
     private(set) var parts: [(suffix: String, bytes: [UInt8])] = []
 
     private let source: QuantizingSource
@@ -37,7 +37,7 @@ struct PackedStrip {
         zeroPoints = [Float](repeating: 0, count: rows * groupCount)
     }
 
-    /// Encodes these rows into `parts`; all strips but the last have `rowCount` rows.
+    /// Encodes these rows into `parts`; every strip but the last must have `rowCount` rows.
     mutating func encode(_ rows: Range<Int>) {
         codes.withUnsafeMutableBufferPointer { codes in
             scales.withUnsafeMutableBufferPointer { scales in
@@ -54,7 +54,7 @@ struct PackedStrip {
         if isFirst {
             parts.append(("weight_shape", [source.rows, source.columns].flatMap { littleEndian(Int64($0)) }))
         }
-        // One scale for the matrix is written once.
+        // A scale for the whole matrix is written once.
         guard !isWhole || isFirst else { return }
         let scaleCount = isWhole ? 1 : rows.count * groupCount
         parts.append(("weight_scale", scales[..<scaleCount].flatMap(storedScale)))
@@ -94,7 +94,7 @@ struct PackedStrip {
         }
     }
 
-    /// Words of [rows / codes a word, groups]: the zero points of one group in neighbouring rows share a word.
+    /// The zero points as words [rows / codes per word, groups]: those of one group in neighbouring rows share a word.
     private func packedZeroPoints(rowCount: Int) -> [UInt8] {
         let perWord = 32 / bits
         var words = [UInt32](repeating: 0, count: (rowCount + perWord - 1) / perWord * groupCount)
@@ -116,7 +116,7 @@ struct PackedStrip {
     }
 }
 
-/// The bytes of an integer, lowest first.
+/// The bytes of an integer, the lowest first.
 private func littleEndian<Integer: FixedWidthInteger>(_ value: Integer) -> [UInt8] {
     withUnsafeBytes(of: value.littleEndian) { Array($0) }
 }

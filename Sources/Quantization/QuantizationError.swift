@@ -5,19 +5,19 @@ import Messages
 public enum QuantizationError: Error, Equatable, Sendable, CustomStringConvertible {
     /// The input cannot be read, or the output file cannot be written.
     case checkpoint(CheckpointError)
-    /// A scheme that cannot be.
+    /// The scheme is not a possible one.
     case badScheme(reason: String)
     /// A weight is NaN or infinite, or a group's range exceeds what a float can hold.
     case notFinite(tensor: String, row: Int)
-    /// The format's readers refuse groups that do not divide a row.
+    /// The group size does not divide a row, which readers of the format refuse.
     case unevenGroups(tensor: String, columns: Int, groupSize: Int)
     /// The input's weights are quantized already.
     case alreadyQuantized(path: String)
-    /// The input has no matrix that the scheme is for.
+    /// The input has no matrix that would be quantized.
     case nothingToQuantize(directory: String)
     /// The output exists and is not an empty directory.
     case outputExists(path: String)
-    /// The output was made by something else while this run worked.
+    /// Another program created the output during this run.
     case outputTaken(path: String)
     /// The output is a symbolic link to nothing.
     case outputIsBrokenLink(path: String)

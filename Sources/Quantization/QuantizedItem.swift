@@ -1,20 +1,20 @@
 import Checkpoints
 import Tensors
 
-/// One tensor of the input and what becomes of it.
+/// A tensor of the input and the tensors that it becomes.
 struct Item: Sendable {
     let tensor: StoredTensor
-    /// The tensors it gives in the output.
+    /// The tensors that it becomes in the output.
     let outputs: [TensorDescription]
-    /// Set if the tensor is encoded; else it is copied.
+    /// The encoded matrix; nil if the tensor is copied.
     let source: QuantizingSource?
 
-    /// The last parts of the names of a decoder's linear layers.
+    /// The last components of the names of a decoder's linear layers.
     private static let linearNames: Set<String> = [
         "q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj",
     ]
 
-    /// The module's name: the tensor's, without ".weight".
+    /// The name of the tensor's module: the tensor's name without ".weight".
     private let module: String
 
     init(_ tensor: StoredTensor, scheme: IntegerScheme, in checkpoint: Checkpoint) throws(QuantizationError) {
@@ -41,8 +41,9 @@ struct Item: Sendable {
         outputs = Self.outputs(of: matrix, module: module, scheme: scheme, scaleType: tensor.type)
     }
 
-    /// The name of a matrix that is copied though readers could take it for a quantized layer; embeddings are of
-    /// another class and need no mention.
+    /// The name of the module, if it is copied although readers could take it for a quantized layer.
+    ///
+    /// Embeddings are of another class, so they need not be listed.
     var ignoredModule: String? {
         guard source == nil, module != tensor.name, tensor.shape.count == 2, !module.hasSuffix("embed_tokens") else {
             return nil
@@ -72,11 +73,11 @@ struct Item: Sendable {
         return outputs
     }
 
-    /// Writes the tensor, encoded or not, in strips.
+    /// Writes the output's tensors in strips.
     ///
     /// - Parameters:
-    ///   - places: the writer's index of every tensor by name.
-    ///   - step: called before every strip with the share that is done; what it throws ends the work.
+    ///   - places: the writer's index of every tensor, by name.
+    ///   - step: called before every strip with the fraction that is done; it may throw to stop.
     func write(
         to writer: SafetensorsWriter, places: [String: Int], step: (Double) throws(QuantizationError) -> Void
     ) throws(QuantizationError) {
@@ -111,7 +112,7 @@ struct Item: Sendable {
 }
 
 extension MatrixSource {
-    /// Groups in a row.
+    /// The number of groups in a row.
     func groupCount(_ scheme: IntegerScheme) -> Int {
         let groupSize = scheme.groupSize(columns: columns)
         return max(1, (columns + groupSize - 1) / groupSize)

@@ -2,11 +2,11 @@ import Checkpoints
 import Synchronization
 import Tensors
 
-/// A float matrix presented as integers: it is encoded strip by strip while it is read.
+/// A float matrix that is presented as an integer one: it is encoded strip by strip while it is read.
 ///
-/// A part of a row gives the same codes as the whole: groups are counted over the whole matrix, and a group that
-/// straddles an end of the part is measured whole. Reads cannot throw, so weights that are not finite give codes 0
-/// with scale NaN, and `checkFinite` throws afterwards: whoever loads must call it.
+/// Reading part of a row gives the same codes as reading all of it: groups are counted from the start of the row, and a
+/// group that straddles an end of the part is measured whole. Reading cannot throw, so weights that are not finite give
+/// codes 0 with the scale NaN, and `checkFinite` throws afterwards; a loader must call it.
 public final class QuantizingSource: MatrixSource {
     public let name: String
     public let rows: Int
@@ -18,18 +18,17 @@ public final class QuantizingSource: MatrixSource {
     private let base: any MatrixSource
     private let encoder: IntegerEncoder
     private let groupSize: Int
-    /// Where one scale serves the whole matrix.
+    /// The parameters of the whole matrix, if it has one scale; else nil.
     private let sharedParameters: GroupParameters?
-    /// The first row found to hold weights that are not finite; -1 if none was.
+    /// The first row that was found to hold a weight that is not finite; -1 if none was.
     private let faultyRow = Atomic<Int>(-1)
 
-    /// Wraps `base`, whose floats are encoded.
+    /// Encodes the floats of `base`.
     ///
-    /// One scale for the whole matrix costs a pass over all of it here; other granularities read nothing yet.
+    /// If the whole matrix has one scale, all of it is read here; with other granularities nothing is read yet. Scales
+    /// are rounded to the type of `base`'s floats before codes are computed from them.
     ///
-    /// Scales are rounded to the type that `base` stores before codes are computed with them.
-    ///
-    /// - Throws: `badScheme`; `notFinite` in the pass over all.
+    /// - Throws: `badScheme`; `notFinite` if the whole matrix is read.
     public init(_ base: any MatrixSource, scheme: IntegerScheme) throws(QuantizationError) {
         self.base = base
         name = base.name
@@ -41,7 +40,7 @@ public final class QuantizingSource: MatrixSource {
         sharedParameters = scheme.granularity == .tensor ? try Self.measure(base, encoder: encoder) : nil
     }
 
-    /// Throws if a row read so far holds a weight that is NaN or infinite.
+    /// Throws if a row that was read holds a weight that is NaN or infinite.
     ///
     /// - Throws: `notFinite`.
     public func checkFinite() throws(QuantizationError) {
@@ -94,14 +93,14 @@ public final class QuantizingSource: MatrixSource {
         base.release(rows: rows)
     }
 
-    /// Encodes a strip; what is not asked for is not computed.
+    /// Encodes a strip, and computes only the results for which there is a buffer.
     private func encode(
         rows: Range<Int>, columns: Range<Int>, codes: UnsafeMutablePointer<Int8>?,
         scales: UnsafeMutablePointer<Float>?, zeroPoints: UnsafeMutablePointer<Float>?
     ) {
         let groups = groups(touching: columns)
         guard !groups.isEmpty else { return }
-        // A shared scale is known; other groups must be seen whole.
+        // A scale of the whole matrix is known; a group's scale needs all of the group.
         let span =
             sharedParameters == nil
             ? groups.lowerBound * groupSize..<min(groups.upperBound * groupSize, self.columns) : columns
@@ -132,7 +131,7 @@ public final class QuantizingSource: MatrixSource {
         }
     }
 
-    /// The parameters of one group, noting the row where there are none.
+    /// The parameters of a group; if it is not finite, nil, and the row is noted.
     private func parameters(of weights: UnsafePointer<Float>, _ count: Int, _ row: Int) -> GroupParameters? {
         if let sharedParameters { return sharedParameters }
         var range = WeightRange()
@@ -142,7 +141,7 @@ public final class QuantizingSource: MatrixSource {
         return nil
     }
 
-    /// The parameters that all of `base` shares.
+    /// The parameters of one scale for all of `base`.
     private static func measure(
         _ base: any MatrixSource, encoder: IntegerEncoder
     ) throws(QuantizationError) -> GroupParameters {

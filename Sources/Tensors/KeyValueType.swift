@@ -9,6 +9,9 @@ public enum KeyValueType: String, CaseIterable, Sendable {
     /// E4M3: 4 bits of exponent, 3 of mantissa (Micikevicius et al., arXiv:2209.05433), without a scale.
     case fp8
 
+    /// Features of the longest head whose keys and values can be kept (`CK_MAX_HEAD`).
+    public static let longestHead = 512
+
     /// Bytes of one element.
     public var byteCount: Int {
         switch self {

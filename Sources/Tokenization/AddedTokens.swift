@@ -2,26 +2,26 @@ import Messages
 
 /// A token that is looked for in the text before the model sees it.
 struct AddedToken: Sendable {
-    /// Its number; as the file says until `list` has decided.
+    /// The token's id: what the file says, until `list` assigns the one that counts.
     private(set) var id: Int32
     let content: [UInt8]
-    /// Whether a decoder that skips special tokens skips it.
+    /// Whether decoding that skips special tokens leaves it out.
     private(set) var isSpecial: Bool
-    /// Whether it is looked for after normalization, in its own normalized form.
+    /// Whether it is matched after normalization, in its own normalized form.
     let isNormalized: Bool
-    /// Whether it takes the white space on this side with it.
+    /// Whether a match includes the white space before it.
     let stripsLeft: Bool
     let stripsRight: Bool
-    /// Whether it counts only where no word continues on either side.
+    /// Whether it matches only where no word character stands next to it.
     let isSingleWord: Bool
 
-    /// Reads `added_tokens` and adds them to the vocabulary, each with the number that the reference gives it.
+    /// Reads `added_tokens` and adds them to the vocabulary, each with the id that the reference gives it.
     ///
-    /// The reference (`tokenizers`, `AddedVocabulary`) does not take the number from the file: a token that is spelled
-    /// already has the number of that spelling, any other the next one after the vocabulary's count. Of two with one
-    /// number the later counts; a token is special if any of its content is.
+    /// The reference (`tokenizers`, `AddedVocabulary`) ignores the ids in the file. A token whose spelling is in the
+    /// vocabulary gets the id of that spelling; any other gets the next id, counted from the vocabulary's size. If two
+    /// tokens get one id, the later one counts. A token is special if any entry with its content is.
     ///
-    /// - Parameter warn: told once if that gives other numbers than the file.
+    /// - Parameter warn: called once, with a message, if an id differs from the file's.
     static func list(
         _ field: FileField, into vocabulary: inout Vocabulary, warn: (String) -> Void
     ) throws(TokenizationError) -> [AddedToken] {
@@ -30,7 +30,7 @@ struct AddedToken: Sendable {
         var places: [Int32: Int] = [:]
         var specialContents: Set<[UInt8]> = []
         var hasWarned = false
-        for element in try field.elements() {
+        for element in try field.elementsIfPresent() {
             var token = try AddedToken(element)
             if token.content.isEmpty { continue }
             let written = token.id
@@ -62,28 +62,28 @@ struct AddedToken: Sendable {
 
     /// Reads an element of `added_tokens`.
     private init(_ field: FileField) throws(TokenizationError) {
-        // Any 32-bit number is read, because it does not count.
+        // Any 32-bit number is accepted, because the id in the file is ignored.
         id = Int32(clamping: try field["id"].integer(in: 0...Int(UInt32.max)))
         content = try field["content"].bytes()
-        isSpecial = try field["special"].boolean(or: false)
-        isNormalized = try field["normalized"].boolean(or: !isSpecial)
-        stripsLeft = try field["lstrip"].boolean(or: false)
-        stripsRight = try field["rstrip"].boolean(or: false)
-        isSingleWord = try field["single_word"].boolean(or: false)
+        isSpecial = try field["special"].bool(or: false)
+        isNormalized = try field["normalized"].bool(or: !isSpecial)
+        stripsLeft = try field["lstrip"].bool(or: false)
+        stripsRight = try field["rstrip"].bool(or: false)
+        isSingleWord = try field["single_word"].bool(or: false)
     }
 }
 
-/// Finds added tokens in a text: the leftmost, and of those that start there the longest.
+/// Finds added tokens in a text: always the leftmost, and among those that start there the longest.
 struct AddedTokenMatcher: Sendable {
-    /// A stretch of the text: an added token, or text between two.
+    /// A part of the text: an added token, or the text between two.
     struct Segment: Equatable {
         let range: Range<Int>
         let token: Int32?
     }
 
-    /// A trie's node.
+    /// A node of the trie.
     ///
-    /// Its children are a list linked by `nextSibling`; zero, the root, stands for none.
+    /// Its children form a list that is linked by `nextSibling`. Index 0, the root, is nobody's child and means "none".
     private struct Node {
         let byte: UInt8
         var firstChild = 0
@@ -95,7 +95,7 @@ struct AddedTokenMatcher: Sendable {
     private var nodes = [Node(byte: 0)]
     private var startsToken = [Bool](repeating: false, count: 256)
 
-    /// Makes a matcher that looks for each token under the spelling given with it.
+    /// Makes a matcher that looks for each token's spelling.
     init(_ entries: [(token: AddedToken, spelling: [UInt8])]) {
         tokens = entries.map(\.token)
         for (index, entry) in entries.enumerated() {
@@ -119,7 +119,7 @@ struct AddedTokenMatcher: Sendable {
         return nodes.count - 1
     }
 
-    /// Cuts the bytes of `text` at its added tokens; `takesSpecial` says whether special ones count.
+    /// Cuts `text` at its added tokens; special ones are matched only if `takesSpecial` is true.
     func segments(of text: [UInt8], takesSpecial: Bool) -> [Segment] {
         var segments: [Segment] = []
         var end = 0
@@ -132,7 +132,7 @@ struct AddedTokenMatcher: Sendable {
             let found = offset..<match.end
             offset = match.end
             let token = tokens[match.token]
-            // What matched and does not count is passed over whole, as in the reference.
+            // A match that does not count is skipped whole, as in the reference.
             if token.isSpecial && !takesSpecial { continue }
             if token.isSingleWord && !Self.isSingleWord(found, in: text) { continue }
             var (start, stop) = (found.lowerBound, found.upperBound)
@@ -164,7 +164,7 @@ struct AddedTokenMatcher: Sendable {
         return !wordBefore && !wordAfter
     }
 
-    /// What \w means to Rust's regex, which the reference asks here (Unicode Technical Standard 18, annex C).
+    /// Whether a character is in \w as Rust's regex defines it, which the reference uses here (UTS 18, annex C).
     private static func isWord(_ scalar: Unicode.Scalar) -> Bool {
         let properties = scalar.properties
         if properties.isAlphabetic || properties.isJoinControl { return true }

@@ -1,6 +1,6 @@
-/// The alphabet of byte-level vocabularies: each byte has a visible character, so that a vocabulary can be text.
+/// The alphabet of byte-level vocabularies: it gives each byte a visible character, so that a vocabulary can be text.
 ///
-/// Printable bytes of Latin-1 stand for themselves; the others, in order, for U+0100 and on.
+/// Printable bytes of Latin-1 are their own characters; the other bytes get U+0100 and the following ones, in order.
 /// Source: the GPT-2 release, https://github.com/openai/gpt-2 (`bytes_to_unicode`).
 enum ByteAlphabet {
     /// The character of each byte, in UTF-8.
@@ -8,7 +8,7 @@ enum ByteAlphabet {
         Array((Unicode.Scalar(code) ?? "\u{FFFD}").utf8)
     }
 
-    /// The byte that a character stands for, by the character's code; nil where it stands for none.
+    /// The byte that each character stands for, indexed by the character's code; nil for other characters.
     static let bytes: [UInt8?] = {
         var bytes = [UInt8?](repeating: nil, count: 0x100 + 0x100)
         for byte in 0...255 { bytes[Int(codes[byte])] = UInt8(byte) }
@@ -27,7 +27,7 @@ enum ByteAlphabet {
         }
     }()
 
-    /// The bytes that a token of this spelling stands for, nil if a character is not of the alphabet.
+    /// The bytes that this spelling stands for; nil if it holds a character outside the alphabet.
     static func decode(_ text: [UInt8]) -> [UInt8]? {
         var decoded: [UInt8] = []
         decoded.reserveCapacity(text.count)

@@ -1,4 +1,4 @@
-/// `ByteLevel`: characters of the byte alphabet become bytes, and the bytes of all pieces one text.
+/// The step `ByteLevel`: characters of the byte alphabet become bytes, and the bytes of all pieces form one text.
 struct ByteLevelDecoding: DecodingStep {
     private var piece: [UInt8] = []
     private var assembler = UTF8Assembler()
@@ -9,7 +9,7 @@ struct ByteLevelDecoding: DecodingStep {
             piece += text
         case .endOfPiece:
             var text: [UInt8] = []
-            // A piece with a character outside the alphabet is an added token, written as it is.
+            // A piece with a character outside the alphabet is an added token, which is written literally.
             assembler.take(ByteAlphabet.decode(piece) ?? piece, into: &text)
             piece.removeAll(keepingCapacity: true)
             if !text.isEmpty { events.append(.text(text)) }
@@ -24,10 +24,11 @@ struct ByteLevelDecoding: DecodingStep {
     }
 }
 
-/// `ByteFallback`: runs of pieces such as "<0xE4>" become the characters whose bytes they name.
+/// The step `ByteFallback`: runs of pieces such as "<0xE4>" become the characters whose bytes they name.
 ///
-/// A run that is not UTF-8 as a whole gives one U+FFFD for each piece. Only its end tells, so a step that
-/// `showsRunsEarly` may have shown the good characters at its start: then the others alone become U+FFFD.
+/// A run that is not UTF-8 as a whole gives one U+FFFD for each piece. That is known only at the end of the run. A step
+/// with `showsRunsEarly` shows each character as soon as it is complete; if the run turns out not to be UTF-8, only the
+/// rest of it becomes U+FFFD.
 struct ByteFallbackDecoding: DecodingStep {
     let showsRunsEarly: Bool
     private var piece: [UInt8] = []
@@ -50,7 +51,7 @@ struct ByteFallbackDecoding: DecodingStep {
             events.append(event)
         case .text(let bytes):
             piece += bytes
-            // Longer than "<0x00>", so it names no byte; all of a fused text is one piece, and need not wait.
+            // A piece longer than "<0x00>" names no byte, and a fused text, one long piece, must not wait for its end.
             if piece.count > 6 {
                 endRun(into: &events)
                 events.append(.text(piece))

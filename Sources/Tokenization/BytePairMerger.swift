@@ -1,8 +1,8 @@
-/// The working place of byte-pair encoding: a piece's symbols as a linked list, a heap of merges, and a cache.
+/// The state of byte-pair encoding: a piece's symbols as a linked list, a heap of possible merges, and a cache.
 struct BytePairMerger {
-    /// Longer pieces do not come again; remembering them would only fill the memory.
+    /// Longer pieces hardly ever occur twice; remembering them would only fill the memory.
     private static let longestRemembered = 48
-    /// When so many pieces are remembered, all are forgotten: simple, and rare enough to cost nothing.
+    /// When this many pieces are remembered, all are forgotten: that is simple, and rare enough to cost nothing.
     private static let cacheCapacity = 1 << 15
 
     private var symbols: [Int32] = []
@@ -15,7 +15,7 @@ struct BytePairMerger {
     private var rememberedEnds = [0]
     private var remembered: [TokenID] = []
 
-    /// Appends the tokens of a piece seen before; false if it was not.
+    /// Appends the tokens of a piece if it was seen before; else returns false.
     func recall(_ text: [UInt8], _ range: Range<Int>, into tokens: inout [TokenID]) -> Bool {
         guard range.count <= Self.longestRemembered, let entry = cache.value(of: text, range) else { return false }
         for index in rememberedEnds[Int(entry)]..<rememberedEnds[Int(entry) + 1] { tokens.append(remembered[index]) }
@@ -63,7 +63,7 @@ struct BytePairMerger {
         }
         while let entry = popFirst() {
             let left = Int(entry & 0xFFFF_FFFF)
-            // A symbol merged away is -1, and no rule is about it; other stale entries have another rank.
+            // A symbol that was merged away is -1, for which there is no rule; other stale entries have another rank.
             guard next[left] >= 0, let merge = merges[symbols[left], symbols[Int(next[left])]],
                 UInt64(merge.rank) == entry >> 32
             else { continue }

@@ -1,6 +1,7 @@
+import JSON
 import Messages
 
-/// Byte-pair encoding: a piece starts as single characters, and neighbours merge by rank until no rule applies.
+/// Byte-pair encoding: a piece starts as single characters, and neighbours are merged by rank until no rule applies.
 ///
 /// R. Sennrich, B. Haddow, A. Birch, "Neural Machine Translation of Rare Words with Subword Units", 2016.
 struct BytePairModel: Sendable {
@@ -11,33 +12,29 @@ struct BytePairModel: Sendable {
     private let ignoresMerges: Bool
     private let prefix: [UInt8]?
     private let suffix: [UInt8]?
-    /// The tokens "<0x00>" to "<0xFF>", where the model falls back to bytes.
+    /// The tokens "<0x00>" to "<0xFF>", by byte; nil unless the model falls back to bytes.
     private let byteTokens: [Int32?]?
-    /// The tokens of a byte-level alphabet, if it is complete: then pieces can stay bytes.
-    ///
-    /// See `spellsBytes`.
+    /// The tokens of the byte alphabet's characters, by byte; nil unless `spellsBytes`.
     private let symbolsOfBytes: [Int32]?
-    /// Tokens under the bytes they stand for, for whole pieces.
+    /// The token of each whole piece, keyed by the bytes that it stands for.
     private var idsOfBytes = ByteTable()
 
-    /// Whether pieces come as plain bytes and not as characters of `ByteAlphabet`.
+    /// Whether pieces come as plain bytes instead of characters of `ByteAlphabet`.
     ///
-    /// The spelling is one character for each byte, so nothing but time is lost when it is left out.
+    /// The alphabet has one character for each byte, so leaving out the translation changes no token and saves time.
     let spellsBytes: Bool
 
     /// Reads a `model` field; `endsInByteCharacters` says that the last pre-tokenizer spells bytes.
     init(_ field: FileField, _ vocabulary: Vocabulary, endsInByteCharacters: Bool) throws(TokenizationError) {
         let dropout = try field["dropout"]
-        if case .integer(0) = dropout.value {
-        } else if case .number(0) = dropout.value {
-        } else if !dropout.isAbsent {
+        guard dropout.isAbsent || dropout.value.numberValue == 0 else {
             throw dropout.unsupported("dropping merges at random")
         }
         self.vocabulary = vocabulary
         prefix = try field["continuing_subword_prefix"].bytesIfPresent()
         suffix = try field["end_of_word_suffix"].bytesIfPresent()
-        fusesUnknown = try field["fuse_unk"].boolean(or: false)
-        ignoresMerges = try field["ignore_merges"].boolean(or: false)
+        fusesUnknown = try field["fuse_unk"].bool(or: false)
+        ignoresMerges = try field["ignore_merges"].bool(or: false)
         let unknownField = try field["unk_token"]
         unknown = try unknownField.bytesIfPresent().map { (name: [UInt8]) throws(TokenizationError) in
             guard let id = vocabulary.id(of: name) else {
@@ -45,7 +42,7 @@ struct BytePairModel: Sendable {
             }
             return id
         }
-        byteTokens = try field["byte_fallback"].boolean(or: false) ? Self.byteTokens(vocabulary) : nil
+        byteTokens = try field["byte_fallback"].bool(or: false) ? Self.byteTokens(vocabulary) : nil
         merges = try Self.merges(try field["merges"], vocabulary, prefixCount: prefix?.count ?? 0)
 
         let symbols = ByteAlphabet.characters.compactMap { vocabulary.id(of: $0) }
@@ -69,17 +66,17 @@ struct BytePairModel: Sendable {
     private static func merges(
         _ field: FileField, _ vocabulary: Vocabulary, prefixCount: Int
     ) throws(TokenizationError) -> MergeTable {
-        guard case .array(let rules) = field.value else { throw field.malformed("expected an array") }
+        guard let rules = field.value.elements else { throw field.fault(expected: "a list") }
         var merges = MergeTable(minimumCapacity: rules.count)
         for (rank, rule) in rules.enumerated() where !isVersion(rule) {
             guard rank <= Int(Int32.max), let (left, right) = pair(rule) else {
                 throw field.malformed("rule \(rank) is not a pair of tokens")
             }
-            guard let leftID = vocabulary.id(of: Array(left)), let rightID = vocabulary.id(of: Array(right)) else {
+            guard let leftID = vocabulary.id(of: left), let rightID = vocabulary.id(of: right) else {
                 let pair = "\(quoted(left)) and \(quoted(right))"
                 throw field.malformed("rule \(rank) joins \(pair), which are not both in the vocabulary")
             }
-            let joined = Array(left) + right.dropFirst(prefixCount)
+            let joined = left + right.dropFirst(prefixCount)
             guard let result = vocabulary.id(of: joined) else {
                 throw field.malformed("rule \(rank) makes \(quoted(joined[...])), not in the vocabulary")
             }
@@ -88,26 +85,23 @@ struct BytePairModel: Sendable {
         return merges
     }
 
-    /// The first line of a merges file, which some converters took for a rule; the reference passes over it wherever it is.
+    /// Whether this is the first line of a merges file, which some converters took for a rule.
+    ///
+    /// The reference ignores it wherever it stands.
     private static func isVersion(_ rule: JSONValue) -> Bool {
-        guard case .string(let text) = rule else { return false }
-        return text.starts(with: "#version".utf8)
+        rule.stringValue?.utf8.starts(with: "#version".utf8) ?? false
     }
 
-    /// Older files write a rule as one string with a space, newer ones as an array of two.
-    private static func pair(_ rule: JSONValue) -> (ArraySlice<UInt8>, ArraySlice<UInt8>)? {
-        switch rule {
-        case .string(let text):
-            let parts = text.split(separator: 0x20, omittingEmptySubsequences: false)
-            return parts.count == 2 ? (parts[0], parts[1]) : nil
-        case .array(let parts):
-            guard parts.count == 2, case .string(let left) = parts[0], case .string(let right) = parts[1] else {
-                return nil
-            }
-            return (left, right)
-        default:
-            return nil
+    /// The two tokens of a rule, which older files write as one string with a space, and newer ones as a list of two.
+    private static func pair(_ rule: JSONValue) -> ([UInt8], [UInt8])? {
+        if let text = rule.stringValue {
+            let parts = text.utf8.split(separator: 0x20, omittingEmptySubsequences: false)
+            return parts.count == 2 ? (Array(parts[0]), Array(parts[1])) : nil
         }
+        guard let parts = rule.elements, parts.count == 2, let left = parts[0].stringValue,
+            let right = parts[1].stringValue
+        else { return nil }
+        return (Array(left.utf8), Array(right.utf8))
     }
 
     /// Appends the tokens of a piece, the bytes of `text` in `range`.
@@ -145,7 +139,7 @@ struct BytePairModel: Sendable {
                 pendingUnknown = false
                 merger.append(id)
             } else if let bytes = fallback(decorated(text, offset..<end, in: range)) {
-                // An unknown token that is waiting stays behind these, as in the reference.
+                // A pending unknown token is appended after these, as in the reference.
                 for id in bytes { merger.append(id) }
             } else if let unknown {
                 if pendingUnknown && !fusesUnknown { merger.append(unknown) }
@@ -155,7 +149,7 @@ struct BytePairModel: Sendable {
         if pendingUnknown, let unknown { merger.append(unknown) }
     }
 
-    /// The character with what the vocabulary marks inner and last characters by.
+    /// The character with the prefix of inner characters and the suffix of last ones.
     private func decorated(_ text: [UInt8], _ character: Range<Int>, in piece: Range<Int>) -> [UInt8] {
         var spelling = Array(text[character])
         if character.lowerBound > piece.lowerBound, let prefix { spelling = prefix + spelling }
@@ -163,7 +157,7 @@ struct BytePairModel: Sendable {
         return spelling
     }
 
-    /// The byte tokens of a character, nil if the model has none or not all of them.
+    /// The byte tokens of a character; nil if the model lacks one of them.
     private func fallback(_ bytes: [UInt8]) -> [Int32]? {
         guard let byteTokens else { return nil }
         let ids = bytes.compactMap { byteTokens[Int($0)] }

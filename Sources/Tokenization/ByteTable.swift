@@ -1,18 +1,18 @@
 /// A map from byte strings to numbers, for vocabularies and caches.
 ///
-/// A `Dictionary<String, _>` would take canonically equivalent strings for equal, and one keyed by `[UInt8]` needs an
-/// array for each question. This one is asked with a range of a text.
+/// A `Dictionary<String, _>` would take canonically equivalent strings for equal, and one with keys of type `[UInt8]`
+/// would need an array for each lookup. A lookup here takes a range of a text.
 struct ByteTable: Sendable {
     private(set) var count = 0
-    /// Index of an entry plus one; zero is a free place.
+    /// The index of an entry plus one, or zero for a free slot.
     ///
-    /// The length is a power of two, at most half full.
+    /// The number of slots is a power of two, and at most half of them are taken.
     private var slots: [UInt32]
     private var bytes: [UInt8] = []
     private var ends: [Int] = [0]
     private var values: [Int32] = []
 
-    /// Makes room for about this many entries.
+    /// Reserves room for about this many entries.
     init(minimumCapacity: Int = 0) {
         var slotCount = 16
         while slotCount < 2 * minimumCapacity { slotCount *= 2 }
@@ -30,7 +30,7 @@ struct ByteTable: Sendable {
         value(of: key, 0..<key.count)
     }
 
-    /// Stores a value; false, and nothing changes, if the key is there already.
+    /// Stores a value; if the key exists already, returns false and changes nothing.
     mutating func insert(_ value: Int32, for text: [UInt8], _ range: Range<Int>) -> Bool {
         if 2 * (count + 1) > slots.count { grow() }
         let place = place(of: text, range)
@@ -43,7 +43,7 @@ struct ByteTable: Sendable {
         return true
     }
 
-    /// Forgets everything and keeps the memory.
+    /// Removes all entries and keeps the memory.
     mutating func removeAll() {
         for index in slots.indices { slots[index] = 0 }
         bytes.removeAll(keepingCapacity: true)
@@ -52,7 +52,7 @@ struct ByteTable: Sendable {
         count = 0
     }
 
-    /// Where the key is, or the free place where it belongs.
+    /// The slot of the key, or the free slot where it belongs.
     private func place(of text: [UInt8], _ range: Range<Int>) -> Int {
         var place = Self.hash(text, range) & (slots.count - 1)
         while slots[place] != 0, !entry(Int(slots[place]) - 1, equals: text, range) {

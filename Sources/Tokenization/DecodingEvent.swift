@@ -1,17 +1,18 @@
 /// What one step of a decoder hands to the next.
 ///
-/// The reference's decoders take and give lists of pieces. Here the pieces arrive over time, and `Fuse` makes all of
-/// them one piece that grows; so text and the ends of pieces are told apart. Text is always whole characters.
+/// The reference's decoders take and return lists of pieces. Here the pieces arrive one after another, and `Fuse` joins
+/// them to one piece that keeps growing; so text and the ends of pieces are separate events. Text always consists of
+/// whole characters.
 enum DecodingEvent: Equatable, Sendable {
     case text([UInt8])
     case endOfPiece
 }
 
-/// Steps that hold back what they cannot know yet.
+/// A step of a decoder, which holds back text that depends on what follows.
 protocol DecodingStep: Sendable {
-    /// Takes an event and appends what it leads to.
+    /// Takes an event and appends the events that follow from it.
     mutating func take(_ event: DecodingEvent, into events: inout [DecodingEvent])
-    /// Appends what was held back, as nothing more comes.
+    /// Appends what was held back, at the end of the text.
     mutating func finish(into events: inout [DecodingEvent])
 }
 

@@ -1,7 +1,7 @@
 /// Turns tokens into text one at a time, and never shows half a character.
 ///
-/// Bytes that are no character yet are held back; what is shown is not taken back. Work for a token does not depend
-/// on how many came before.
+/// Bytes that do not form a character yet are held back; text that was returned is final. The work for a token does not
+/// depend on how many came before.
 public struct DetokenizerStream: Sendable {
     private let tokenizer: Tokenizer
     private let skippingSpecial: Bool
@@ -13,16 +13,16 @@ public struct DetokenizerStream: Sendable {
         self.skippingSpecial = skippingSpecial
     }
 
-    /// Takes a token and gives the text that may be shown now, "" if there is none.
+    /// Takes a token and returns the text that may be shown now; "" if there is none.
     ///
-    /// A number that no token has is passed over.
+    /// An id that no token has is ignored.
     public mutating func append(_ token: TokenID) -> String {
         var text: [UInt8] = []
         append(token, into: &text)
         return String(decoding: text, as: UTF8.self)
     }
 
-    /// Gives what was held back, as no token follows: U+FFFD for bytes that never became a character.
+    /// Returns what was held back, after the last token: U+FFFD for bytes that never became a character.
     public mutating func finish() -> String {
         var text: [UInt8] = []
         finish(into: &text)

@@ -1,25 +1,26 @@
 import Glibc
+import JSON
 import Messages
 
-/// A place in a JSON file: a value, and the names with which an error can point at it.
-struct FileField {
-    let value: JSONValue
-    let file: String
-    let name: String
+/// A place in one of a tokenizer's files.
+typealias FileField = JSONField<TokenizationError>
+
+extension JSONField<TokenizationError> {
+    /// How deep a file may be nested: deeper than any tokenizer is, and few enough levels for a small thread's stack.
+    private static let maximumDepth = 64
+    /// Bytes at which reading gives up: the largest published file has 35 MB, and a pipe or a device may never end.
+    private static let longest = 1 << 30
 
     /// Reads a file as one JSON value.
-    init(contentsOf path: String, _ dialect: JSONReader.Dialect = .standard) throws(TokenizationError) {
+    init(contentsOf path: String, _ dialect: JSONDialect = .serde) throws(TokenizationError) {
         let bytes = try Self.read(path)
         if let hint = pointerHint(bytes.prefix(64)) { throw .malformed(path: path, field: "the file", reason: hint) }
         do {
-            self.init(value: try JSONReader.read(bytes, dialect), file: path, name: "")
+            self.init(try JSONValue(parsing: bytes, as: dialect, maximumDepth: Self.maximumDepth), file: path)
         } catch {
             throw .malformedJSON(path: path, offset: error.offset, reason: error.reason)
         }
     }
-
-    /// The largest published file has 35 MB; a pipe or a device may never end.
-    private static let longest = 1 << 30
 
     private static func read(_ path: String) throws(TokenizationError) -> [UInt8] {
         guard let file = fopen(path, "rbe") else {
@@ -41,94 +42,50 @@ struct FileField {
         }
     }
 
-    private init(value: JSONValue, file: String, name: String) {
-        self.value = value
-        self.file = file
-        self.name = name
-    }
-
-    /// The error that this field does not say what it should.
+    /// The error for a field that does not say what it should.
     func malformed(_ reason: String) -> TokenizationError {
-        .malformed(path: file, field: name.isEmpty ? "the file" : name, reason: reason)
+        .malformed(path: file, field: shownName, reason: reason)
     }
 
-    /// The error that this field asks for something we lack.
+    /// The error for a field that asks for something that is not implemented.
     func unsupported(_ what: String) -> TokenizationError {
-        .unsupported(path: file, field: name.isEmpty ? "the file" : name, what: what)
+        .unsupported(path: file, field: shownName, what: what)
     }
+
+    private var shownName: String { name.isEmpty ? "the file" : name }
 
     /// The file and the field, for a warning.
     var place: String { "\(file): \(name)" }
 
-    /// Whether the field is missing or null.
-    var isAbsent: Bool {
-        if case .null = value { true } else { false }
-    }
-
-    /// A member of this object; a missing one reads as null.
-    ///
-    /// Of a key given twice the last counts, as for the reference and for Python.
-    subscript(key: String) -> FileField {
-        get throws(TokenizationError) {
-            let member = try members().last { $0.key.elementsEqual(key.utf8) }
-            return FileField(
-                value: member?.value ?? .null, file: file, name: name.isEmpty ? key : "\(name).\(key)")
-        }
-    }
-
-    /// The members of this object, in the file's order.
-    func members() throws(TokenizationError) -> [JSONMember] {
-        guard case .object(let members) = value else { throw malformed("expected an object") }
-        return members
-    }
-
-    /// The elements of this array as fields; none if the field is absent.
-    func elements() throws(TokenizationError) -> [FileField] {
-        if isAbsent { return [] }
-        guard case .array(let values) = value else { throw malformed("expected an array") }
-        return values.enumerated().map { FileField(value: $1, file: file, name: "\(name)[\($0)]") }
-    }
-
     /// The bytes of this string.
-    func bytes() throws(TokenizationError) -> [UInt8] {
-        guard case .string(let bytes) = value else { throw malformed("expected a string") }
-        return Array(bytes)
-    }
+    func bytes() throws(TokenizationError) -> [UInt8] { Array(try string().utf8) }
 
-    /// The bytes of this string, nil if the field is absent or the string empty: writers use both for "none".
+    /// The bytes of this string; nil if the field is absent or the string empty, since writers use both for "none".
     func bytesIfPresent() throws(TokenizationError) -> [UInt8]? {
-        if isAbsent { return nil }
-        let bytes = try bytes()
-        return bytes.isEmpty ? nil : bytes
-    }
-
-    /// This string.
-    func string() throws(TokenizationError) -> String {
-        String(decoding: try bytes(), as: UTF8.self)
+        guard let bytes = try ifPresent?.bytes(), !bytes.isEmpty else { return nil }
+        return bytes
     }
 
     /// This truth value, or `standard` if the field is absent.
-    func boolean(or standard: Bool) throws(TokenizationError) -> Bool {
-        if isAbsent { return standard }
-        guard case .boolean(let truth) = value else { throw malformed("expected true or false") }
-        return truth
-    }
+    func bool(or standard: Bool) throws(TokenizationError) -> Bool { try ifPresent?.bool() ?? standard }
 
-    /// This integer, which must be in the range.
-    func integer(in range: ClosedRange<Int>) throws(TokenizationError) -> Int {
-        guard case .integer(let integer) = value else { throw malformed("expected an integer") }
-        guard range.contains(integer) else {
-            throw malformed("\(integer) is not within \(range.lowerBound) to \(range.upperBound)")
-        }
-        return integer
-    }
+    /// The elements of this list; none if the field is absent.
+    func elementsIfPresent() throws(TokenizationError) -> [FileField] { try ifPresent?.elements() ?? [] }
 
-    /// Components of a `Sequence`, flattened; a component that is none is a list of one, an absent one of none.
+    /// The components of a `Sequence` and of those inside it; any other component alone; none if the field is absent.
     func flattened(membersOf list: String) throws(TokenizationError) -> [FileField] {
         if isAbsent { return [] }
         guard try self["type"].string() == "Sequence" else { return [self] }
         var components: [FileField] = []
-        for element in try self[list].elements() { components += try element.flattened(membersOf: list) }
+        for element in try self[list].elementsIfPresent() { components += try element.flattened(membersOf: list) }
         return components
+    }
+}
+
+extension TokenizationError: JSONFieldFailure {
+    /// The error for a field of a tokenizer's file that is missing, of the wrong kind or out of range.
+    public init(_ fault: JSONFault) {
+        self = .malformed(
+            path: fault.file, field: fault.field.isEmpty ? "the file" : fault.field, reason: "it \(fault.reason)")
     }
 }

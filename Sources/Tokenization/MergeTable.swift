@@ -1,8 +1,6 @@
-/// What two neighbouring tokens become, and how early: a map from pairs of tokens.
+/// A map from pairs of tokens to the token that they become when they stand next to each other, and the rule's rank.
 struct MergeTable: Sendable {
-    /// One rule.
-    ///
-    /// A lower rank is applied first.
+    /// What a rule makes, and its rank: the rule of the lowest rank is applied first.
     struct Merge: Equatable {
         let rank: UInt32
         let result: Int32
@@ -13,7 +11,7 @@ struct MergeTable: Sendable {
     private var merges: [Merge]
     private var count = 0
 
-    /// Makes room for about this many rules.
+    /// Reserves room for about this many rules.
     init(minimumCapacity: Int) {
         var slotCount = 16
         while slotCount < 2 * minimumCapacity { slotCount *= 2 }
@@ -21,9 +19,9 @@ struct MergeTable: Sendable {
         merges = [Merge](repeating: Merge(rank: 0, result: 0), count: slotCount)
     }
 
-    /// The rule for two neighbours.
+    /// The rule for two neighbours; nil if there is none.
     ///
-    /// Reading and setting cost one probe or a few.
+    /// Reading and setting take one probe or a few.
     subscript(left: Int32, right: Int32) -> Merge? {
         get {
             let place = place(of: Self.key(left, right))

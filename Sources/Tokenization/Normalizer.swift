@@ -1,4 +1,4 @@
-/// One step that changes text before it is cut into pieces.
+/// A step that changes a text before it is cut into pieces.
 enum Normalizer: Sendable {
     case form(NormalizationForm)
     case lowercase
@@ -28,7 +28,7 @@ enum Normalizer: Sendable {
         case "StripAccents": self = .stripAccents
         case "Strip":
             self = .strip(
-                left: try field["strip_left"].boolean(or: true), right: try field["strip_right"].boolean(or: true))
+                left: try field["strip_left"].bool(or: true), right: try field["strip_right"].bool(or: true))
         case "Prepend": self = .prepend(try field["prepend"].bytes())
         case "Replace":
             self = .replace(try TextPattern(try field["pattern"]), with: try field["content"].bytes())
@@ -37,13 +37,13 @@ enum Normalizer: Sendable {
         }
     }
 
-    /// The text after this step.
+    /// Applies this step to a text.
     func normalize(_ text: [UInt8], _ workspace: PatternWorkspace) throws(TokenizationError) -> [UInt8] {
         switch self {
         case .form(let form):
             return form.normalize(text)
         case .lowercase:
-            // Character by character, as the reference does: a final sigma is not looked for.
+            // One character at a time, as the reference does, so that a final sigma is not treated specially.
             return mapScalars(text) { $0.properties.lowercaseMapping }
         case .stripAccents:
             return mapScalars(text) { scalar in
@@ -76,7 +76,7 @@ enum Normalizer: Sendable {
 }
 
 extension [Normalizer] {
-    /// The text after all steps.
+    /// Applies all steps to a text, in order.
     func normalize(_ text: [UInt8], _ workspace: PatternWorkspace) throws(TokenizationError) -> [UInt8] {
         var text = text
         for normalizer in self { text = try normalizer.normalize(text, workspace) }

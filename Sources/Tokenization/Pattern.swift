@@ -2,10 +2,10 @@ import CPCRE2
 
 /// A compiled regular expression of a tokenizer file.
 ///
-/// Sendable although it holds a pointer: PCRE2's compiled code is never written after compilation, and what a match
-/// writes is in `PatternWorkspace`, of which each encoding has its own.
+/// `@unchecked Sendable`: PCRE2 never writes to compiled code after compilation, and a match writes only to its
+/// `PatternWorkspace`, which each encoding has for itself.
 final class Pattern: @unchecked Sendable {
-    /// The expression as the file has it, for messages.
+    /// The expression as it stands in the file, for messages.
     let source: String
     private let code: OpaquePointer
 
@@ -21,7 +21,7 @@ final class Pattern: @unchecked Sendable {
         guard let code = pcre2_compile_8(translated, translated.count, options, &status, &offset, context) else {
             throw PatternDialect.Refusal(reason: Self.message(status))
         }
-        // Where there is no compiler for this processor, matching falls back to the interpreter by itself.
+        // If PCRE2 cannot compile for this processor, matching falls back to the interpreter.
         _ = pcre2_jit_compile_8(code, UInt32(PCRE2_JIT_COMPLETE))
         self.code = code
         self.source = String(decoding: source, as: UTF8.self)
@@ -31,9 +31,9 @@ final class Pattern: @unchecked Sendable {
         pcre2_code_free_8(code)
     }
 
-    /// Calls `body` with each match in the bytes of `text` in `range`, taken as a text of its own.
+    /// Calls `body` with each match in the bytes of `text` in `range`, which are treated as a separate text.
     ///
-    /// As Oniguruma's iterator has it, an empty match right after a match does not count.
+    /// An empty match directly after another match does not count, as in Oniguruma's iterator.
     func forEachMatch(
         in text: [UInt8], _ range: Range<Int>, _ workspace: PatternWorkspace, _ body: (Range<Int>) -> Void
     ) throws(TokenizationError) {
@@ -48,7 +48,7 @@ final class Pattern: @unchecked Sendable {
                 continue
             }
             body(range.lowerBound + match.lowerBound..<range.lowerBound + match.upperBound)
-            // \K in a look-ahead can end a match before it starts; going back would never end.
+            // \K in a look-ahead can end a match before it starts; continuing from there would loop for ever.
             guard match.upperBound >= from else { return }
             from = match.upperBound
             lastEnd = match.upperBound
@@ -64,7 +64,7 @@ final class Pattern: @unchecked Sendable {
                 pcre2_match_8(self.code, subject, range.count, from, options, workspace.matches, workspace.context)
             }
             let status = run(PCRE2_NO_UTF_CHECK)
-            // The interpreter keeps its backtracking on the heap, so it can go on where the compiled code cannot.
+            // The interpreter backtracks on the heap, so it can continue where compiled code runs out of stack.
             return status == PCRE2_ERROR_JIT_STACKLIMIT ? run(PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT) : status
         }
         if status == PCRE2_ERROR_NOMATCH { return nil }
@@ -81,22 +81,20 @@ final class Pattern: @unchecked Sendable {
     }
 }
 
-/// What one running match writes to.
-///
-/// Used by one encoding at a time.
+/// The memory that a match writes to, used by one encoding at a time.
 final class PatternWorkspace {
-    /// Memory is taken as the stack grows; past this the interpreter goes on, see `match`.
+    /// The most that the compiled code's stack may grow to; beyond that the interpreter takes over, see `match`.
     private static let stackByteCount = 16 << 20
-    /// In units of 1024 bytes: what the interpreter may use before it gives up with an error.
+    /// The heap that the interpreter may use before it fails, in units of 1024 bytes.
     private static let heapLimit: UInt32 = 1 << 20
 
     fileprivate let matches: OpaquePointer?
     fileprivate let context: OpaquePointer?
     private let stack: OpaquePointer?
 
-    /// Allocates the places; the stack is memory that is touched only when it is used.
+    /// Allocates the memory; pages of the stack are touched only when they are used.
     init() {
-        // One pair of offsets: groups are not looked at.
+        // One pair of offsets, because groups are not needed.
         matches = pcre2_match_data_create_8(1, nil)
         context = pcre2_match_context_create_8(nil)
         stack = pcre2_jit_stack_create_8(32 << 10, Self.stackByteCount, nil)

@@ -1,8 +1,8 @@
 /// Rewrites a regular expression in Oniguruma's Ruby syntax, which tokenizer files use, as one for PCRE2.
 ///
-/// The two agree on most of the notation. Where they differ silently the expression is rewritten here; where a rewrite
-/// would need more than a token of look-ahead it is refused, by name. Compiled with UTF, UCP and MULTILINE
-/// (in Ruby `^` and `$` always match at line ends), the differences are:
+/// The two agree on most of the notation. Where one notation has two meanings, the expression is rewritten here; where
+/// that would need more than one token of look-ahead, it is refused with a message that names the notation. With the
+/// options UTF, UCP and MULTILINE (in Ruby `^` and `$` always match at line ends), the differences are:
 ///
 ///     \s \S     Oniguruma: the property White_Space. PCRE2 adds U+180E.
 ///     \w        Oniguruma: letters, marks, decimal digits, connectors. PCRE2 10.42: letters, all numbers, "_".
@@ -13,7 +13,7 @@
 ///     x{,3}     Oniguruma: x{0,3}. PCRE2 10.42: plain text.
 ///     [a[b]] && Oniguruma: sets inside sets. Refused.
 ///
-/// One difference stays: without case Oniguruma also matches "ß" with `(?i:ss)`; PCRE2 folds single characters only.
+/// One difference remains: ignoring case, Oniguruma matches "ß" with `(?i:ss)`; PCRE2 folds single characters only.
 ///
 /// Source: https://github.com/kkos/oniguruma/blob/master/doc/RE and `man pcre2pattern`.
 struct PatternDialect {
@@ -29,11 +29,11 @@ struct PatternDialect {
     private let source: [UInt8]
     private var position = 0
     private var output: [UInt8] = []
-    /// Where the last complete atom starts in the output, for a quantifier that must wrap it.
+    /// The start of the last complete atom in the output, for a quantifier that must wrap it.
     private var atomStart = 0
     private var openGroups: [Int] = []
 
-    /// The same expression for PCRE2.
+    /// Rewrites an expression for PCRE2.
     static func translate(_ source: [UInt8]) throws(Refusal) -> [UInt8] {
         var dialect = PatternDialect(source: source)
         while dialect.position < source.count { try dialect.takeElement() }
@@ -90,7 +90,7 @@ struct PatternDialect {
         guard let next = peek(1) else { throw Refusal(reason: "it ends in a backslash") }
         switch next {
         case UInt8(ascii: "s"): emit(insideSet ? Self.space : "[\(Self.space)]")
-        // In a set, PCRE2's own \S lacks only U+180E.
+        // Inside a set, PCRE2's \S lacks only U+180E.
         case UInt8(ascii: "S"): emit(insideSet ? #"\S\x{180E}"# : "[^\(Self.space)]")
         case UInt8(ascii: "w"): emit(insideSet ? Self.word : "[\(Self.word)]")
         case UInt8(ascii: "h"): emit(insideSet ? Self.hexadecimal : "[\(Self.hexadecimal)]")
@@ -105,11 +105,11 @@ struct PatternDialect {
             }
             emit("\\x{\(String(decoding: digits, as: UTF8.self))}")
             position += 4
-        // Plain letters in Ruby's syntax; in PCRE2 they would start and end a quotation.
+        // These are plain letters in Ruby's syntax; in PCRE2 they would start and end a quotation.
         case UInt8(ascii: "Q"), UInt8(ascii: "E"): output.append(next)
         default:
             copy(1 + utf8Length(startingWith: next))
-            // The name in \p{L} and the code in \x{85} are no intervals.
+            // The braces of \p{L} and \x{85} hold a name and a code, not a quantifier.
             if "pPx".utf8.contains(next), peek() == UInt8(ascii: "{") {
                 guard let end = source[position...].firstIndex(of: UInt8(ascii: "}")) else {
                     throw Refusal(reason: "a name without its closing brace")
@@ -172,7 +172,7 @@ struct PatternDialect {
             position += 1
         }
         if peek() == UInt8(ascii: ")") {
-            // In Ruby the rest of the group, with all its branches, becomes a group of its own.
+            // In Ruby the rest of the group, with all its alternatives, becomes a separate group.
             guard isFirst else { throw Refusal(reason: "an option such as (?i) that is not first in its group") }
             copy()
         } else {

@@ -1,10 +1,10 @@
-/// Turns the pieces of tokens into text as they come: the steps of a `decoder` field, one after the other.
+/// Turns tokens' pieces into text as they arrive, by the steps of a `decoder` field, one after the other.
 struct PieceDecoder: Sendable {
     private var steps: [any DecodingStep] = []
     private var events: [DecodingEvent] = []
     private var nextEvents: [DecodingEvent] = []
 
-    /// Reads a `decoder` field; `showsRunsEarly` is about runs of byte tokens that may turn out to be no text.
+    /// Reads a `decoder` field; `showsRunsEarly` is passed to `ByteFallbackDecoding`.
     init(_ field: FileField, showsRunsEarly: Bool) throws(TokenizationError) {
         for component in try field.flattened(membersOf: "decoders") {
             let type = try component["type"].string()
@@ -21,7 +21,7 @@ struct PieceDecoder: Sendable {
         if field.isAbsent { steps.append(SpaceJoining()) }
     }
 
-    /// Takes the next piece and appends the text that is certain.
+    /// Takes the next piece and appends the text that is certain by now.
     mutating func take(_ piece: [UInt8], into text: inout [UInt8]) {
         events.append(.text(piece))
         events.append(.endOfPiece)

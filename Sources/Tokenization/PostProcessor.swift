@@ -1,4 +1,4 @@
-/// What `encode` puts around a text when special tokens are asked for.
+/// The tokens that `encode` puts around a text when special tokens are requested.
 struct PostProcessor: Sendable {
     private(set) var before: [TokenID] = []
     private(set) var after: [TokenID] = []
@@ -8,7 +8,7 @@ struct PostProcessor: Sendable {
         for component in try field.flattened(membersOf: "processors") {
             let type = try component["type"].string()
             switch type {
-            // Moves the offsets of tokens in the text, which we do not give.
+            // It moves the tokens' offsets in the text, which are not reported here.
             case "ByteLevel": break
             case "TemplateProcessing": try wrap(component)
             default: throw component.unsupported("the post-processor \"\(type)\"")
@@ -25,7 +25,7 @@ struct PostProcessor: Sendable {
     private mutating func wrap(_ field: FileField) throws(TokenizationError) {
         var parts: [[TokenID]] = [[]]
         let single = try field["single"]
-        for element in try single.elements() {
+        for element in try single.elementsIfPresent() {
             let special = try element["SpecialToken"]
             if special.isAbsent {
                 let sequence = try element["Sequence"]["id"].string()
@@ -41,11 +41,11 @@ struct PostProcessor: Sendable {
         after += parts[1]
     }
 
-    /// The template's own numbers, whatever the vocabulary says to them: so does the reference.
+    /// The ids that the template gives, whatever the vocabulary says, as in the reference.
     private func ids(of name: String, _ table: FileField) throws(TokenizationError) -> [TokenID] {
         let list = try table[name]["ids"]
         var ids: [TokenID] = []
-        for element in try list.elements() {
+        for element in try list.elementsIfPresent() {
             ids.append(TokenID(Int32(try element.integer(in: 0...Vocabulary.maximumID))))
         }
         guard !ids.isEmpty else { throw list.malformed("\"\(name)\" has no ids") }

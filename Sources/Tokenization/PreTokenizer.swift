@@ -1,14 +1,14 @@
-/// One step that cuts text into pieces, or rewrites the pieces.
+/// A step that cuts a text into pieces, or rewrites the pieces.
 enum PreTokenizer: Sendable {
     case split(Splitting)
-    /// A space before each piece that has none: `ByteLevel` with `add_prefix_space`.
+    /// Puts a space before each piece that does not start with one: `ByteLevel` with `add_prefix_space`.
     case prefixSpace
-    /// Each byte spelled by its character of `ByteAlphabet`.
+    /// Spells each byte by its character of `ByteAlphabet`.
     case byteCharacters
-    /// Spaces written as a visible character, and one put in front.
+    /// Writes spaces as a visible character, and puts one in front.
     case metaspace(Metaspace)
 
-    /// The pattern of GPT-2, which `ByteLevel` uses when it splits.
+    /// GPT-2's pattern, by which `ByteLevel` splits.
     ///
     /// Source: the GPT-2 release, https://github.com/openai/gpt-2 (`encoder.py`).
     private static let gpt2Words = #"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"#
@@ -28,20 +28,20 @@ enum PreTokenizer: Sendable {
         case "Split":
             let splitting = Splitting(
                 pattern: try TextPattern(try field["pattern"]), behavior: try SplitBehavior(try field["behavior"]),
-                isInverted: try field["invert"].boolean(or: false))
+                isInverted: try field["invert"].bool(or: false))
             return [.split(splitting)]
         case "ByteLevel":
             var steps: [PreTokenizer] = []
-            if try field["add_prefix_space"].boolean(or: true) { steps.append(.prefixSpace) }
-            if try field["use_regex"].boolean(or: true) { steps.append(try split(gpt2Words, .isolated, field)) }
+            if try field["add_prefix_space"].bool(or: true) { steps.append(.prefixSpace) }
+            if try field["use_regex"].bool(or: true) { steps.append(try split(gpt2Words, .isolated, field)) }
             return steps + [.byteCharacters]
         case "Metaspace":
             let metaspace = try Metaspace(field)
             let cut = Splitting(pattern: .literal(metaspace.replacement), behavior: .mergedWithNext)
-            let splits = try field["split"].boolean(or: true)
+            let splits = try field["split"].bool(or: true)
             return [.metaspace(metaspace)] + (splits ? [.split(cut)] : [])
         case "Digits":
-            let isIndividual = try field["individual_digits"].boolean(or: false)
+            let isIndividual = try field["individual_digits"].bool(or: false)
             return [try split(#"\p{N}"#, isIndividual ? .isolated : .contiguous, field)]
         case "Punctuation":
             let behavior = try field["behavior"]
@@ -50,7 +50,7 @@ enum PreTokenizer: Sendable {
                 try split(#"[\#(ascii)\p{P}]"#, behavior.isAbsent ? .isolated : try SplitBehavior(behavior), field)
             ]
         case "Whitespace":
-            // Of this one the reference takes the words from Rust's regex, whose \w has the joiners too.
+            // For this step the reference uses Rust's regex, whose \w includes the joiners.
             let word = #"\w\x{200C}\x{200D}"#
             return [try split(#"[\#(word)]+|[^\#(word)\s]+"#, .removed, field, isInverted: true)]
         case "WhitespaceSplit":
@@ -68,9 +68,9 @@ enum PreTokenizer: Sendable {
     }
 }
 
-/// The habit of sentencepiece: spaces are a visible character, and a text starts with one.
+/// SentencePiece's convention: spaces are a visible character, and a text starts with one.
 struct Metaspace: Sendable {
-    /// Where a replacement is put in front.
+    /// Which pieces get the visible character in front.
     enum Scheme: String {
         case first
         case always
@@ -88,8 +88,8 @@ struct Metaspace: Sendable {
         }
         let prefix = try field["prepend_scheme"]
         if prefix.isAbsent {
-            // Files from before the schemes say the same with a truth value.
-            scheme = try field["add_prefix_space"].boolean(or: true) ? .always : .never
+            // Files that are older than the schemes say this with true or false.
+            scheme = try field["add_prefix_space"].bool(or: true) ? .always : .never
         } else {
             let name = try prefix.string()
             guard let scheme = Scheme(rawValue: name) else { throw prefix.unsupported("the scheme \"\(name)\"") }
@@ -98,7 +98,7 @@ struct Metaspace: Sendable {
     }
 }
 
-/// A text on its way through the pre-tokenizers: pieces of one buffer.
+/// The pieces of a text on its way through the pre-tokenizers, as ranges of one buffer.
 struct PieceList {
     private(set) var text: [UInt8] = []
     private(set) var pieces: [Piece] = []
@@ -106,7 +106,7 @@ struct PieceList {
     private var nextPieces: [Piece] = []
     private var parts: [Splitting.Part] = []
 
-    /// Starts with the bytes of `source` in `range` as the only piece.
+    /// Starts again, with the bytes of `source` in `range` as the only piece.
     mutating func start(_ source: [UInt8], _ range: Range<Int>, opensText: Bool) {
         text.removeAll(keepingCapacity: true)
         text += source[range]
@@ -114,7 +114,7 @@ struct PieceList {
         if !range.isEmpty { pieces.append(Piece(range: 0..<range.count, opensText: opensText)) }
     }
 
-    /// Takes all pieces through one step.
+    /// Applies one step to all pieces.
     mutating func apply(_ step: PreTokenizer, _ workspace: PatternWorkspace) throws(TokenizationError) {
         switch step {
         case .split(let splitting):

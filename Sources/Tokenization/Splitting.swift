@@ -1,11 +1,11 @@
-/// A piece of a text: what a model sees alone.
+/// A piece of a text: the unit that the model encodes by itself.
 struct Piece: Equatable {
     var range: Range<Int>
-    /// Whether the piece starts where the user's text starts, which decides about `Metaspace`'s first space.
+    /// Whether the piece starts where the user's text starts: `Metaspace` may put a space only there.
     var opensText: Bool
 }
 
-/// What becomes of the places where a pattern matches.
+/// What happens to the matches of a pattern.
 enum SplitBehavior: String, Sendable {
     case isolated = "Isolated"
     case removed = "Removed"
@@ -13,7 +13,7 @@ enum SplitBehavior: String, Sendable {
     case mergedWithNext = "MergedWithNext"
     case contiguous = "Contiguous"
 
-    /// Reads the name of a behaviour.
+    /// Reads the name of a behaviour from a file.
     init(_ field: FileField) throws(TokenizationError) {
         let name = try field.string()
         guard let behavior = SplitBehavior(rawValue: name) else { throw field.unsupported("the behavior \"\(name)\"") }
@@ -25,16 +25,16 @@ enum SplitBehavior: String, Sendable {
 struct Splitting: Sendable {
     let pattern: TextPattern
     let behavior: SplitBehavior
-    /// Whether what lies between the matches counts as the match.
+    /// Whether the text between matches counts as the match, and the matches as the text between.
     var isInverted = false
 
-    /// A part of a piece: a match, or what lies between two.
+    /// A part of a piece: a match, or the text between two matches.
     struct Part {
         var range: Range<Int>
         let isMatch: Bool
     }
 
-    /// Appends the pieces of `piece`; `parts` is a place to work in.
+    /// Appends the pieces that `piece` is cut into; `parts` is scratch memory.
     func split(
         _ piece: Piece, of text: [UInt8], into pieces: inout [Piece], parts: inout [Part], _ workspace: PatternWorkspace
     ) throws(TokenizationError) {
@@ -42,7 +42,7 @@ struct Splitting: Sendable {
         switch behavior {
         case .isolated, .removed: break
         case .contiguous: join(&parts) { $0.isMatch == $1.isMatch }
-        // A run of matches leaves its first with the neighbour; the others stay alone, as in the reference.
+        // Of a run of matches only the first joins the neighbour; the others stay alone, as in the reference.
         case .mergedWithPrevious: joinMatches(&parts)
         case .mergedWithNext:
             parts.reverse()

@@ -1,4 +1,4 @@
-/// `Fuse`: all pieces become one.
+/// The step `Fuse`: all pieces become one.
 struct FuseDecoding: DecodingStep {
     mutating func take(_ event: DecodingEvent, into events: inout [DecodingEvent]) {
         if event != .endOfPiece { events.append(event) }
@@ -9,7 +9,7 @@ struct FuseDecoding: DecodingStep {
     }
 }
 
-/// No decoder at all: pieces with a space between them.
+/// The step for a file without a decoder: pieces with a space between them.
 struct SpaceJoining: DecodingStep {
     private var needsSpace = false
 
@@ -20,14 +20,14 @@ struct SpaceJoining: DecodingStep {
     }
 }
 
-/// `Strip`: takes up to so many of one character from the start and the end of each piece.
+/// The step `Strip`: removes up to a given number of one character from the start and the end of each piece.
 struct StripDecoding: DecodingStep {
     private let content: [UInt8]
     private let startCount: Int
     private let stopCount: Int
     private var stripped = 0
     private var isPastStart = false
-    /// How many of the character wait for what follows them.
+    /// How many of the character are held back, because they are removed if the piece ends here.
     private var waitingCount = 0
 
     /// Reads the field of such a decoder.
@@ -75,7 +75,7 @@ struct StripDecoding: DecodingStep {
     }
 }
 
-/// `Replace`: a pattern in each piece becomes another text.
+/// The step `Replace`: every match of a pattern in a piece becomes another text.
 struct ReplaceDecoding: DecodingStep {
     private let pattern: TextPattern
     private let replacement: [UInt8]
@@ -102,14 +102,14 @@ struct ReplaceDecoding: DecodingStep {
                     end += 1
                 }
             }
-            // What may be the start of a match waits; it starts where a character does, as the literal does.
+            // What may be the start of a match is held back. It starts where a character does, as the literal does.
             while end < waiting.count, event == .endOfPiece || !literal.starts(with: waiting[end...]) {
                 output.append(waiting[end])
                 end += 1
             }
         case .expression:
             if event == .endOfPiece {
-                // Matching fails only at its limits; the piece unchanged is then the best there is to show.
+                // Matching fails only at its limits; the unchanged piece is then the best that can be shown.
                 output = (try? pattern.replacing(in: waiting, with: replacement, PatternWorkspace())) ?? waiting
                 end = waiting.count
             }
@@ -124,7 +124,7 @@ struct ReplaceDecoding: DecodingStep {
     }
 }
 
-/// `Metaspace`: the visible character becomes a space, and nothing in the first piece if one was put in front.
+/// The step `Metaspace`: the visible character becomes a space, or nothing in the first piece if one was put in front.
 struct MetaspaceDecoding: DecodingStep {
     let metaspace: Metaspace
     private var isFirst = true

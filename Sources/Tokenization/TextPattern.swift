@@ -1,4 +1,4 @@
-/// What a component searches for: plain text or a regular expression.
+/// What a component searches for: a plain text or a regular expression.
 enum TextPattern: Sendable {
     case literal([UInt8])
     case expression(Pattern)
@@ -24,7 +24,7 @@ enum TextPattern: Sendable {
         }
     }
 
-    /// An expression of our own, for components that are defined by one; `field` is where an error would point.
+    /// Compiles an expression that is not from the file, for components that are defined by one; errors name `field`.
     init(own expression: String, for field: FileField) throws(TokenizationError) {
         do {
             self = .expression(try Pattern(oniguruma: Array(expression.utf8)))
@@ -53,7 +53,7 @@ enum TextPattern: Sendable {
         }
     }
 
-    /// The text with every match replaced.
+    /// Replaces every match in a text.
     func replacing(
         in text: [UInt8], with replacement: [UInt8], _ workspace: PatternWorkspace
     ) throws(TokenizationError) -> [UInt8] {

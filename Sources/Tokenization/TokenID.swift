@@ -1,6 +1,6 @@
 /// The number of one token in a vocabulary.
 public struct TokenID: Hashable, Comparable, Sendable, Codable {
-    /// The number itself, as embeddings and logits are indexed by it.
+    /// The number itself, which is the token's row of the embedding and its index among the logits.
     public var rawValue: Int32
 
     /// Wraps a plain number.
@@ -8,12 +8,12 @@ public struct TokenID: Hashable, Comparable, Sendable, Codable {
         self.rawValue = rawValue
     }
 
-    /// Reads a plain integer, as JSON lists of tokens have them.
+    /// Decodes a plain integer.
     public init(from decoder: any Decoder) throws {
         rawValue = try decoder.singleValueContainer().decode(Int32.self)
     }
 
-    /// Writes a plain integer.
+    /// Encodes a plain integer.
     public func encode(to encoder: any Encoder) throws {
         var container = encoder.singleValueContainer()
         try container.encode(rawValue)

@@ -2,26 +2,26 @@ import Messages
 
 /// What can be wrong with a tokenizer's file or with the text given to it.
 public enum TokenizationError: Error, Equatable, Sendable {
-    /// No file at this path.
+    /// There is no file at this path.
     case missingFile(path: String)
-    /// The file is there and cannot be read.
+    /// The file exists and cannot be read.
     case unreadableFile(path: String, reason: String)
     /// The file is not JSON; the offset is in bytes from its start.
     case malformedJSON(path: String, offset: Int, reason: String)
     /// The file is JSON, but this field does not say what a tokenizer needs.
     case malformed(path: String, field: String, reason: String)
-    /// The file asks for something that this version does not do.
+    /// The file asks for something that this version does not implement.
     case unsupported(path: String, field: String, what: String)
     /// The text given is not UTF-8 from this byte on.
     case invalidUTF8(offset: Int)
-    /// The text given is longer than positions can count.
+    /// The text given is longer than the encoder can count.
     case textTooLong(byteCount: Int)
     /// A pattern of the tokenizer could not be matched within its limits of time and memory.
     case matchingFailed(pattern: String, reason: String)
 }
 
 extension TokenizationError {
-    /// Whether a file is not there or cannot be read, so that nothing is known of what it holds.
+    /// Whether a file is missing or cannot be read (exit status 66), as opposed to malformed (65).
     public var isMissingInput: Bool {
         switch self {
         case .missingFile, .unreadableFile: true
@@ -31,7 +31,7 @@ extension TokenizationError {
 }
 
 extension TokenizationError: CustomStringConvertible {
-    /// What failed, on what, and what to do, in one line.
+    /// One line that says what failed, on what, and what to do.
     public var description: String {
         switch self {
         case .missingFile(let path):

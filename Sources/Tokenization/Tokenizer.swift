@@ -1,25 +1,25 @@
 import Synchronization
 
-/// Text to tokens and back, as a `tokenizer.json` file describes it.
+/// Converts text to tokens and back, as a `tokenizer.json` file describes.
 ///
-/// Immutable once loaded, and safe to use from any thread.
+/// A tokenizer is immutable, and any thread may use it.
 public final class Tokenizer: Sendable {
-    /// What becomes of special tokens when text is encoded.
+    /// How special tokens are treated when text is encoded.
     public enum SpecialTokens: String, CaseIterable, Sendable {
         /// Special tokens named in the text are recognised; none is added.
         case off
-        /// As `off`, and what the model wants around a text is added.
+        /// As `off`, and the tokens that the model wants around a text are added.
         case on
         /// Names of special tokens in the text are plain text; none is added.
         case plain
     }
 
-    /// The token that a text starts with, nil if `tokenizer_config.json` names none that the vocabulary has.
+    /// The token that starts a text; nil if `tokenizer_config.json` names none that the vocabulary has.
     public let beginOfText: TokenID?
-    /// The token that ends a text, nil if `tokenizer_config.json` names none that the vocabulary has.
+    /// The token that ends a text; nil if `tokenizer_config.json` names none that the vocabulary has.
     public let endOfText: TokenID?
 
-    /// What was read otherwise than its files say, a line each.
+    /// Where loading deviated from what the files say, one line each.
     public let warnings: [String]
 
     let vocabulary: Vocabulary
@@ -38,14 +38,14 @@ public final class Tokenizer: Sendable {
     public init(contentsOf path: String) throws(TokenizationError) {
         let location = TokenizerLocation(path)
         let file = try FileField(contentsOf: location.tokenizer)
-        // "truncation" and "padding" are left to the caller, as transformers does: a prompt is never cut in silence.
+        // "truncation" and "padding" are ignored, as in transformers: no prompt is cut without the caller's knowledge.
         normalizers = try Normalizer.list(try file["normalizer"])
         var preTokenizers = try PreTokenizer.list(try file["pre_tokenizer"])
         var endsInByteCharacters = false
         if case .byteCharacters = preTokenizers.last { endsInByteCharacters = true }
 
         let modelField = try file["model"]
-        // Older files leave the type out where they mean BPE.
+        // Older files leave the type out and mean BPE.
         let type = try modelField["type"].isAbsent ? "BPE" : try modelField["type"].string()
         var vocabulary: Vocabulary
         switch type {
@@ -77,8 +77,8 @@ public final class Tokenizer: Sendable {
         let ends = try location.textEnds()
         beginOfText = ends.begin.spelling.flatMap { vocabulary.id(of: $0) }.map { TokenID($0) }
         endOfText = ends.end.spelling.flatMap { vocabulary.id(of: $0) }.map { TokenID($0) }
-        // What transformers' Llama, Gemma, Cohere and GPT-NeoX tokenizers did until version 4, and llama.cpp does for all:
-        // a switch that is set goes before the post-processor.
+        // A switch that is set overrides the post-processor. That is what the tokenizers of Llama, Gemma, Cohere and
+        // GPT-NeoX did in transformers until version 4, and what llama.cpp does for all.
         var postProcessor = try PostProcessor(try file["post_processor"])
         for (end, token) in [(ends.begin, beginOfText), (ends.end, endOfText)] where end.isAdded == true && token == nil
         {
@@ -90,29 +90,26 @@ public final class Tokenizer: Sendable {
         self.warnings = warnings
     }
 
-    /// The highest token number plus one.
-    ///
-    /// Numbers below it may be free.
+    /// The highest id plus one; not every id below it need be in use.
     public var vocabularySize: Int { vocabulary.count }
 
-    /// The tokens of a text.
+    /// Encodes a text.
     public func encode(_ text: String, special: SpecialTokens) throws(TokenizationError) -> [TokenID] {
         try encode(validUTF8: Array(text.utf8), special)
     }
 
-    /// The tokens of a text in UTF-8, as a file has it.
+    /// Encodes a text in UTF-8, such as a file's contents.
     ///
-    /// Other bytes are refused.
+    /// - Throws: `invalidUTF8` for other bytes; `textTooLong`, `matchingFailed`.
     public func encode(utf8 bytes: [UInt8], special: SpecialTokens) throws(TokenizationError) -> [TokenID] {
         if let offset = firstInvalidUTF8(in: bytes) { throw .invalidUTF8(offset: offset) }
         return try encode(validUTF8: bytes, special)
     }
 
-    /// The text of tokens.
+    /// Decodes tokens.
     ///
-    /// Numbers that no token has are passed over, and special tokens if asked.
-    ///
-    /// Bytes that are no UTF-8 become U+FFFD.
+    /// Ids that no token has are ignored, and so are special tokens if `skippingSpecial` is true. Bytes that are not
+    /// UTF-8 become U+FFFD.
     public func decode(_ tokens: [TokenID], skippingSpecial: Bool) -> String {
         var stream = DetokenizerStream(self, wholeDecoder, skippingSpecial: skippingSpecial)
         var text: [UInt8] = []
@@ -121,28 +118,28 @@ public final class Tokenizer: Sendable {
         return String(decoding: text, as: UTF8.self)
     }
 
-    /// A decoder for tokens that come one at a time.
+    /// Makes a decoder for tokens that arrive one at a time.
     public func makeStream(skippingSpecial: Bool) -> DetokenizerStream {
         DetokenizerStream(self, streamDecoder, skippingSpecial: skippingSpecial)
     }
 
-    /// A token as it is written in the vocabulary; nil for a number that no token has.
+    /// A token's spelling in the vocabulary; nil for an id that no token has.
     public func piece(of token: TokenID) -> String? {
         vocabulary.spelling(of: token.rawValue).map { String(decoding: $0, as: UTF8.self) }
     }
 
-    /// The token that is written so in the vocabulary.
+    /// The token with this spelling in the vocabulary; nil if there is none.
     public func token(named name: String) -> TokenID? {
         vocabulary.id(of: Array(name.utf8)).map { TokenID($0) }
     }
 
-    /// Whether a token steers the model and is no text.
+    /// Whether a token is a special one, which steers the model and is not part of the text.
     public func isSpecial(_ token: TokenID) -> Bool {
         specialIDs.contains(token.rawValue)
     }
 
     private func encode(validUTF8 text: [UInt8], _ special: SpecialTokens) throws(TokenizationError) -> [TokenID] {
-        // Spelling and normalizing may make a text several times longer; positions are 32 bits wide.
+        // Spelling and normalizing can make a text several times longer, and positions are 32 bits wide.
         guard text.count <= Int(Int32.max) / 16 else { throw .textTooLong(byteCount: text.count) }
         let workspace = workspaces.withLock { $0.popLast() } ?? EncodingWorkspace()
         defer { workspaces.withLock { $0.append(workspace) } }
@@ -181,9 +178,9 @@ public final class Tokenizer: Sendable {
     }
 }
 
-/// What one encoding writes to while it runs.
+/// The memory that one encoding writes to.
 ///
-/// Sendable because `Tokenizer` takes it out of its pool for the time of one call, so no two threads have it at once.
+/// `@unchecked Sendable`: `Tokenizer` takes it out of its pool for one call, so no two threads have it at once.
 private final class EncodingWorkspace: @unchecked Sendable {
     let patterns = PatternWorkspace()
     var pieces = PieceList()

@@ -1,6 +1,6 @@
 import FoundationEssentials
 
-/// Where the files of a tokenizer are.
+/// The paths of a tokenizer's files.
 struct TokenizerLocation {
     /// The path of `tokenizer.json`.
     let tokenizer: String
@@ -26,7 +26,7 @@ struct TokenizerLocation {
         )
     }
 
-    /// A token is written as its text, or as an object with its text and flags.
+    /// Reads a token, which is written as its text, or as an object with its text and flags.
     private func spelling(_ field: FileField) throws(TokenizationError) -> [UInt8]? {
         if case .object = field.value { return try field["content"].bytesIfPresent() }
         return try field.bytesIfPresent()
@@ -35,18 +35,18 @@ struct TokenizerLocation {
 
 /// One end of a text, as `tokenizer_config.json` describes it.
 struct TextEnd {
-    /// How the token that stands there is spelled; nil if none is named.
+    /// The spelling of the token that may stand there; nil if none is named.
     var spelling: [UInt8]?
-    /// Whether the token is put there: `add_bos_token` or `add_eos_token`; nil where the post-processor decides.
+    /// Whether the token is added: `add_bos_token` or `add_eos_token`; nil where the post-processor decides.
     var isAdded: Bool?
-    /// Where the file says so, for warnings.
+    /// The file and the field, for warnings.
     var place = ""
 
     init() {}
 
     init(spelling: [UInt8]?, switch field: FileField) throws(TokenizationError) {
         self.spelling = spelling
-        isAdded = field.isAbsent ? nil : try field.boolean(or: false)
+        isAdded = field.isAbsent ? nil : try field.bool(or: false)
         place = field.place
     }
 }

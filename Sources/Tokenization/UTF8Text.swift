@@ -1,6 +1,6 @@
-// Small tools for text that is kept as bytes.
+// Functions for text that is kept as bytes.
 
-/// The offset of the first byte that is not part of valid UTF-8, nil if all are.
+/// The offset of the first byte that is not part of valid UTF-8; nil if all are.
 func firstInvalidUTF8(in bytes: [UInt8]) -> Int? {
     do {
         _ = try UTF8Span(validating: bytes.span)
@@ -10,13 +10,23 @@ func firstInvalidUTF8(in bytes: [UInt8]) -> Int? {
     }
 }
 
-/// How many bytes the character that starts with this byte has, in text known to be valid.
+/// The length in bytes of the character that starts with this byte, in valid UTF-8.
 func utf8Length(startingWith byte: UInt8) -> Int {
     switch byte {
     case ..<0x80: 1
     case ..<0xE0: 2
     case ..<0xF0: 3
     default: 4
+    }
+}
+
+/// The value of a hexadecimal digit in ASCII; nil for other bytes.
+func hexadecimalDigit(_ byte: UInt8) -> UInt8? {
+    switch byte {
+    case UInt8(ascii: "0")...UInt8(ascii: "9"): byte - UInt8(ascii: "0")
+    case UInt8(ascii: "a")...UInt8(ascii: "f"): byte - UInt8(ascii: "a") + 10
+    case UInt8(ascii: "A")...UInt8(ascii: "F"): byte - UInt8(ascii: "A") + 10
+    default: nil
     }
 }
 
@@ -31,36 +41,36 @@ func scalar(in text: [UInt8], at offset: Int) -> Unicode.Scalar {
     return Unicode.Scalar(code) ?? "\u{FFFD}"
 }
 
-/// The scalar that ends right before an offset of valid UTF-8.
+/// The scalar that ends directly before an offset of valid UTF-8.
 func scalar(in text: [UInt8], before offset: Int) -> Unicode.Scalar {
     var start = offset - 1
     while start > 0, text[start] & 0xC0 == 0x80 { start -= 1 }
     return scalar(in: text, at: start)
 }
 
-/// Checks UTF-8 as its bytes arrive and gives complete characters out.
+/// Checks UTF-8 as its bytes arrive, and returns complete characters.
 struct UTF8Assembler: Sendable {
-    /// What a byte brought.
+    /// What a byte completes or breaks.
     enum Outcome {
         case incomplete
         case complete
-        /// The bytes held before this one are no character. `also` says whether this one is none either;
-        /// otherwise it is held as the start of the next.
+        /// The bytes held before this one do not form a character. `also` says whether this byte is invalid too; if
+        /// not, it is held as the start of the next character.
         case invalid(also: Bool)
     }
 
-    /// U+FFFD in UTF-8, which stands for bytes that are no text.
+    /// U+FFFD in UTF-8, which replaces bytes that are not text.
     static let replacement: [UInt8] = [0xEF, 0xBF, 0xBD]
 
-    /// The bytes of a character that is not finished, or has just been.
+    /// The bytes of an incomplete character, or of the one that was just completed.
     private(set) var held: [UInt8] = []
     private var missing = 0
-    /// What the next byte may be.
+    /// The values that the next byte may have.
     ///
-    /// Only second bytes are narrower: no overlong forms, no surrogates, no more than U+10FFFF.
+    /// The range is narrower for some second bytes, which excludes overlong forms, surrogates and codes above U+10FFFF.
     private var expected: ClosedRange<UInt8> = 0x80...0xBF
 
-    /// Whether bytes of an unfinished character are held.
+    /// Whether bytes of an incomplete character are held.
     var isInsideCharacter: Bool { missing > 0 }
 
     /// Forgets held bytes.
@@ -103,7 +113,7 @@ struct UTF8Assembler: Sendable {
         return missing == 0 ? .complete : .incomplete
     }
 
-    /// Takes bytes and appends the text that is certain: characters, and U+FFFD for each maximal part that is none.
+    /// Takes bytes and appends complete characters, and U+FFFD for each maximal part that is not a character.
     mutating func take(_ bytes: [UInt8], into text: inout [UInt8]) {
         for byte in bytes {
             let wasInside = isInsideCharacter

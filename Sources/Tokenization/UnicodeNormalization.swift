@@ -3,9 +3,9 @@ import Synchronization
 
 /// The four normalization forms of Unicode Standard Annex 15.
 ///
-/// Foundation's own functions leave marks out of order where a decomposition brings several of them (Swift 6.3.1:
-/// U+0F71 U+0F74 after U+1136A). So it is asked about single characters and pairs only, where it is right, and the
-/// ordering and composing around that are done here. What it said is kept: each question is asked once.
+/// Foundation's own functions leave marks out of order where a decomposition yields several of them (Swift 6.3.1:
+/// U+0F71 U+0F74 after U+1136A). So Foundation is used for single characters and pairs only, where it is right, and
+/// ordering and composition are done here. Its answers are cached.
 enum NormalizationForm: Sendable {
     case nfc
     case nfd
@@ -15,9 +15,9 @@ enum NormalizationForm: Sendable {
     private var isCompatible: Bool { self == .nfkc || self == .nfkd }
     private var composes: Bool { self == .nfc || self == .nfkc }
 
-    /// The text in this form.
+    /// Converts a text to this form.
     func normalize(_ text: [UInt8]) -> [UInt8] {
-        // Below U+0300 every character is its own NFC; below U+0080, every form of itself.
+        // Every character below U+0300 is its own NFC, and every one below U+0080 is its own normal form in all four.
         let limit: UInt8 = self == .nfc ? 0xCC : 0x80
         if text.allSatisfy({ $0 < limit }) { return text }
         return Self.facts.withLock { facts in
@@ -35,7 +35,7 @@ enum NormalizationForm: Sendable {
         }
     }
 
-    /// Sorts each run of marks by combining class, keeping the order of equals (D108, D109).
+    /// Sorts each run of marks by combining class, and keeps the order of marks of one class (D108, D109).
     private static func order(_ scalars: inout [Unicode.Scalar]) {
         var start = 0
         while start < scalars.count {
@@ -63,7 +63,7 @@ private func combiningClass(_ scalar: Unicode.Scalar) -> UInt8 {
     scalar.value < 0x300 ? 0 : scalar.properties.canonicalCombiningClass.rawValue
 }
 
-/// What is known about single characters and pairs.
+/// A cache of the decompositions of characters and the compositions of pairs.
 private struct CharacterFacts {
     private var canonical: [Unicode.Scalar: [Unicode.Scalar]] = [:]
     private var compatible: [Unicode.Scalar: [Unicode.Scalar]] = [:]
@@ -85,7 +85,7 @@ private struct CharacterFacts {
         }
     }
 
-    /// Joins each mark with the starter before it where Unicode has one character for both (D117).
+    /// Joins each mark with the starter before it where Unicode has one character for the two (D117).
     mutating func compose(_ scalars: inout [Unicode.Scalar]) {
         var count = 0
         var starter: Int?
@@ -111,7 +111,7 @@ private struct CharacterFacts {
 
     private mutating func composite(_ first: Unicode.Scalar, _ second: Unicode.Scalar) -> Unicode.Scalar? {
         if let syllable = Self.syllable(first, second) { return syllable }
-        // Only marks join with what is before them; Hangul is arithmetic.
+        // Only marks join with the character before them; Hangul is composed by arithmetic.
         guard second.value >= 0x300 else { return nil }
         switch second.properties.generalCategory {
         case .nonspacingMark, .spacingMark: break
@@ -119,7 +119,7 @@ private struct CharacterFacts {
         }
         let key = UInt64(first.value) << 32 | UInt64(second.value)
         if let known = composites[key] { return known }
-        // In parts, for Foundation does not join U+0CCA with U+0CD5.
+        // Piece by piece, because Foundation does not join U+0CCA with U+0CD5.
         var parts: [Unicode.Scalar] = []
         decompose(first, isCompatible: false, into: &parts)
         let joined = String(String.UnicodeScalarView(parts + [second]))
@@ -129,7 +129,7 @@ private struct CharacterFacts {
         return composite
     }
 
-    /// Hangul: a consonant and a vowel, or a syllable without final and a final (section 3.12 of the standard).
+    /// Composes Hangul: a consonant with a vowel, or a syllable with a final (section 3.12 of the standard).
     private static func syllable(_ first: Unicode.Scalar, _ second: Unicode.Scalar) -> Unicode.Scalar? {
         switch (first.value, second.value) {
         case (0x1100...0x1112, 0x1161...0x1175):

@@ -7,7 +7,8 @@ public enum ModelError: Error, Equatable, CustomStringConvertible {
     case cannotQuantize(tensor: String, reason: String)
     case alreadyQuantized(tensor: String)
     case logitsNotFinite(step: Int)
-    case notComputed(layer: Int)
+    case transposedIntegers(tensor: String)
+    case notTaken(parameter: String)
 
     public var description: String {
         switch self {
@@ -21,8 +22,10 @@ public enum ModelError: Error, Equatable, CustomStringConvertible {
             "tensor \(quoted(tensor)) cannot be used with integer weights: \(reason)"
         case .alreadyQuantized(let tensor):
             "tensor \(quoted(tensor)) is quantized already; use --quantization auto (as stored) or none (as floats)"
-        case .notComputed(let layer):
-            "layer \(layer) is of a kind that this runtime does not compute yet; sizing can plan for it"
+        case .transposedIntegers(let tensor):
+            "tensor \(quoted(tensor)) is quantized and stored as [input, output], which is not supported"
+        case .notTaken(let parameter):
+            "no layer of this runtime has taken the parameter \(quoted(parameter)); this is a defect, please report it"
         case .logitsNotFinite(let step):
             "step \(step) gave logits that are not finite numbers; a weight or scale of the checkpoint may be damaged"
         }

@@ -36,6 +36,7 @@ public struct CheckpointWeights: WeightSource {
     ) throws {
         self.checkpoint = checkpoint
         self.quantization = quantization
+        let names = names.located { checkpoint.tensor(named: $0) != nil }
         self.names = names
         var decoder = decoder
         var warnings = checkpoint.warnings
@@ -61,24 +62,40 @@ public struct CheckpointWeights: WeightSource {
     public func checkUnchanged() throws { try checkpoint.checkUnchanged() }
 
     public func matrix(_ parameter: Parameter) throws -> any MatrixSource {
-        let name = names.module(parameter.name)
-        let matrix = try checkpoint.matrix(named: name, quantization: quantization)
-        try check([matrix.rows, matrix.columns], parameter, tensor: "\(name).weight")
-        return matrix
+        let source = try source(of: parameter)
+        let matrix = try checkpoint.matrix(named: source.module, quantization: quantization)
+        let columns = parameter.shape[1]
+        try check(
+            [matrix.rows, matrix.columns],
+            source.isTransposed ? [columns, source.storedRows] : [source.storedRows, columns], tensor: source.tensor)
+        guard source.isTransposed || !source.rows.isIdentity || source.storedRows != parameter.shape[0] else {
+            return matrix
+        }
+        if source.isTransposed, case .integer = matrix.encoding {
+            throw ModelError.transposedIntegers(tensor: source.tensor)
+        }
+        return MatrixView(
+            base: matrix, rowMap: source.rows, rows: parameter.shape[0], isTransposed: source.isTransposed)
     }
 
     public func vector(_ parameter: Parameter) throws -> [Float] {
-        let name = names.module(parameter.name) + (parameter.role == .bias ? ".bias" : ".weight")
-        let vector = try checkpoint.vector(named: name)
-        try check([vector.count], parameter, tensor: name)
-        return vector
+        let source = try source(of: parameter)
+        let vector = try checkpoint.vector(named: source.tensor)
+        try check([vector.count], [source.storedRows], tensor: source.tensor)
+        return (0..<parameter.count).map { vector[source.rows.stored($0)] + source.offset }
     }
 
-    private func check(_ shape: [Int], _ parameter: Parameter, tensor name: String) throws {
-        guard shape != parameter.shape else { return }
+    private func source(of parameter: Parameter) throws -> ParameterSource {
+        let sources = names.sources(of: parameter, in: decoder)
+        precondition(sources.count == 1, "experts are not loaded: see uncomputedFeatures")
+        return sources[0]
+    }
+
+    private func check(_ shape: [Int], _ expected: [Int], tensor name: String) throws {
+        guard shape != expected else { return }
         throw ModelError.wrongShape(
             tensor: name, path: checkpoint.tensor(named: name)?.path ?? checkpoint.directory, found: shape,
-            expected: parameter.shape)
+            expected: expected)
     }
 
     /// Whether the files have a head that is not the embedding again.
@@ -111,16 +128,13 @@ private struct Inventory {
         self.checkpoint = checkpoint
         self.names = names
         layerCount = decoder.layers.count
-        outerModules = [names.module(.embedding), names.module(.finalNorm), names.module(.head)]
-        for parameter in decoder.parameters() {
-            let module = names.module(parameter.name)
-            let part = parameter.role == .bias ? "bias" : "weight"
-            if part == "weight", checkpoint.tensor(named: "\(module).weight_packed") != nil {
-                used.formUnion(Self.packedParts.map { "\(module).\($0)" })
+        outerModules = Set(names.outerModules)
+        for source in decoder.parameters().flatMap({ names.sources(of: $0, in: decoder) }) {
+            if source.suffix == ".weight", checkpoint.tensor(named: "\(source.module).weight_packed") != nil {
+                used.formUnion(Self.packedParts.map { "\(source.module).\($0)" })
             } else {
-                let name = "\(module).\(part)"
-                used.insert(name)
-                if missing == nil, checkpoint.tensor(named: name) == nil { missing = name }
+                used.insert(source.tensor)
+                if missing == nil, checkpoint.tensor(named: source.tensor) == nil { missing = source.tensor }
             }
         }
         // The embedding again, or it would be a parameter.

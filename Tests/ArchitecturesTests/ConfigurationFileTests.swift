@@ -147,11 +147,12 @@ import Testing
 
     @Test(arguments: [
         ("num_key_value_heads", "3", "evenly"), ("num_key_value_heads", "16", "1 to 8"), ("head_dim", "7", "odd"),
-        ("num_attention_heads", "7", "head_dim"), ("hidden_act", "\"gelu\"", "silu"),
+        ("num_attention_heads", "7", "head_dim"), ("hidden_act", "\"tanh\"", "silu"),
         ("rms_norm_eps", "2", "0.0 to 1.0"),
         ("partial_rotary_factor", "0.5", "whole heads"), ("rope_scaling", "[]", "an object"),
         ("rope_theta", "0", "\"rope_theta\""),
-        ("rope_scaling", "{\"type\": \"longrope\"}", "supported are default, linear"),
+        ("rope_scaling", "{\"type\": \"longrope\"}", "short_factor"),
+        ("rope_scaling", "{\"type\": \"su\"}", "known are default, linear"),
         ("rope_scaling", "{\"type\": \"linear\"}", "\"rope_scaling.factor\" is missing"),
         ("rope_scaling", "{\"type\": \"linear\", \"factor\": 0.5}", "\"rope_scaling.factor\""),
         ("rope_scaling", "{\"type\": 3}", "a string"),

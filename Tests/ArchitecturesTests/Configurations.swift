@@ -20,7 +20,7 @@ func smallConfiguration(_ modelType: String = "llama", _ changes: [String: Strin
 /// The decoder that a `config.json` describes, by the family that it names.
 func decoder(_ text: String) throws(ConfigurationError) -> DecoderConfiguration {
     let file = try configurationFile(text)
-    return try ModelFamily.named(by: file).configure(file)
+    return try ModelDescription(file).decoder
 }
 
 /// The message of a configuration that is refused; nil if it is not.

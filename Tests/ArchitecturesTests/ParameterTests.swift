@@ -47,7 +47,7 @@ import Topology
         #expect(configuration.parameters() == expected.dropLast())
         // A bias that is added after a sum over ranks is on every rank.
         configuration.changeAttention { attention, _ in attention.hasOutputBias = true }
-        configuration.layers[0].feedForward = .gated(GatedFeedForward(intermediateSize: 96, hasBias: true))
+        configuration.changeFeedForward { $0.hasBias = true }
         let biases = configuration.parameters().filter { $0.role == .bias }
         #expect(biases.first { $0.name == .attentionOutput(layer: 0) }?.sharding == .replicated)
         #expect(biases.first { $0.name == .down(layer: 0) }?.sharding == .replicated)
@@ -56,11 +56,10 @@ import Topology
 
     @Test func parametersHaveNamesOfTheirOwnAndAPlaceInTheModel() throws {
         for name in ModelCatalogue.names {
-            let decoder = try catalogued(name)
+            let model = try ModelDescription(#require(ModelCatalogue.entry(named: name)).configuration)
+            let decoder = model.decoder
             let parameters = decoder.parameters()
-            #expect(
-                Set(parameters.map { "\(TensorNames.huggingFace.module($0.name)).\($0.role)" }).count
-                    == parameters.count)
+            #expect(Set(parameters.map { "\($0.name).\($0.role)" }).count == parameters.count)
             // In the order in which a token meets them.
             let layers = parameters.compactMap(\.name.layer)
             #expect(layers == layers.sorted() && Set(layers) == Set(decoder.layers.indices))

@@ -25,8 +25,9 @@ import Testing
             ["rope_theta": "7", "rope_parameters": "{\"rope_type\": \"\(kind)\", \"rope_theta\": 500000.0\(rest)}"],
         ]
         let decoders = try changes.map { try decoder(smallConfiguration("llama", $0)) }
-        #expect(decoders[0].rotary.theta == 500_000)
-        #expect(decoders[0].rotary.scaling != .none || kind == "default")
+        let rotary = try #require(decoders[0].layers[0].attention.rotation).embedding
+        #expect(rotary.theta == 500_000)
+        #expect(rotary.scaling != .none || kind == "default")
         for other in decoders.dropFirst() { #expect(other == decoders[0]) }
     }
 
@@ -202,7 +203,8 @@ import Testing
     }
 
     private func rotary(_ scaling: String, theta: String = "10000.0") throws -> RotaryEmbedding {
-        try decoder(smallConfiguration("llama", ["rope_scaling": scaling, "rope_theta": theta])).rotary
+        let decoder = try decoder(smallConfiguration("llama", ["rope_scaling": scaling, "rope_theta": theta]))
+        return try #require(decoder.layers[0].attention.rotation).embedding
     }
 
     /// Equal within a unit in the last place of float32: both sides are float64 until the end.

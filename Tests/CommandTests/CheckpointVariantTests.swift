@@ -148,4 +148,29 @@ import Testing
         #expect(outcome.errorLines.count == 1, "\(outcome.errors)")
         #expect(outcome.errors.contains("\(model)/model.safetensors was written to while it was in use"))
     }
+
+    /// OpenAI's own GPT-2 files, and those of models saved without their head, name tensors without `transformer.`.
+    @Test func aBodyWithoutItsPrefixIsFound() throws {
+        let checkpoint = try TestCheckpoint(copying: "gpt2")
+        let expected = try tokens(checkpoint)
+        try checkpoint.editHeader { header in
+            header = Dictionary(
+                uniqueKeysWithValues: header.map { ($0.key.replacing("transformer.", with: ""), $0.value) })
+        }
+        #expect(try tokens(checkpoint) == expected && notes(checkpoint) == [])
+    }
+
+    /// Older files keep masks beside the weights; they change nothing, and nobody needs to hear of them.
+    @Test func storedMasksAreLeft() throws {
+        let checkpoint = try TestCheckpoint(copying: "gptj")
+        let expected = try tokens(checkpoint)
+        for name in ["transformer.h.0.attn.bias", "transformer.h.1.attn.masked_bias"] { try checkpoint.addTensor(name) }
+        #expect(try tokens(checkpoint) == expected)
+        #expect(try notes(checkpoint).filter { $0.contains("attn.bias") } == [])
+        // A bias that a layer would add is no mask.
+        try checkpoint.addTensor("transformer.h.0.attn.q_proj.bias")
+        let outcome = try ProgramRun.run(
+            "generate", ["--model", checkpoint.path, "--prompt-token-ids", "5"], isShort: true)
+        #expect(outcome.status == 65 && outcome.errors.contains("q_proj.bias"), "\(outcome.errors)")
+    }
 }

@@ -175,7 +175,7 @@ import Testing
             var seen = Set<Int32>()
             for other in 0..<3 {
                 let blocks = table.blocks(of: SequenceID(slot: other))
-                for index in 0..<table.blockCount(forLength: lengths[other]) {
+                for index in 0..<cacheBlockCount(forLength: lengths[other], blockLength: table.blockLength) {
                     #expect(seen.insert(blocks[index]).inserted && (0..<12).contains(blocks[index]))
                 }
             }

@@ -91,7 +91,7 @@ class Seeds:
         self.tokenizer = self.small_tokenizer(read(ROOT + "/Models/tale-23m/tokenizer.json"))
         self.tokenizer_config = read(ROOT + "/Models/tale-23m/tokenizer_config.json")
         self.topology = {"tensor_parallel_size": 1, "pipeline_parallel_size": 1, "layers": [3], "weights": [1]}
-        resources = ROOT + "/Sources/CostModel/Resources"
+        resources = ROOT + "/Sources/Sizing/Resources"
         self.profiles = read(resources + "/profiles.json")
         output = lambda *a: subprocess.run([PROGRAMS + "/" + a[0], *a[1:]], capture_output=True, timeout=60).stdout
         self.interconnect = json.loads(output("all_reduce_bench", "-b", "8", "-e", "64", "-n", "2", "--format", "json"))

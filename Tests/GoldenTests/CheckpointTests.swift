@@ -5,11 +5,12 @@ import Testing
 /// The checkpoints under `Tests/Golden/checkpoints`, through `generate`, against what transformers computed.
 @Suite(.serialized) struct CheckpointTests {
     static let directory = "\(ProgramRun.repositoryPath)/Tests/Golden/checkpoints"
-    static let names = [
-        "llama-dynamic", "llama-gqa-tied", "llama-linear-rope", "llama-mha", "llama-odd", "llama-yarn", "llama31-rope",
-        "mistral-swa", "qwen2", "qwen2-14h2kv",
-    ]
-    static let plans = [Degrees(1, 1), Degrees(2, 1), Degrees(4, 1), Degrees(3, 1), Degrees(1, 2), Degrees(2, 2)]
+    static let names =
+        (try? FileManager.default.contentsOfDirectory(atPath: directory))?.sorted().filter {
+            FileManager.default.fileExists(atPath: "\(directory)/\($0)/golden.json")
+        } ?? []
+    /// `GoldenModelTests` runs every checkpoint at every plan in one process; here each has one of them.
+    static let plans = [Degrees(2, 1), Degrees(4, 1), Degrees(3, 1), Degrees(1, 2), Degrees(2, 2)]
 
     /// The most that a log-probability may be off.
     static let tolerance: Float = 2e-3
@@ -24,26 +25,25 @@ import Testing
         let top5: [[GenerateOutput.Candidate]]
     }
 
-    @Test(arguments: names) func agreesAtEveryDegree(name: String) throws {
+    @Test(arguments: zip(names, (0..<names.count).map { plans[$0 % plans.count] }))
+    func agreesThroughProcesses(name: String, plan: Degrees) throws {
         let golden = try JSONDecoder().decode(
             Golden.self, from: Data(contentsOf: URL(filePath: "\(Self.directory)/\(name)/golden.json")))
-        for plan in Self.plans {
-            let outcome = try ProgramRun.run(
-                "generate",
-                [
-                    "--model", "\(Self.directory)/\(name)", "--dtype", "float32", "--prompt-token-ids",
-                    golden.prompt_token_ids.map(String.init).joined(separator: ","), "--max-tokens", "24",
-                    "--temperature", "0",
-                    "--ignore-eos", "--logprobs", "5", "--prompt-logprobs", "--format", "json", "--log-level", "error",
-                ] + plan.arguments, ranks: plan.ranks)
-            try #require(outcome.status == 0, "\(plan): \(outcome.errors)")
-            #expect(outcome.errorLines == [], "\(plan)")
-            let found: GenerateOutput = try outcome.json()
-            #expect(found.promptTokenIDs == golden.prompt_token_ids)
-            let prompt = largestDifference(try #require(found.promptLogProbabilities), golden.prompt_logprobs)
-            #expect(prompt <= Self.tolerance, "\(plan): prompt log-probabilities are off by \(prompt)")
-            try compareContinuation(try #require(found.outputs.first), golden, "\(plan)")
-        }
+        let outcome = try ProgramRun.run(
+            "generate",
+            [
+                "--model", "\(Self.directory)/\(name)", "--dtype", "float32", "--prompt-token-ids",
+                golden.prompt_token_ids.map(String.init).joined(separator: ","), "--max-tokens", "24",
+                "--temperature", "0",
+                "--ignore-eos", "--logprobs", "5", "--prompt-logprobs", "--format", "json", "--log-level", "error",
+            ] + plan.arguments, ranks: plan.ranks)
+        try #require(outcome.status == 0, "\(plan): \(outcome.errors)")
+        #expect(outcome.errorLines == [], "\(plan)")
+        let found: GenerateOutput = try outcome.json()
+        #expect(found.promptTokenIDs == golden.prompt_token_ids)
+        let prompt = largestDifference(try #require(found.promptLogProbabilities), golden.prompt_logprobs)
+        #expect(prompt <= Self.tolerance, "\(plan): prompt log-probabilities are off by \(prompt)")
+        try compareContinuation(try #require(found.outputs.first), golden, "\(plan)")
     }
 
     /// The largest difference; infinite where one list has a value and the other has none.
@@ -91,9 +91,11 @@ import Testing
         try process.run()
         process.waitUntilExit()
         #expect(process.terminationStatus == 0)
-        let folders = try FileManager.default.contentsOfDirectory(atPath: Self.directory).filter {
-            !$0.contains(".") && $0 != "SHA256SUMS"
+        let manifest = try String(contentsOfFile: "\(Self.directory)/SHA256SUMS", encoding: .utf8)
+        for name in Self.names {
+            for file in try FileManager.default.contentsOfDirectory(atPath: "\(Self.directory)/\(name)") {
+                #expect(manifest.contains("  \(name)/\(file)\n"), "\(name)/\(file) is not in the manifest")
+            }
         }
-        #expect(folders.sorted() == Self.names.sorted())
     }
 }

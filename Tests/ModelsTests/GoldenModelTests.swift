@@ -8,9 +8,11 @@ import Testing
 import Topology
 import Weights
 
-/// A checkpoint of `Tests/Golden/checkpoints`, with what transformers computed.
+/// A checkpoint with what transformers computed: one of `Tests/Golden/checkpoints`, or of the folder that the variable
+/// `TRIREME_GOLDEN` names (`make golden`).
 private struct GoldenModel: RunModel {
-    static let directory = "\(ProgramRun.repositoryPath)/Tests/Golden/checkpoints"
+    static let collection = ProcessInfo.processInfo.environment["TRIREME_GOLDEN"]
+    static let directory = collection ?? "\(ProgramRun.repositoryPath)/Tests/Golden/checkpoints"
     static let all: [GoldenModel] = {
         let names = (try? FileManager.default.contentsOfDirectory(atPath: directory)) ?? []
         return names.sorted().filter { FileManager.default.fileExists(atPath: "\(directory)/\($0)/golden.json") }
@@ -29,7 +31,25 @@ private struct GoldenModel: RunModel {
 
     func open() throws -> (decoder: DecoderConfiguration, names: TensorNames, weights: any WeightSource) {
         let model = try OpenedModel(named: path, seed: 0)
-        return (model.decoder, model.family.tensorNames, model.weights)
+        return (model.decoder, model.names, model.weights)
+    }
+
+    /// Why the runtime does not compute such a model; nil if it does, or if the folder is damaged.
+    ///
+    /// A collection may hold models of every kind; what lies in the repository must run.
+    var refusal: ConfigurationError? {
+        guard Self.collection != nil else { return nil }
+        do {
+            _ = try open()
+            return nil
+        } catch let error as ConfigurationError {
+            switch error {
+            case .unsupported, .unknownFamily: return error
+            case .malformed, .missingKey: return nil
+            }
+        } catch {
+            return nil
+        }
     }
 
     func reference() throws -> Reference {
@@ -46,7 +66,8 @@ private struct GoldenModel: RunModel {
     /// Some 2,400 roundings of 2⁻²⁴ stand between a token and its logits here, of sums of the order of one.
     static let tolerance: Float = 2e-4
 
-    @Test(arguments: GoldenModel.all) private func agreesAtEveryPlan(model: GoldenModel) throws {
+    @Test(arguments: GoldenModel.all.filter { $0.refusal == nil })
+    private func agreesAtEveryPlan(model: GoldenModel) throws {
         let golden = try model.reference()
         let (prompt, greedy) = (golden.prompt_token_ids, golden.greedy_token_ids)
         let text = prompt + greedy
@@ -72,7 +93,10 @@ private struct GoldenModel: RunModel {
         }
     }
 
-    @Test func everyFolderIsThere() {
-        #expect(GoldenModel.all.count == 10)
+    @Test func foldersAreThereAndTheSkippedOnesAreNamed() {
+        #expect(!GoldenModel.all.isEmpty, "\(GoldenModel.directory) holds no golden checkpoint")
+        for model in GoldenModel.all {
+            if let refusal = model.refusal { print("skipped: \(model): \(refusal)") }
+        }
     }
 }

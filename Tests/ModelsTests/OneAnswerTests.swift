@@ -18,7 +18,7 @@ import Topology
     @Test(arguments: TinyModel.all, TinyFormat.allCases) func shardedEqualsWhole(model: TinyModel, format: TinyFormat)
         throws
     {
-        let configuration = try model.configuration().0
+        let configuration = try model.open().decoder
         let heads = configuration.layers[0].attention.queryHeadCount
         let expected = try TinyRun(model: model, format: format).logits(Self.whole).flatMap { $0 }
         let isFinite = expected.allSatisfy { $0.isFinite }

@@ -1,6 +1,7 @@
-import CostModel
 import Engine
 import Kernels
+import MemoryPlan
+import Sizing
 import Testing
 
 /// The profile that plans for this runtime counts as it does.
@@ -8,6 +9,7 @@ import Testing
     @Test func sizesAreTheRuntimes() throws {
         let profile = MemoryProfile.trireme
         #expect(try profile.name == "trireme" && profile == MemoryProfile(named: "trireme"))
+        #expect(profile.coefficients.overhead.value == Double(RankFootprint.overhead))
         #expect(profile.logitRows == StepLimits.logitRows)
         #expect(profile.cacheBlock == CacheStorage.blockLength)
     }

@@ -18,20 +18,12 @@ struct TinyModel: RunModel {
 
     var description: String { name }
 
-    func configuration() throws -> (DecoderConfiguration, ModelFamily) {
-        let file = try ConfigurationFile(data: Data(json.utf8), path: name)
-        let family = try ModelFamily.named(by: file)
-        return (try family.configure(file), family)
-    }
-
     func open() throws -> (decoder: DecoderConfiguration, names: TensorNames, weights: any WeightSource) {
-        let (decoder, family) = try configuration()
-        return (
-            decoder, family.tensorNames, SyntheticWeights(seed: 7, names: family.tensorNames, decoder: decoder)
-        )
+        let model = try ModelDescription(ConfigurationFile(data: Data(json.utf8), path: name))
+        return (model.decoder, model.names, SyntheticWeights(seed: 7, names: model.names, decoder: model.decoder))
     }
 
-    /// Every family, and the shapes that sharding finds hard.
+    /// Every kind of layer, and the shapes that sharding finds hard.
     static let all: [TinyModel] = [
         TinyModel(
             name: "llama",
@@ -65,6 +57,55 @@ struct TinyModel: RunModel {
                 {"model_type": "qwen2", "hidden_size": 112, "num_hidden_layers": 3, "num_attention_heads": 14,
                  "num_key_value_heads": 2, "intermediate_size": 152, "vocab_size": 101, "max_position_embeddings": 512,
                  "tie_word_embeddings": true}
+                """),
+        TinyModel(
+            name: "qwen3",
+            json: """
+                {"model_type": "qwen3", "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 8, "head_dim": 12,
+                 "num_key_value_heads": 2, "intermediate_size": 152, "vocab_size": 101, "max_position_embeddings": 512}
+                """),
+        TinyModel(
+            name: "gemma2",
+            json: """
+                {"model_type": "gemma2", "hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 8, "head_dim": 24,
+                 "num_key_value_heads": 4, "intermediate_size": 136, "vocab_size": 101, "max_position_embeddings": 512,
+                 "sliding_window": 9}
+                """),
+        TinyModel(
+            name: "gemma3",
+            json: """
+                {"model_type": "gemma3_text", "hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 8,
+                 "head_dim": 16, "num_key_value_heads": 4, "intermediate_size": 136, "vocab_size": 101,
+                 "sliding_window": 9, "sliding_window_pattern": 2}
+                """),
+        TinyModel(
+            name: "gptneox",
+            json: """
+                {"model_type": "gpt_neox", "hidden_size": 96, "num_hidden_layers": 3, "num_attention_heads": 8,
+                 "intermediate_size": 200, "vocab_size": 101, "max_position_embeddings": 512, "rotary_pct": 0.5}
+                """),
+        TinyModel(
+            name: "gptj",
+            json: """
+                {"model_type": "gptj", "n_embd": 96, "n_layer": 3, "n_head": 8, "rotary_dim": 6, "n_inner": 200,
+                 "vocab_size": 101, "n_positions": 512}
+                """),
+        TinyModel(
+            name: "gpt2",
+            json: """
+                {"model_type": "gpt2", "n_embd": 96, "n_layer": 3, "n_head": 8, "vocab_size": 101, "n_positions": 512}
+                """),
+        TinyModel(
+            name: "mpt",
+            json: """
+                {"model_type": "mpt", "d_model": 120, "n_layers": 3, "n_heads": 10, "vocab_size": 101, "max_seq_len": 512,
+                 "attn_config": {"clip_qkv": 1.5}}
+                """),
+        TinyModel(
+            name: "falcon",
+            json: """
+                {"model_type": "falcon", "hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 8,
+                 "vocab_size": 101, "new_decoder_architecture": true, "num_kv_heads": 2}
                 """),
     ]
 }

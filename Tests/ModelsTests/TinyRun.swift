@@ -1,9 +1,9 @@
 import Architectures
 import Collectives
-import CostModel
 import Engine
 import Kernels
 import Layers
+import MemoryPlan
 import Models
 import Synchronization
 import Tensors
@@ -51,33 +51,50 @@ struct TinyRun {
         return rows.withLock { $0 }
     }
 
+    /// What each rank's steps took of the arena at most, and what the inventory says.
+    func arenaBytes(_ steps: [[Chunk]]) throws -> [(used: Int, expected: Int)] {
+        try withRanks(plan.rankCount) { world in
+            let runner = try makeRunner(CheckedCommunicator(world))
+            defer { runner.backend.pool.stop() }
+            let message = StepMessage(limits: limits)
+            for step in steps {
+                message.begin(.step)
+                for chunk in step {
+                    message.addChunk(
+                        SequenceID(slot: chunk.sequence), firstPosition: chunk.position, tokens: chunk.tokens[...],
+                        output: .all)
+                }
+                try runner.take(message) { _, _ in }
+            }
+            return (runner.backend.arena.highWaterMark, runner.backend.arena.capacity)
+        }
+    }
+
     func makeRunner(_ world: any Communicator) throws -> RankRunner {
         let (decoder, names, weights) = try model.open()
         try plan.validate(for: decoder, rankCount: world.size, names: names)
+        let table = KernelTable.select(kernels) ?? KernelTable.supported[0]
         let pool = WorkerPool(count: threads)
         let context = try ParallelContext(plan: plan, layerCount: decoder.layers.count, world: world)
         let loader = DecoderLoader(
             configuration: decoder, source: weights, options: try format.options(), context: context, pool: pool)
         let formats = try loader.options.formats(of: decoder, from: weights, shardCount: plan.tensorDegree)
-        let estimate = MemoryEstimate(
-            decoder, plan: plan, rank: world.rank,
-            shape: RunShape(
-                tokensPerStep: limits.tokenCount, logitRows: StepLimits.logitRows,
-                cacheBlockCount: Self.cacheBlockCount,
-                cacheBlockLength: CacheStorage.blockLength, cacheType: cacheType,
-                quantizesActivations: quantizesActivations),
-            format: { formats[$0] ?? .float32 })
+        let memory = RankFootprint(
+            decoder, plan: plan, rank: world.rank, cacheType: cacheType, format: { formats[$0] ?? .float32 })
+        let step = StepShape(
+            tokenCount: limits.tokenCount, logitRows: StepLimits.logitRows, quantizesActivations: quantizesActivations,
+            roundsInputs: table.roundsInputs)
         let loaded = try loader.load(
             cache: CacheOptions(blockCount: Self.cacheBlockCount, type: cacheType),
             maximumLength: limits.sequenceLength,
             progress: { _, _ in })
         // The inventory's sum is what is allocated, byte for byte.
-        guard loaded.weightByteCount == estimate.weights else {
-            throw Mismatch(found: loaded.weightByteCount, expected: estimate.weights)
+        guard loaded.weightByteCount == Int(memory.weights) else {
+            throw Mismatch(found: loaded.weightByteCount, expected: Int(memory.weights))
         }
-        let table = KernelTable.select(kernels) ?? KernelTable.supported[0]
         return RankRunner(
-            decoder: loaded, backend: CPUBackend(table: table, pool: pool, arena: try Arena(byteCount: estimate.arena)),
+            decoder: loaded,
+            backend: CPUBackend(table: table, pool: pool, arena: try Arena(byteCount: memory.stepBytes(step).arena)),
             limits: limits, cacheBlockCount: Self.cacheBlockCount, quantizesActivations: quantizesActivations)
     }
 

@@ -1,9 +1,16 @@
 extension ModelFamily {
     /// Llama 1, 2, 3 to 3.3: RMS norm, rotary embedding, grouped-query attention, gated feed-forward.
-    public static let llama = ModelFamily(modelTypes: ["llama"], tensorNames: .huggingFace) {
-        file throws(ConfigurationError) in
-        let decoder = try DecoderConfiguration(llamaStyle: file, defaultLength: 2048)
+    static let llama = ModelFamily("llama") { file throws(ConfigurationError) in
+        var reader = DecoderReader(file)
+        reader.length = 2048
+        var decoder = try reader.decoder()
         _ = try file.layerKinds(count: decoder.layers.count, supported: [.full])
-        return decoder
+        let hasAttentionBias = try file.optionalBool("attention_bias") ?? false
+        let hasFeedForwardBias = try file.optionalBool("mlp_bias") ?? false
+        decoder.changeAttention { attention, _ in
+            (attention.hasInputBias, attention.hasOutputBias) = (hasAttentionBias, hasAttentionBias)
+        }
+        decoder.changeFeedForward { $0.hasBias = hasFeedForwardBias }
+        return ModelDescription(decoder, .huggingFace)
     }
 }

@@ -1,20 +1,26 @@
 extension ModelFamily {
     /// Llama with biases on query, key and value, and a sliding window in some layers if asked for.
-    public static let qwen2 = ModelFamily(modelTypes: ["qwen2"], tensorNames: .huggingFace) {
-        file throws(ConfigurationError) in
-        var decoder = try DecoderConfiguration(llamaStyle: file, defaultLength: 32_768)
-        let window =
-            try file.optionalBool("use_sliding_window") ?? false
-            ? try file.optionalInteger("sliding_window", in: 1...1 << 30) : nil
-        let kinds = try file.layerKinds(count: decoder.layers.count, supported: [.full, .sliding])
-        // Before `layer_types`, the layers from this one on had the window.
-        let firstWindowed = try file.optionalInteger("max_window_layers", in: 0...1 << 20) ?? 28
+    static let qwen2 = ModelFamily("qwen2") { file throws(ConfigurationError) in
+        var reader = DecoderReader(file)
+        reader.length = 32_768
+        var decoder = try reader.decoder()
+        let windows = try file.qwenWindows(count: decoder.layers.count)
         decoder.changeAttention { attention, layer in
             attention.hasInputBias = true
-            attention.hasOutputBias = false
-            let isWindowed = kinds.map { $0[layer] == .sliding } ?? (layer >= firstWindowed)
-            attention.window = isWindowed ? window : nil
+            attention.window = windows[layer]
         }
-        return decoder
+        return ModelDescription(decoder, .huggingFace)
+    }
+}
+
+extension ConfigurationFile {
+    /// The windows of layers, as Qwen's configurations give them.
+    func qwenWindows(count: Int) throws(ConfigurationError) -> [Int?] {
+        let window =
+            try optionalBool("use_sliding_window") ?? false
+            ? try optionalInteger("sliding_window", in: DecoderReader.windows) : nil
+        // Before `layer_types`, the layers from this one on had the window.
+        let firstWindowed = try optionalInteger("max_window_layers", in: 0...1 << 20) ?? 28
+        return try windows(window, count: count) { $0 >= firstWindowed }
     }
 }

@@ -177,8 +177,7 @@ struct AllReduceBench: ParsableCommand {
     /// The model of `--predict`.
     func model() throws -> DecoderConfiguration? {
         guard let predict else { return nil }
-        let found = try FoundModel(named: predict, mayBeShape: true)
-        return try found.decoder(of: ModelFamily.named(by: found.configuration))
+        return try FoundModel(named: predict, mayBeShape: true).description().decoder
     }
 
     /// What every rank must be given alike, because all make the same calls.

@@ -1,10 +1,10 @@
 import Architectures
 import ArgumentParser
-import CostModel
 import Foundation
 import Messages
 import ModelOptions
 import ProgramEntry
+import Sizing
 
 /// `sizing fit`: a profile's coefficients from a table of what was found to run.
 struct Fit: ParsableCommand {
@@ -45,7 +45,7 @@ struct Fit: ParsableCommand {
                 return (
                     model.decoder,
                     try model.storage(
-                        scheme: "auto", kvCacheType: "auto", options: try PlanOptions.parse([]), profile: profile)
+                        scheme: "auto", kvCacheType: "auto", options: try PackingArguments.parse([]), profile: profile)
                 )
             }
             let name = URL(fileURLWithPath: table).lastPathComponent

@@ -1,8 +1,8 @@
 import Architectures
 import ArgumentParser
-import CostModel
 import ModelOptions
 import ProgramEntry
+import Sizing
 
 /// `sizing models`: the catalogue.
 struct Models: ParsableCommand {
@@ -44,12 +44,11 @@ struct Models: ParsableCommand {
     func run() throws {
         try Sizing.answering {
             let rows = try ModelCatalogue.entries.map { entry in
-                let family = try ModelFamily.named(by: entry.configuration)
-                let decoder = try FoundModel(entry).decoder(of: family)
+                let decoder = try FoundModel(entry).description().decoder
                 return Row(
                     model: entry.name, repository: entry.repository,
                     modelType: try entry.configuration.optionalString("model_type") ?? "",
-                    isComputed: family.isComputed, parameters: decoder.parameterCount,
+                    isComputed: decoder.uncomputedFeatures.isEmpty, parameters: decoder.parameterCount,
                     activeParameters: decoder.activeParameterCount,
                     publishedParameters: entry.publishedParameterCount, layers: decoder.layers.count,
                     modelLimit: decoder.positionLimit, cacheBytes: 2 * decoder.cachedNumbersPerToken(),

@@ -1,10 +1,10 @@
 import Architectures
 import ArgumentParser
-import CostModel
 import Foundation
 import Messages
 import ModelOptions
 import ProgramEntry
+import Sizing
 import Tensors
 import Topology
 
@@ -39,7 +39,7 @@ struct Plan: ParsableCommand {
     var batch = 1
     @Option(help: ArgumentHelp("\(PlannedModel.schemeNames.joined(separator: ", ")).", valueName: "scheme"))
     var quantization = "auto"
-    @OptionGroup var options: PlanOptions
+    @OptionGroup var options: PackingArguments
     @Option(help: "Key-value cache: auto, float32, float16, bfloat16, int8, fp8.")
     var kvCacheDtype = "auto"
     @Option(help: "trireme, ascend-vllm, vllm-cuda, or a file that sizing fit wrote.")
@@ -90,7 +90,7 @@ struct Plan: ParsableCommand {
                 "--quantization must be one of \(PlannedModel.schemeNames.joined(separator: ", ")), not '\(quantization)'."
             )
         }
-        _ = try options.weightArguments(kvCacheType: kvCacheDtype)
+        _ = try options.cacheType(named: kvCacheDtype)
     }
 
     func run() throws {

@@ -1,10 +1,10 @@
 import Architectures
 import ArgumentParser
 import Checkpoints
-import CostModel
 import Messages
 import ModelOptions
 import ProgramEntry
+import Sizing
 import Synchronization
 import Tensors
 import Weights
@@ -12,7 +12,7 @@ import Weights
 /// A model that a plan is made for: its shape, and how its weights may be stored.
 struct PlannedModel {
     let decoder: DecoderConfiguration
-    private let family: ModelFamily
+    private let names: TensorNames
     /// Whether there are weights beside the shape.
     var hasWeights: Bool { !isSynthetic }
     /// What a reader should know of where the sizes come from.
@@ -34,15 +34,17 @@ struct PlannedModel {
     }
 
     private init(_ found: FoundModel) throws {
-        let family = try ModelFamily.named(by: found.configuration)
-        var decoder = try found.decoder(of: family)
-        self.family = family
+        let description = try found.description()
+        var decoder = description.decoder
+        names = description.names
         var notes = found.warnings
-        if !family.isComputed {
-            let type = try found.configuration.optionalString("model_type") ?? ""
-            notes.append("\(quoted(type)) models can be planned for; this runtime does not compute them yet")
+        let missing = decoder.uncomputedFeatures
+        if !missing.isEmpty {
+            notes.append(
+                "\(quoted(decoder.modelType)) models like this one can be planned for; this runtime does not compute them "
+                    + "yet: it lacks \(missing.joined(separator: ", "))")
         }
-        if let weights = try Self.weights(of: found, family: family, decoder: decoder) {
+        if let weights = try Self.weights(of: found, description) {
             decoder = weights.decoder
             notes += weights.warnings
             self.weights = weights
@@ -50,12 +52,12 @@ struct PlannedModel {
             publishedScheme = nil
         } else {
             if found.checkpoint != nil { notes.append("sizes follow config.json; the weights were not looked at") }
-            weights = SyntheticWeights(seed: 0, names: family.tensorNames, decoder: decoder)
+            weights = SyntheticWeights(seed: 0, names: names, decoder: decoder)
             isSynthetic = true
             if let name = found.entry?.quantization {
                 publishedScheme = StoredScheme.named(name)
             } else {
-                let declared = try DeclaredScheme(found.configuration, decoder: decoder, names: family.tensorNames)
+                let declared = try DeclaredScheme(found.configuration, decoder: decoder, names: names)
                 notes += declared.notes
                 publishedScheme = declared.scheme
             }
@@ -85,13 +87,13 @@ struct PlannedModel {
 
     /// The model's weights, where there are some that this runtime reads.
     private static func weights(
-        of found: FoundModel, family: ModelFamily, decoder: DecoderConfiguration
+        of found: FoundModel, _ description: ModelDescription
     ) throws -> CheckpointWeights? {
-        guard let checkpoint = found.checkpoint, family.isComputed else { return nil }
+        guard let checkpoint = found.checkpoint, description.decoder.uncomputedFeatures.isEmpty else { return nil }
         do {
             return try CheckpointWeights(
-                checkpoint, quantization: checkpoint.quantizationConfiguration(), names: family.tensorNames,
-                decoder: decoder)
+                checkpoint, quantization: checkpoint.quantizationConfiguration(), names: description.names,
+                decoder: description.decoder)
         } catch CheckpointError.unsupported {
             // Stored in a format that is only planned for.
             return nil
@@ -110,36 +112,36 @@ struct PlannedModel {
     ///   - scheme: a name of `schemeNames`.
     ///   - isHypothetical: as if the checkpoint's weights were floats still.
     func storage(
-        scheme: String, kvCacheType: String, options: PlanOptions, profile: MemoryProfile, isHypothetical: Bool = false
+        scheme: String, kvCacheType: String, options: PackingArguments, profile: MemoryProfile,
+        isHypothetical: Bool = false
     ) throws -> StorageChoice {
         let isAsStored = isAsStored(scheme)
         let stored = scheme == "auto" ? publishedScheme : StoredScheme.named(scheme)
-        func arguments(_ quantization: String) throws -> WeightArguments {
-            try options.weightArguments(quantization: quantization, kvCacheType: kvCacheType)
-        }
-        let main = try arguments(stored.map(Self.ownName) ?? "auto")
+        let mainName = stored.map(Self.ownName) ?? "auto"
+        try options.check(quantization: mainName)
+        let cacheType = try options.cacheType(named: kvCacheType)
         guard profile.accounting == .runtime || isAsStored else {
             return StorageChoice(
                 name: stored?.name ?? scheme, formats: { _ in { _ in .bfloat16 } }, scheme: stored ?? .none,
-                cacheType: main.cacheType, quantizesActivations: main.quantizesActivations,
+                cacheType: cacheType, quantizesActivations: options.quantizesActivations,
                 layerClasses: representatives)
         }
         let isShape = isSynthetic || isHypothetical
         let weights =
-            isHypothetical ? SyntheticWeights(seed: 0, names: family.tensorNames, decoder: decoder) : weights
+            isHypothetical ? SyntheticWeights(seed: 0, names: names, decoder: decoder) : weights
         let (decoder, layers) = (decoder, isShape ? distinctLayers : nil)
-        func table(_ arguments: WeightArguments) throws -> FormatTable {
-            let weightOptions = try arguments.weightOptions()
+        func table(_ quantization: String) throws -> FormatTable {
+            let weightOptions = try options.weightOptions(quantization: quantization)
             return FormatTable { shardCount in
                 try weightOptions.formats(of: decoder, from: weights, shardCount: shardCount, layers: layers)
             }
         }
-        let formats = try table(main)
+        let formats = try table(mainName)
         let unsplit = try formats.table(shardCount: 1)
         // Matrices that are stored otherwise than most.
         let exceptions = (stored?.exceptions ?? [:]).mapValues(Self.ownName)
         let others = try Dictionary(
-            uniqueKeysWithValues: Set(exceptions.values).map { ($0, try table(arguments($0))) })
+            uniqueKeysWithValues: Set(exceptions.values).map { ($0, try table($0)) })
         let representatives = representatives
         let found: String =
             switch unsplit[.down(layer: 0)] {
@@ -159,8 +161,8 @@ struct PlannedModel {
                     return table[.layer(representatives[layer], part)] ?? .float32
                 }
             },
-            scheme: stored ?? StoredScheme.named(found) ?? .none, cacheType: main.cacheType,
-            quantizesActivations: main.quantizesActivations, layerClasses: isShape ? representatives : [])
+            scheme: stored ?? StoredScheme.named(found) ?? .none, cacheType: cacheType,
+            quantizesActivations: options.quantizesActivations, layerClasses: isShape ? representatives : [])
     }
 
     /// The `--quantization` that is nearest to a scheme: this runtime keeps others of 5 to 8 bits as its own int8, and
@@ -190,38 +192,6 @@ private final class FormatTable: Sendable {
             let table = try make(shardCount)
             tables[shardCount] = table
             return table
-        }
-    }
-}
-
-/// Options that say how a planned model is stored and run: those of `generate` that change memory.
-struct PlanOptions: ParsableArguments {
-    @Option(help: "Float type of what is not quantized: auto, float32, bfloat16, float16.")
-    var dtype = "auto"
-    @Option(help: "Weights that share a scale.")
-    var groupSize = 128
-    @Option(help: "group, channel or tensor.")
-    var granularity = "group"
-    @Flag(help: "Quantize around zero (default).")
-    var symmetric = false
-    @Flag(help: "Quantize with a zero point for each group.")
-    var asymmetric = false
-    @Option(help: "Output head of quantized weights: int8, none (as stored), same.")
-    var lmHead = "int8"
-    @Option(help: "Inputs of integer weights: auto (int8 in blocks), int8, float32.")
-    var activationDtype = "auto"
-
-    /// The runtime's own options for this; wrong ones are a wrong use.
-    func weightArguments(quantization: String = "auto", kvCacheType: String) throws -> WeightArguments {
-        do {
-            return try WeightArguments.parse(
-                [
-                    "--dtype", dtype, "--quantization", quantization, "--group-size", "\(groupSize)", "--granularity",
-                    granularity, "--kv-cache-dtype", kvCacheType, "--lm-head", lmHead, "--activation-dtype",
-                    activationDtype,
-                ] + (symmetric ? ["--symmetric"] : []) + (asymmetric ? ["--asymmetric"] : []))
-        } catch {
-            throw ValidationError(WeightArguments.message(for: error))
         }
     }
 }

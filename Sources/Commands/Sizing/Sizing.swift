@@ -1,8 +1,8 @@
 import ArgumentParser
-import CostModel
 import Foundation
 import ModelOptions
 import ProgramEntry
+import Sizing
 
 @main struct Launcher {
     static func main() { Sizing.start() }

@@ -1,9 +1,9 @@
 import Architectures
 import ArgumentParser
-import CostModel
 import Foundation
 import ModelOptions
 import ProgramEntry
+import Sizing
 
 /// `sizing table`: every model of the catalogue, for cards of any sizes.
 struct Table: ParsableCommand {
@@ -34,7 +34,7 @@ struct Table: ParsableCommand {
         guard PlannedModel.schemeNames.contains(quantization) else {
             throw ValidationError("--quantization must be one of \(PlannedModel.schemeNames.joined(separator: ", ")).")
         }
-        _ = try PlanOptions.parse([]).weightArguments(kvCacheType: kvCacheDtype)
+        _ = try PackingArguments.parse([]).cacheType(named: kvCacheDtype)
     }
 
     struct Row: Encodable {
@@ -63,7 +63,7 @@ struct Table: ParsableCommand {
             let rows = try ModelCatalogue.entries.enumerated().map { index, entry in
                 let model = try PlannedModel(entry)
                 let storage = try model.storage(
-                    scheme: quantization, kvCacheType: kvCacheDtype, options: try PlanOptions.parse([]),
+                    scheme: quantization, kvCacheType: kvCacheDtype, options: try PackingArguments.parse([]),
                     profile: profile)
                 return Row(
                     index: index + 1, model: entry.name,

@@ -1,8 +1,8 @@
 import ArgumentParser
-import CostModel
 import Foundation
 import Messages
 import ProgramEntry
+import Sizing
 
 /// `sizing verify`: a plan beside what a run measured.
 struct Verify: ParsableCommand {

@@ -1,0 +1,258 @@
+import Messages
+import Tensors
+
+/// Reads what most families have in common from a `config.json`, whatever its keys are called.
+///
+/// A family sets the keys and the values of its class in transformers where they differ from Llama's, and then changes what
+/// its layers do differently.
+struct DecoderReader {
+    /// The names of keys.
+    ///
+    /// Of lists the first that is there counts.
+    struct Keys {
+        var hiddenSize = "hidden_size"
+        var layerCount = "num_hidden_layers"
+        var headCount = "num_attention_heads"
+        /// nil: every query head has keys and values of its own.
+        var keyValueHeadCount: String? = "num_key_value_heads"
+        var headDimension = "head_dim"
+        var intermediateSize = "intermediate_size"
+        var vocabularySize = "vocab_size"
+        /// The second is what the first conversions of Llama call it.
+        var lengths = ["max_position_embeddings", "max_sequence_length"]
+        var normEpsilon = "rms_norm_eps"
+        var activation = "hidden_act"
+        var theta = "rope_theta"
+    }
+
+    static let sizes = 1...1 << 20
+    static let lengths = 1...1 << 30
+    static let windows = 1...1 << 30
+
+    let file: ConfigurationFile
+    var keys = Keys()
+    /// The sizes of a file that leaves them out, by their keys.
+    var sizes: [String: Int] = [:]
+    /// The longest context of a file that does not say; nil: it must.
+    var length: Int?
+    /// The norm of the layers' width, with the epsilon of a file that does not say.
+    var norm = NormConfiguration(kind: .rms, epsilon: 1e-6)
+    /// The activation of a file that does not say.
+    var activation = Activation.silu
+    var isGated = true
+    /// The feed-forward's width as a multiple of the layer's, where the file does not say; nil: it must.
+    var widthMultiple: Int?
+    var ties = false
+    var isRotary = true
+    var pairing = Rotation.Pairing.halves
+    /// The share of a head's features that is rotated where the file does not say; nil: whole heads, and the file may not
+    /// say otherwise.
+    var rotatedShare: Double?
+    /// The base of rotary embedding of a file that does not say.
+    var theta = 10_000.0
+    /// Whether scaled rotary embedding reaches beyond the length that the file gives.
+    var countsScaling = true
+
+    init(_ file: ConfigurationFile) {
+        self.file = file
+    }
+
+    private func integer(_ key: String, in range: ClosedRange<Int>) throws(ConfigurationError) -> Int {
+        let given = try file.optionalInteger(key, in: range)
+        if let value = given ?? sizes[key] { return value }
+        return try file.integer(key, in: range)
+    }
+
+    func hiddenSize() throws(ConfigurationError) -> Int { try integer(keys.hiddenSize, in: Self.sizes) }
+
+    func layerCount() throws(ConfigurationError) -> Int { try integer(keys.layerCount, in: 1...4096) }
+
+    /// The longest context that the model was trained on.
+    func trainedLength() throws(ConfigurationError) -> Int {
+        for key in keys.lengths {
+            if let given = try file.optionalInteger(key, in: Self.lengths) { return given }
+        }
+        if let length { return length }
+        return try integer(keys.lengths[0], in: Self.lengths)
+    }
+
+    /// A decoder of layers that are all alike.
+    ///
+    /// - Parameter intermediateSize: the feed-forward's width; nil: what the file says.
+    func decoder(intermediateSize: Int? = nil) throws(ConfigurationError) -> DecoderConfiguration {
+        let hidden = try hiddenSize()
+        let trainedLength = try trainedLength()
+        var norm = norm
+        norm.epsilon = Float(try file.optionalNumber(keys.normEpsilon, in: 0...1) ?? Double(norm.epsilon))
+        let attention = try attention(hidden: hidden, trainedLength: trainedLength)
+        let width: Int
+        if let intermediateSize { width = intermediateSize } else { width = try self.width(hidden: hidden) }
+        let layer = LayerConfiguration(
+            attention: .groupedQuery(attention),
+            feedForward: .dense(
+                FeedForward(
+                    intermediateSize: width, activation: try namedActivation(), isGated: isGated)),
+            norm: norm)
+        return DecoderConfiguration(
+            modelType: try file.optionalString("model_type") ?? "", hiddenSize: hidden,
+            vocabularySize: try integer(keys.vocabularySize, in: 1...1 << 24),
+            tiesEmbeddings: try file.optionalBool("tie_word_embeddings") ?? ties,
+            positionLimit: countsScaling ? attention.rotation?.embedding.reach ?? trainedLength : trainedLength,
+            layers: Array(repeating: layer, count: try layerCount()), finalNorm: norm)
+    }
+
+    private func attention(hidden: Int, trainedLength: Int) throws(ConfigurationError) -> GroupedQueryAttention {
+        let heads = try integer(keys.headCount, in: 1...1 << 16)
+        var shared = heads
+        if let key = keys.keyValueHeadCount {
+            shared = try file.optionalInteger(key, in: 1...heads) ?? sizes[key] ?? heads
+        }
+        guard shared <= heads, heads % shared == 0 else {
+            throw file.unsupported(
+                keys.keyValueHeadCount ?? keys.headCount,
+                "\(heads) query heads cannot share \(shared) key-value heads evenly")
+        }
+        let given = try file.optionalInteger(keys.headDimension, in: 1...1 << 16) ?? sizes[keys.headDimension]
+        guard let dimension = given ?? (hidden % heads == 0 ? hidden / heads : nil), heads * dimension <= 1 << 24 else {
+            throw file.unsupported(
+                keys.hiddenSize, "\(hidden) is not \(heads) heads, and \(keys.headDimension) is not given")
+        }
+        return GroupedQueryAttention(
+            queryHeadCount: heads, keyValueHeadCount: shared, headDimension: dimension,
+            rotation: isRotary ? try rotation(headDimension: dimension, trainedLength: trainedLength) : nil)
+    }
+
+    private func rotation(headDimension: Int, trainedLength: Int) throws(ConfigurationError) -> Rotation {
+        let given = try RotaryEmbedding.partialFactor(file)
+        if rotatedShare == nil, let given, given != 1 {
+            throw file.unsupported("partial_rotary_factor", "this family rotates whole heads only")
+        }
+        let dimension = Int(Double(headDimension) * (given ?? rotatedShare ?? 1))
+        return try rotation(
+            dimension: dimension,
+            RotaryEmbedding(file, trainedLength: trainedLength, thetaKey: keys.theta, defaultTheta: theta))
+    }
+
+    /// A rotation of some features.
+    func rotation(dimension: Int, _ embedding: RotaryEmbedding) throws(ConfigurationError) -> Rotation {
+        guard dimension % 2 == 0, dimension > 0 else {
+            throw file.unsupported(
+                keys.headDimension, "\(dimension) features are to be rotated; an odd number does not make pairs")
+        }
+        return Rotation(embedding, dimension: dimension, pairing: pairing)
+    }
+
+    private func width(hidden: Int) throws(ConfigurationError) -> Int {
+        if let given = try file.optionalInteger(keys.intermediateSize, in: Self.sizes) { return given }
+        if let widthMultiple { return widthMultiple * hidden }
+        return try integer(keys.intermediateSize, in: Self.sizes)
+    }
+
+    /// Activations by their names in transformers.
+    private static let activations: KeyValuePairs<String, Activation> = [
+        "silu": .silu, "swish": .silu, "gelu": .gelu, "gelu_new": .geluTanh, "gelu_fast": .geluTanh,
+        "gelu_pytorch_tanh": .geluTanh, "relu": .relu, "relu2": .reluSquared,
+    ]
+
+    private func namedActivation() throws(ConfigurationError) -> Activation {
+        guard let name = try file.optionalString(keys.activation) else { return activation }
+        guard let (_, found) = Self.activations.first(where: { $0.key == name }) else {
+            let known = Self.activations.map(\.key).joined(separator: ", ")
+            throw file.unsupported(keys.activation, "\(quoted(name)) is not supported; supported are \(known)")
+        }
+        return found
+    }
+}
+
+extension DecoderConfiguration {
+    /// Changes every layer.
+    mutating func changeLayers(_ change: (inout LayerConfiguration, _ layer: Int) -> Void) {
+        for index in layers.indices { change(&layers[index], index) }
+    }
+
+    /// Changes every layer's attention, where it is of the grouped kind.
+    mutating func changeAttention(_ change: (inout GroupedQueryAttention, _ layer: Int) -> Void) {
+        changeLayers { layer, index in
+            guard case .groupedQuery(var attention) = layer.attention else { return }
+            change(&attention, index)
+            layer.attention = .groupedQuery(attention)
+        }
+    }
+
+    /// Changes every layer's feed-forward, where it is dense.
+    mutating func changeFeedForward(_ change: (inout FeedForward) -> Void) {
+        changeLayers { layer, _ in
+            guard case .dense(var feedForward) = layer.feedForward else { return }
+            change(&feedForward)
+            layer.feedForward = .dense(feedForward)
+        }
+    }
+
+    /// Gives a layer other feed-forwards where `choose` names one.
+    mutating func replaceFeedForward(_ choose: (_ layer: Int) -> FeedForwardKind?) {
+        changeLayers { layer, index in layer.feedForward = choose(index) ?? layer.feedForward }
+    }
+}
+
+/// What `layer_types` says of a layer's attention.
+enum LayerKind: String {
+    case full = "full_attention"
+    case sliding = "sliding_attention"
+}
+
+extension ConfigurationFile {
+    /// The kind of each layer; nil where the file does not say.
+    ///
+    /// - Parameter supported: the kinds that the family has.
+    func layerKinds(count: Int, supported: Set<LayerKind>) throws(ConfigurationError) -> [LayerKind]? {
+        guard let names = try optionalStrings("layer_types") else { return nil }
+        guard names.count == count else {
+            throw unsupported("layer_types", "\(names.count) kinds for \(count) layers")
+        }
+        var kinds: [LayerKind] = []
+        for name in names {
+            guard let kind = LayerKind(rawValue: name), supported.contains(kind) else {
+                let allowed = supported.map(\.rawValue).sorted().joined(separator: " and ")
+                throw unsupported("layer_types", "\(quoted(name)) is not supported; this family has \(allowed)")
+            }
+            kinds.append(kind)
+        }
+        return kinds
+    }
+
+    /// The windows of layers: of those that `layer_types` calls sliding, or that `isSliding` names where it is missing.
+    func windows(
+        _ window: Int?, count: Int, isSliding: (_ layer: Int) -> Bool
+    ) throws(ConfigurationError) -> [Int?] {
+        let kinds = try layerKinds(count: count, supported: [.full, .sliding])
+        return (0..<count).map { layer in
+            (kinds.map { $0[layer] == .sliding } ?? isSliding(layer)) ? window : nil
+        }
+    }
+
+    /// A number that a file may leave out, for the usual one, or set to null, for none.
+    func number(_ key: String, in range: ClosedRange<Double>, usual: Double) throws(ConfigurationError) -> Double? {
+        contains(key) ? try optionalNumber(key, in: range) : usual
+    }
+
+    /// Experts of the width `size`, as most families describe them.
+    ///
+    /// - Parameter keys: of their number; the first that is there counts.
+    func experts(_ keys: String..., size: Int) throws(ConfigurationError) -> ExpertFeedForward {
+        let count = try integer(keys.first(where: has) ?? keys[0], in: 1...1 << 16)
+        let usual = try optionalInteger("num_experts_per_tok", in: 1...count)
+        let other = try optionalInteger("experts_per_token", in: 1...count)
+        return ExpertFeedForward(expertCount: count, activeCount: usual ?? other ?? 1, expertSize: size)
+    }
+
+    /// Experts as DeepSeek describes them, and the first layer that has them.
+    func deepSeekExperts(hasCorrection: Bool) throws(ConfigurationError) -> (
+        experts: ExpertFeedForward, firstLayer: Int
+    ) {
+        let size = try integer("moe_intermediate_size", in: DecoderReader.sizes)
+        var experts = try experts("n_routed_experts", size: size)
+        experts.sharedSize = size * (try optionalInteger("n_shared_experts", in: 0...256) ?? 0)
+        experts.hasRouterBias = hasCorrection
+        return (experts, try optionalInteger("first_k_dense_replace", in: 0...4096) ?? 0)
+    }
+}

@@ -1,0 +1,20 @@
+import Tensors
+
+extension ModelFamily {
+    /// Llama with one matrix for query, key and value; the 13B models have ALiBi instead of rotary embedding.
+    static let baichuan = ModelFamily("baichuan") { file throws(ConfigurationError) in
+        var reader = DecoderReader(file)
+        reader.keys.keyValueHeadCount = nil
+        reader.keys.lengths = ["max_position_embeddings", "model_max_length"]
+        // Nothing else tells the 13B models.
+        reader.isRotary = file.has("max_position_embeddings")
+        var decoder = try reader.decoder()
+        if !reader.isRotary { decoder.changeAttention { attention, _ in attention.scores.linearBias = LinearBias() } }
+        // Nor those of Baichuan 2, but a vocabulary other than that of Baichuan.
+        if decoder.vocabularySize != 64_000, try file.optionalStrings("architectures") != ["BaiChuanForCausalLM"] {
+            decoder.otherFeatures.append("a head whose rows are normalized (NormHead)")
+        }
+        return ModelDescription(
+            decoder, .huggingFace.replacing(.init("self_attn.W_pack", .query, .key, .value)))
+    }
+}

@@ -1,0 +1,28 @@
+import Tensors
+
+extension ModelFamily {
+    /// Llama with one matrix for query, key and value, in order of key-value heads.
+    static let internLM2 = ModelFamily("internlm2") { file throws(ConfigurationError) in
+        var reader = DecoderReader(file)
+        reader.length = 2048
+        var decoder = try reader.decoder()
+        let hasBias = try file.optionalBool("bias") ?? true
+        decoder.changeAttention { attention, _ in
+            (attention.hasInputBias, attention.hasOutputBias) = (hasBias, hasBias)
+        }
+        return ModelDescription(
+            decoder,
+            TensorNames(
+                prefixes: ["model."], embedding: "tok_embeddings", finalNorm: "norm", head: "output",
+                layers: "layers.",
+                [
+                    .init("attention_norm", .attentionNorm),
+                    .init("attention.wqkv", .query, .key, .value, arrangement: .byKeyValueHead),
+                    .init("attention.wo", .attentionOutput),
+                    .init("ffn_norm", .feedForwardNorm),
+                    .init("feed_forward.w1", .gate),
+                    .init("feed_forward.w3", .up),
+                    .init("feed_forward.w2", .down),
+                ]))
+    }
+}

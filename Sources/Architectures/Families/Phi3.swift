@@ -1,0 +1,18 @@
+import Tensors
+
+extension ModelFamily {
+    /// Phi-3, Phi-4: Llama with fused projections, and a part of each head rotated in some.
+    static let phi3 = ModelFamily("phi3") { file throws(ConfigurationError) in
+        var reader = DecoderReader(file)
+        reader.length = 4096
+        reader.norm.epsilon = 1e-5
+        reader.rotatedShare = 1
+        var decoder = try reader.decoder()
+        let window = try file.optionalInteger("sliding_window", in: DecoderReader.windows)
+        decoder.changeAttention { attention, _ in attention.window = window }
+        return ModelDescription(
+            decoder,
+            .huggingFace.replacing(
+                .init("self_attn.qkv_proj", .query, .key, .value), .init("mlp.gate_up_proj", .gate, .up)))
+    }
+}

@@ -1,0 +1,36 @@
+import Tensors
+
+extension ModelFamily {
+    /// The first Qwen: Llama with biases on query, key and value, and queries that are scaled beyond the trained length.
+    static let qwen = ModelFamily("qwen") { file throws(ConfigurationError) in
+        var reader = DecoderReader(file)
+        reader.keys.keyValueHeadCount = nil
+        reader.keys.headDimension = "kv_channels"
+        reader.keys.lengths = ["max_position_embeddings", "seq_length"]
+        reader.keys.normEpsilon = "layer_norm_epsilon"
+        reader.keys.theta = "rotary_emb_base"
+        // The file's width is that of gate and up together.
+        let width = try file.integer("intermediate_size", in: DecoderReader.sizes) / 2
+        var decoder = try reader.decoder(intermediateSize: width)
+        decoder.changeAttention { attention, _ in attention.hasInputBias = true }
+        if try file.optionalBool("use_dynamic_ntk") ?? true {
+            decoder.otherFeatures.append("a rotary base that follows the prompt's length (use_dynamic_ntk)")
+        }
+        if try file.optionalBool("use_logn_attn") ?? true {
+            decoder.otherFeatures.append("queries scaled by the logarithm of their position (use_logn_attn)")
+        }
+        return ModelDescription(
+            decoder,
+            TensorNames(
+                prefixes: ["transformer."], embedding: "wte", finalNorm: "ln_f", layers: "h.",
+                [
+                    .init("ln_1", .attentionNorm),
+                    .init("attn.c_attn", .query, .key, .value),
+                    .init("attn.c_proj", .attentionOutput),
+                    .init("ln_2", .feedForwardNorm),
+                    .init("mlp.w1", .up),
+                    .init("mlp.w2", .gate),
+                    .init("mlp.c_proj", .down),
+                ]))
+    }
+}

@@ -1,0 +1,20 @@
+import Tensors
+
+extension ModelFamily {
+    /// Llama with a norm for each head of queries and keys, and windows as Qwen 2 has them.
+    static let qwen3 = ModelFamily("qwen3") { file throws(ConfigurationError) in
+        var reader = DecoderReader(file)
+        reader.length = 32_768
+        reader.sizes = ["head_dim": 128]
+        var decoder = try reader.decoder()
+        let hasBias = try file.optionalBool("attention_bias") ?? false
+        let windows = try file.qwenWindows(count: decoder.layers.count)
+        let norm = QueryKeyNorm(.perHead, decoder.finalNorm)
+        decoder.changeAttention { attention, layer in
+            attention.queryKeyNorm = norm
+            (attention.hasInputBias, attention.hasOutputBias) = (hasBias, hasBias)
+            attention.window = windows[layer]
+        }
+        return ModelDescription(decoder, .huggingFace)
+    }
+}

@@ -1,0 +1,28 @@
+import Tensors
+
+extension DecoderConfiguration {
+    /// What this runtime does not compute yet of a model like this, in words for messages; empty: it computes all of it.
+    ///
+    /// Plans are made for all models (`sizing`).
+    public var uncomputedFeatures: [String] {
+        var features: [String] = []
+        func add(_ condition: Bool, _ feature: String) {
+            if condition, !features.contains(feature) { features.append(feature) }
+        }
+        for layer in layers {
+            switch layer.attention {
+            case .latent: add(true, "latent attention")
+            case .groupedQuery(let attention):
+                add(
+                    attention.headDimension > KeyValueType.longestHead,
+                    "heads of \(attention.headDimension) features (at most \(KeyValueType.longestHead))")
+                add(attention.queryKeyNorm?.span == .allHeads, "a norm over all heads of queries and keys")
+            }
+            if case .longRope = layer.attention.rotation?.embedding.scaling { add(true, "rotary scaling longrope") }
+            if case .experts = layer.feedForward { add(true, "mixtures of experts") }
+        }
+        add(!companions.isEmpty, "parts beside the decoder (\(companions.map(\.name).joined(separator: ", ")))")
+        for feature in otherFeatures { add(true, feature) }
+        return features
+    }
+}

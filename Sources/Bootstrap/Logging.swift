@@ -1,0 +1,48 @@
+import Engine
+import Layers
+import Logging
+import ProgramEntry
+
+extension Logger {
+    /// A logger for one rank: rank 0 reports what it does, the others only what is wrong.
+    ///
+    /// - Throws: `RunError` for a level that does not exist.
+    init(rank: Int, level: String?) throws {
+        self.init(label: "trireme.rank\(rank)", factory: { StreamLogHandler.standardError(label: $0) })
+        logLevel = rank == 0 ? .info : .warning
+        guard let level else { return }
+        guard let chosen = Logger.Level(rawValue: level) else {
+            let names = Logger.Level.allCases.map(\.rawValue).joined(separator: ", ")
+            throw RunError(.usage, "--log-level must be one of \(names), not '\(level)'")
+        }
+        logLevel = chosen
+    }
+}
+
+extension StepTrace {
+    /// Prints the table of a traced step on standard error.
+    func print(step: Int, rank: Int) {
+        complain("rank \(rank), step \(step):")
+        complain("  layer operation             shape                 bytes      time (us)")
+        for entry in entries {
+            let layer = entry.layer.map(String.init) ?? ""
+            complain(
+                "  \(layer.padded(to: 5)) \(entry.operation.padded(to: 21)) \(entry.shape.padded(to: 18)) "
+                    + "\(String(entry.byteCount).padded(to: 12)) \(entry.duration.microseconds)")
+        }
+    }
+}
+
+extension String {
+    fileprivate func padded(to width: Int) -> String { self + String(repeating: " ", count: max(0, width - count)) }
+}
+
+extension Duration {
+    /// Seconds as a floating-point number.
+    public var seconds: Double { Double(components.seconds) + Double(components.attoseconds) * 1e-18 }
+
+    var microseconds: Double { (seconds * 1e7).rounded() / 10 }
+
+    /// Seconds with two decimals.
+    public var formattedSeconds: String { "\((seconds * 100).rounded() / 100)" }
+}

@@ -1,0 +1,234 @@
+import Architectures
+import Collectives
+import Engine
+import Kernels
+import Layers
+import Logging
+import MPICollectives
+import ModelOptions
+import Models
+import ProgramEntry
+import Tensors
+import Topology
+
+/// The user or the launcher ended the job before the model was ready.
+struct LoadingInterrupted: JobError, CustomStringConvertible {
+    var description: String { "loading was interrupted" }
+}
+
+/// One rank's life in phases, from the first option to the report; every rank goes through the same ones.
+///
+/// A phase that can fail on one rank alone ends with an agreement, so that all ranks end together with one message.
+struct RankJob {
+    let arguments: ModelArguments
+    let world: any Communicator
+    let heartbeat: Heartbeat
+    let logger: Logger
+    private let start = ContinuousClock.now
+
+    /// Makes the logger, and tells the watch that this rank loads.
+    init(_ arguments: ModelArguments, _ world: any Communicator, _ heartbeat: Heartbeat) throws {
+        self.arguments = arguments
+        self.world = world
+        self.heartbeat = heartbeat
+        logger = try agree(on: world, status: { ExitStatus($0).rawValue }) {
+            try Logger(rank: world.rank, level: arguments.logLevel)
+        }
+        heartbeat.activity.enter(.loading)
+    }
+
+    private func agreed<Value>(_ body: () throws -> Value) throws -> Value {
+        try agree(on: world, status: { ExitStatus($0).rawValue }) {
+            do {
+                return try body()
+            } catch is CancellationError {
+                throw LoadingInterrupted()
+            }
+        }
+    }
+
+    /// The model as this rank has it, and how the ranks share it.
+    struct Opened {
+        let model: OpenedModel
+        let plan: ParallelPlan
+    }
+
+    /// Opens the model, checks that the plan fits it, and that every rank was given the same.
+    func open() throws -> Opened {
+        let opened = try agreed {
+            let model = try OpenedModel(named: arguments.model, seed: arguments.weightSeed)
+            let plan = try arguments.plan(rankCount: world.size)
+            try plan.validate(for: model.decoder, rankCount: world.size, names: model.names)
+            return Opened(model: model, plan: plan)
+        }
+        if world.rank == 0 { for warning in opened.model.warnings { logger.warning("\(warning)") } }
+        try requireSameRun(arguments, model: opened.model, plan: opened.plan, over: world)
+        return opened
+    }
+
+    /// What this rank computes with.
+    struct Resources {
+        let kernels: KernelTable
+        let host: HostShare
+        let threadCount: Int
+        /// Bytes that each rank may use.
+        let memories: [Int]
+    }
+
+    /// Agrees on kernels, and finds this rank's share of its host.
+    func resources() throws -> Resources {
+        let kernels = try agreeOnKernels(arguments, world: world, logger: logger)
+        let host = try HostShare(over: world)
+        let threadCount = try agreed { try host.threadCount(arguments.threadCount, logger: logger) }
+        let memories = try world.gatherAll([UInt64(arguments.memoryLimit ?? host.memory)]).map { Int($0[0]) }
+        return Resources(kernels: kernels, host: host, threadCount: threadCount, memories: memories)
+    }
+
+    /// What rank 0 has read, and what the run must be planned for on all ranks.
+    struct Prepared<Value> {
+        /// nil on ranks other than 0.
+        let input: (value: Value, tokenizer: ModelTokenizer)?
+        let needs: RunNeeds
+    }
+
+    /// Reads the prompts on rank 0, and tells the other ranks how long they are.
+    func prepare<Value>(
+        _ opened: Opened, _ prepare: (OpenedModel, ModelTokenizer) throws -> (Value, RunNeeds)
+    ) throws -> Prepared<Value> {
+        var input: (value: Value, tokenizer: ModelTokenizer)?
+        var needs = RunNeeds(sequenceLength: nil, sequenceCount: 1)
+        try agreed {
+            guard world.rank == 0 else { return }
+            let tokenizer = ModelTokenizer(of: opened.model)
+            let (value, wanted) = try prepare(opened.model, tokenizer)
+            if let reason = tokenizer.failure { logger.warning("texts are shown as token numbers: \(reason)") }
+            for warning in tokenizer.value?.warnings ?? [] { logger.warning("\(warning)") }
+            input = (value, tokenizer)
+            needs = wanted
+        }
+        let shared = try world.gatherAll([needs.sequenceLength ?? 0, needs.leastLength, needs.sequenceCount])[0]
+        needs = RunNeeds(
+            sequenceLength: shared[0] == 0 ? nil : shared[0], leastLength: shared[1], sequenceCount: shared[2])
+        return Prepared(input: input, needs: needs)
+    }
+
+    /// The model in this rank's memory, ready to take steps.
+    struct Loaded {
+        let run: RunPlan
+        let runner: RankRunner
+        let pool: WorkerPool
+        let time: Duration
+    }
+
+    /// Plans the run, checks that it fits every rank's memory, and loads.
+    func load(_ opened: Opened, _ resources: Resources, needs: RunNeeds) throws -> Loaded {
+        let (model, host) = (opened.model, resources.host)
+        let context = try ParallelContext(plan: opened.plan, layerCount: model.decoder.layers.count, world: world)
+        let pool = WorkerPool(
+            count: resources.threadCount,
+            processors: arguments.pinsThreads && host.quota == nil ? host.processors : [],
+            isCrowded: resources.threadCount > host.threadCount)
+        let loader = DecoderLoader(
+            configuration: model.decoder, source: model.weights, options: try arguments.weights.weightOptions(),
+            context: context, pool: pool)
+        let progress = ProgressLine(isShown: world.rank == 0)
+        let (run, runner) = try agreed {
+            let formats = try loader.options.formats(
+                of: model.decoder, from: model.weights, shardCount: opened.plan.tensorDegree)
+            let run = try RunPlan(
+                model, plan: opened.plan, arguments: arguments, needs: needs, formats: formats, rank: world.rank,
+                memories: resources.memories)
+            let cache = CacheOptions(blockCount: run.cacheBlockCount, type: arguments.weights.cacheType)
+            let decoder = try loader.load(cache: cache, maximumLength: run.limits.sequenceLength) { done, total in
+                progress.show("loading \(model.name)", done: done, of: total)
+            } isCancelled: {
+                InterruptFlag.isRaised
+            }
+            let arena = try Arena(byteCount: run.arenaByteCount)
+            arena.touch()
+            let runner = RankRunner(
+                decoder: decoder, backend: CPUBackend(table: resources.kernels, pool: pool, arena: arena),
+                limits: run.limits, cacheBlockCount: run.cacheBlockCount,
+                quantizesActivations: arguments.weights.quantizesActivations)
+            return (run, runner)
+        }
+        let time = ContinuousClock.now - start
+        logger.info(
+            """
+            tensor parallel \(opened.plan.tensorDegree), pipeline parallel \(opened.plan.pipelineDegree), \
+            \(resources.threadCount) thread(s) a rank, kernels \(resources.kernels.name), \
+            \(formattedByteCount(runner.decoder.weightByteCount)) of weights on this rank, loaded in \
+            \(time.formattedSeconds) s
+            """)
+        observe(runner, formats: run.formats, kernels: resources.kernels, pool: pool)
+        return Loaded(run: run, runner: runner, pool: pool, time: time)
+    }
+
+    /// Tells the watch what the runner does, and gives it what `bench` and `--trace-step` ask for.
+    private func observe(
+        _ runner: RankRunner, formats: [ParameterName: ComputeFormat], kernels: KernelTable, pool: WorkerPool
+    ) {
+        runner.onPhase = { phase, step in
+            let next: Phase =
+                switch phase {
+                case .waiting: .waiting
+                case .prefill: .prefill
+                case .decode: .decode
+                }
+            heartbeat.activity.enter(next, step: step)
+        }
+        runner.onMeasure = LimitProbe(kernels: kernels, pool: pool, formats: formats).measure
+        runner.onTrace = { trace, step in trace.print(step: step, rank: world.rank) }
+    }
+
+    /// Runs the program's body on rank 0, while the other ranks follow its steps; gives the result on rank 0.
+    func takeSteps<Value, Result>(
+        _ opened: Opened, _ loaded: Loaded, _ prepared: Prepared<Value>, _ body: (RankSession, Value) throws -> Result
+    ) throws -> Result? {
+        let (runner, context) = (loaded.runner, loaded.runner.decoder.context)
+        // Only from here on do ranks work in step: until now each reads at its own speed, and later rank 0 may wait for a reader.
+        context.setTimeout(arguments.collectives.operationPatience)
+        defer { context.setTimeout(nil) }
+        guard let input = prepared.input else {
+            try runner.follow()
+            return nil
+        }
+        let engine = Engine(
+            runner: runner, cacheBlockCount: loaded.run.cacheBlockCount, blockLength: CacheStorage.blockLength)
+        let session = RankSession(
+            model: opened.model, engine: engine, tokenizer: input.tokenizer, logger: logger, limits: loaded.run.limits,
+            formats: loaded.run.formats)
+        let result = try body(session, input.value)
+        try engine.stop()
+        return result
+    }
+
+    /// Gathers what the run took, and reports on rank 0.
+    func finish<Result>(
+        _ opened: Opened, _ resources: Resources, _ loaded: Loaded, _ result: Result?,
+        _ report: (Result, RunReport) throws -> Void
+    ) throws -> ExitStatus {
+        heartbeat.activity.enter(.finishing)
+        let mine = [
+            loaded.runner.decoder.weightByteCount, loaded.run.cacheByteCount, loaded.run.activationByteCount,
+            HostShare.peakResidentByteCount(),
+        ]
+        let memory = try world.gatherAll(mine).enumerated().map { rank, values in
+            RankMemory(
+                rank: rank, weightBytes: values[0], keyValueCacheBytes: values[1], activationBytes: values[2],
+                peakResidentBytes: values[3])
+        }
+        let isInterrupted = try world.gatherAll([InterruptFlag.isRaised ? 1 : 0])[0][0] == 1
+        try agreed {
+            guard let result else { return }
+            try report(
+                result,
+                RunReport(
+                    plan: opened.plan, rankCount: world.size, threadCount: resources.threadCount,
+                    kernels: resources.kernels.name, loadTime: loaded.time, memory: memory,
+                    wasInterrupted: isInterrupted))
+        }
+        loaded.pool.stop()
+        return isInterrupted ? .interrupted : .done
+    }
+}

@@ -1,0 +1,25 @@
+import Collectives
+import Kernels
+import Tensors
+
+/// down(activation(gate(x)) · up(x)), or down(activation(up(x))): gate and up lie in one matrix, so that x is read once.
+public struct FeedForwardLayer {
+    let wide: ColumnParallelLinear
+    let activation: Activation
+    let isGated: Bool
+    let down: RowParallelLinear
+
+    /// - Parameter wide: gate and up, stacked, or up alone.
+    public init(wide: ColumnParallelLinear, activation: Activation, isGated: Bool, down: RowParallelLinear) {
+        self.wide = wide
+        self.activation = activation
+        self.isGated = isGated
+        self.down = down
+    }
+
+    /// hidden `[tokens, hidden]`, normalized, to the feed-forward's contribution to the residual stream.
+    public func callAsFunction(_ hidden: Activations, into result: Activations, _ step: Step) throws(CommunicationError)
+    {
+        try down(step.backend.activate(wide(hidden, step), activation, isGated: isGated), into: result, step)
+    }
+}
