@@ -31,8 +31,9 @@ enum {
 
 /// How the elements of a packed matrix, or of the key-value cache, are stored.
 ///
-/// Not every format serves every purpose. A function that is given a format which has no meaning for it ends the program.
-/// Formats are told apart by `switch` statements without a default, so that the compiler lists what a new one needs.
+/// Not every format serves every purpose. A function that is given a format which has no meaning for it ends the
+/// program. Formats are told apart by `switch` statements without a default, so that the compiler lists what a new one
+/// needs.
 typedef enum ck_format {
     CK_F32 = 0,
     CK_F16 = 1,
@@ -297,22 +298,26 @@ typedef struct ck_peak {
     float *sinks;       // [parts]
 } ck_peak;
 
+/// One worker's share of a kernel. The arguments are the struct that the kernel's entry in the table names; all kernels
+/// have one type, so that a pool of workers can run any of them.
+typedef void (*_Nonnull ck_kernel)(const void *arguments, ck_part part);
+
 /// The kernels of one instruction set. Every entry is set.
 typedef struct ck_kernels {
     const char *name;
     /// BF16 weights are multiplied by inputs rounded to bfloat16, with the processor's own instructions: other bits
     /// than those of other tables, but the same for every number of tokens.
     bool rounds_inputs;
-    void (*matmul)(const ck_matmul *, ck_part);     // parts: panels
-    void (*quantize)(const ck_quantize *, ck_part); // parts: tokens
-    void (*round)(const ck_round *, ck_part);       // parts: tokens
-    void (*norm)(const ck_norm *, ck_part);         // parts: tokens
-    void (*add)(const ck_add *, ck_part);           // parts: elements
-    void (*activate)(const ck_activate *, ck_part); // parts: columns
-    void (*store)(const ck_store *, ck_part);       // parts: tokens
-    void (*attend)(const ck_attend *, ck_part);     // parts: (item, cache head) pairs, dealt in turn
-    void (*read)(const ck_read *, ck_part);         // parts: bytes
-    void (*peak)(const ck_peak *, ck_part);         // every part does all rounds
+    ck_kernel matmul;   // ck_matmul; parts: panels
+    ck_kernel quantize; // ck_quantize; parts: tokens
+    ck_kernel round;    // ck_round; parts: tokens
+    ck_kernel norm;     // ck_norm; parts: tokens
+    ck_kernel add;      // ck_add; parts: elements
+    ck_kernel activate; // ck_activate; parts: columns
+    ck_kernel store;    // ck_store; parts: tokens
+    ck_kernel attend;   // ck_attend; parts: (item, cache head) pairs, dealt in turn
+    ck_kernel read;     // ck_read; parts: bytes
+    ck_kernel peak;     // ck_peak; every part does all rounds
 } ck_kernels;
 
 /// The table of that name; NULL if this processor cannot run it or none has the name.

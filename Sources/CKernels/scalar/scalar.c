@@ -120,7 +120,8 @@ static float sum_slice(element e, int64_t begin, int64_t end) {
     return sum;
 }
 
-static void matmul(const ck_matmul *a, ck_part part) {
+static void matmul(const void *arguments, ck_part part) {
+    const ck_matmul *a = arguments;
     const ck_matrix *w = a->weight;
     ck_range panels = ck_share(ck_ceil_div(w->rows, 16), part);
     for (int64_t row = panels.begin * 16; row < ck_min(panels.end * 16, w->rows); row++)
@@ -134,7 +135,8 @@ static void matmul(const ck_matmul *a, ck_part part) {
         }
 }
 
-static void quantize(const ck_quantize *a, ck_part part) {
+static void quantize(const void *arguments, ck_part part) {
+    const ck_quantize *a = arguments;
     ck_range tokens = ck_share(a->tokens, part);
     for (int64_t t = tokens.begin; t < tokens.end; t++) {
         const float *x = a->input + t * a->input_stride;
@@ -146,7 +148,8 @@ static void quantize(const ck_quantize *a, ck_part part) {
     }
 }
 
-static void round_inputs(const ck_round *a, ck_part part) {
+static void round_inputs(const void *arguments, ck_part part) {
+    const ck_round *a = arguments;
     ck_range tokens = ck_share(a->tokens, part);
     int64_t padded = ck_ceil_div(a->columns, a->block) * a->block;
     for (int64_t t = tokens.begin; t < tokens.end; t++)
@@ -177,7 +180,8 @@ static void normalize_row(const float *x, float *out, int64_t columns, ck_norm_w
     }
 }
 
-static void norm(const ck_norm *a, ck_part part) {
+static void norm(const void *arguments, ck_part part) {
+    const ck_norm *a = arguments;
     ck_range tokens = ck_share(a->tokens, part);
     for (int64_t t = tokens.begin; t < tokens.end; t++) {
         float *x = a->hidden + t * a->columns;
@@ -187,7 +191,8 @@ static void norm(const ck_norm *a, ck_part part) {
     }
 }
 
-static void add(const ck_add *a, ck_part part) {
+static void add(const void *arguments, ck_part part) {
+    const ck_add *a = arguments;
     ck_range elements = ck_share(a->count, part);
     for (int64_t i = elements.begin; i < elements.end; i++) a->a[i] = fmaf(a->b[i], a->scale, a->a[i]);
 }
@@ -237,7 +242,8 @@ static float activation(ck_activation kind, float x, float cap) {
     }
 }
 
-static void activate(const ck_activate *a, ck_part part) {
+static void activate(const void *arguments, ck_part part) {
+    const ck_activate *a = arguments;
     ck_range columns = ck_share(a->columns, part);
     for (int64_t t = 0; t < a->tokens; t++)
         for (int64_t i = columns.begin; i < columns.end; i++) {
@@ -269,7 +275,8 @@ static float quantize_head(float *x, int64_t count) {
     return scale;
 }
 
-static void store(const ck_store *a, ck_part part) {
+static void store(const void *arguments, ck_part part) {
+    const ck_store *a = arguments;
     ck_range tokens = ck_share(a->tokens, part);
     const ck_cache *c = &a->cache;
     int64_t half = a->rotated / 2;
@@ -343,14 +350,16 @@ static void attend_one(const ck_attend *a, const ck_attention_item *item, int64_
     for (int64_t d = 0; d < c->head_dim; d++) out[d] = result[d] / total;
 }
 
-static void attend(const ck_attend *a, ck_part part) {
+static void attend(const void *arguments, ck_part part) {
+    const ck_attend *a = arguments;
     for (int64_t i = 0; i < a->item_count; i++)
         for (int64_t t = 0; t < a->items[i].token_count; t++)
             for (int64_t h = 0; h < a->query_heads; h++)
                 if ((i * a->cache.heads + a->head_map[h]) % part.count == part.index) attend_one(a, &a->items[i], t, h);
 }
 
-static void read_memory(const ck_read *a, ck_part part) {
+static void read_memory(const void *arguments, ck_part part) {
+    const ck_read *a = arguments;
     ck_range pages = ck_share(a->bytes / 4096, part);
     const uint64_t *data = (const uint64_t *)a->data;
     uint64_t sum = 0;
@@ -358,7 +367,8 @@ static void read_memory(const ck_read *a, ck_part part) {
     a->sinks[part.index] = (float)sum;
 }
 
-static void peak(const ck_peak *a, ck_part part) {
+static void peak(const void *arguments, ck_part part) {
+    const ck_peak *a = arguments;
     float sums[16] = {0}, weight = (float)(a->rounds & 1) * 0.5f;
     int32_t codes[16] = {0}, code = (int32_t)(a->rounds & 1) + 1;
     for (int64_t round = 0; round < a->rounds; round++)

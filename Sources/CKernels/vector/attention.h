@@ -248,7 +248,8 @@ static void attend_bf16(const ck_attend *a, ck_part part) { attend_format(a, par
 static void attend_int8(const ck_attend *a, ck_part part) { attend_format(a, part, CK_INT8); }
 static void attend_fp8(const ck_attend *a, ck_part part) { attend_format(a, part, CK_FP8); }
 
-static void attend(const ck_attend *a, ck_part part) {
+static void attend(const void *arguments, ck_part part) {
+    const ck_attend *a = arguments;
     switch (a->cache.format) {
     case CK_F32: attend_f32(a, part); break;
     case CK_F16: attend_f16(a, part); break;

@@ -1,6 +1,7 @@
 // What the processor can do at best, measured with the instructions that the products use. See operations.md.
 
-static void read_memory(const ck_read *a, ck_part part) {
+static void read_memory(const void *arguments, ck_part part) {
+    const ck_read *a = arguments;
     ck_range pages = ck_share(a->bytes / 4096, part);
     // Four streams at once, as a product of one token reads four panels.
     int64_t stream = (pages.end - pages.begin) / 4 * 4096;
@@ -72,7 +73,8 @@ static void peak_codes(const ck_peak *a, ck_part part) {
 }
 #endif
 
-static void peak(const ck_peak *a, ck_part part) {
+static void peak(const void *arguments, ck_part part) {
+    const ck_peak *a = arguments;
     switch (a->format) {
     case CK_F32:
     case CK_F16: peak_floats(a, part); break;

@@ -532,7 +532,8 @@ static void matmul_pairs(const ck_matmul *a, ck_part part) { run_packed(a, part,
 INLINE bool matmul_tiles_of_codes(const ck_matmul *a, ck_part part) { return (void)a, (void)part, false; }
 #endif
 
-static void matmul(const ck_matmul *a, ck_part part) {
+static void matmul(const void *arguments, ck_part part) {
+    const ck_matmul *a = arguments;
     switch (a->weight->format) {
     case CK_F32: matmul_f32(a, part); break;
     case CK_F16: matmul_f16(a, part); break;
