@@ -1,4 +1,4 @@
-// What every table needs: shares of work, the walk over slices and groups, and single-element conversions.
+// What every table needs: shares of work, the walk over slices and groups, and conversions of single elements.
 #pragma once
 #include "CKernels.h"
 #include <string.h>
@@ -9,7 +9,7 @@
 #define MATRIX_TILES 0
 #endif
 
-/// Of a function whose constant parameters are to become constants of the loops in it.
+/// For functions whose constant parameters must become constants of the loops in them.
 #define INLINE static inline __attribute__((always_inline))
 
 static inline int64_t ck_min(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -74,15 +74,19 @@ static inline uint8_t ck_to_fp8(float value) {
     uint32_t bits = ck_float_bits(value), sign = (bits >> 24) & 0x80, magnitude = bits & 0x7FFFFFFF;
     if (magnitude > 0x7F800000) return (uint8_t)(sign | 0x7F);
     // Adding 2^14 aligns the unit in the last place with that of a subnormal, 2^-9, so the addition rounds.
-    if (magnitude < 0x3C800000) return (uint8_t)(sign | (ck_float_bits(ck_bits_float(magnitude) + 16384.0f) - 0x46800000));
+    if (magnitude < 0x3C800000)
+        return (uint8_t)(sign | (ck_float_bits(ck_bits_float(magnitude) + 16384.0f) - 0x46800000));
     int64_t code = ((int64_t)magnitude + 0x7FFFF + ((magnitude >> 20) & 1)) >> 20;
     return (uint8_t)(sign | (uint32_t)ck_min(code - (120 << 3), 0x7E));
 }
 
-/// The same bits as float16 are the 256th part.
+/// From E4M3. Its bits, shifted to the places of float16's, are a float16 number that is 256 times smaller.
 static inline float ck_from_fp8(uint8_t value) {
     return ck_from_f16((uint16_t)((value & 0x80) << 8 | (value & 0x7F) << 7)) * 256.0f;
 }
+
+/// The first column of a slice.
+static inline int64_t ck_slice_begin(const ck_matrix *w, int slice) { return slice ? w->slice_ends[slice - 1] : 0; }
 
 /// The end of the piece that starts at `column`: where its group or its slice ends, whichever comes first.
 static inline int64_t ck_piece_end(const ck_matrix *w, int64_t column, int64_t slice_end) {
@@ -97,7 +101,7 @@ static inline int64_t ck_group_of(const ck_matrix *w, int64_t column) {
 /// The sum of a block's codes; a multiple of 128 divides exactly.
 static inline int32_t ck_code_sum(int32_t correction) { return correction / -128; }
 
-/// What the stored unsigned codes exceed the signed ones by.
+/// By how much the stored unsigned codes exceed the signed ones.
 static inline int32_t ck_code_offset(ck_format format) {
     switch (format) {
     case CK_INT8: return 128;
@@ -156,7 +160,7 @@ static inline int64_t ck_head_run_end(const int32_t *head_map, int64_t first, in
 #define CK_GELU_LINEAR -1.5957691216f
 #define CK_GELU_CUBIC -0.0713548162726f
 
-/// Whether a norm takes the mean off.
+/// Whether a norm subtracts the mean.
 static inline bool ck_is_centered(ck_norm_kind kind) {
     switch (kind) {
     case CK_NORM_RMS: return false;
@@ -164,7 +168,7 @@ static inline bool ck_is_centered(ck_norm_kind kind) {
     }
 }
 
-/// What the norm of head `head` is made with.
+/// The weights of the norm of head `head`.
 static inline ck_norm_weights ck_norm_of_head(const ck_head_norm *a, int64_t head) {
     ck_norm_weights norm = a->norm;
     if (norm.weight) norm.weight += head * a->stride;
@@ -172,7 +176,7 @@ static inline ck_norm_weights ck_norm_of_head(const ck_head_norm *a, int64_t hea
     return norm;
 }
 
-/// One block of activations as codes: `count` values, padded with zeros to `block`.
+/// Quantizes one block of activations: `count` values, padded with zeros to `block` codes.
 static inline void ck_quantize_block(const float *x, int64_t count, int32_t block, int8_t *codes, float *scale,
                                      int32_t *correction) {
     float most = 0;

@@ -10,10 +10,9 @@ public final class CacheStorage {
 
     /// Positions in a block.
     public static let blockLength = Int(CK_CACHE_BLOCK)
-    /// The longest head that the kernels take.
-    public static let longestHead = Int(CK_MAX_HEAD)
 
     public init(blockCount: Int, headCount: Int, headDimension: Int, type: KeyValueType) throws(MemoryError) {
+        precondition(headDimension <= KeyValueType.longestHead, "kernels have no room for the head")
         let rows = blockCount * headCount * Self.blockLength
         let bytes = type.byteCount(headDimension: headDimension)
         keys = try AlignedBuffer(byteCount: rows * bytes.key, hugePages: true)

@@ -4,7 +4,7 @@ import Tensors
 /// What this rank's processors can do at best, measured with the instructions that the kernels use.
 ///
 /// Decoding reads every weight once a token: its limit is `readBytesPerSecond`. A prompt is arithmetic: its limit is
-/// `operationsPerSecond`. Machines are shared and noisy, so limits are measured beside what they are compared with.
+/// `operationsPerSecond`. Machines are shared and noisy, so limits are measured next to what they are compared with.
 public final class HardwareLimits {
     private let kernels: ck_kernels
     private let pool: WorkerPool

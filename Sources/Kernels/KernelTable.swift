@@ -7,8 +7,8 @@ public struct KernelTable: @unchecked Sendable {
 
     /// As `--kernels` takes it: such as `avx512vnni`; `all` has every one.
     public let name: String
-    /// Whether products of bfloat16 weights round their inputs to that type too, as the processor's instructions want it:
-    /// other bits than those of tables that do not.
+    /// Whether products of bfloat16 weights round their inputs to that type too, as the processor's instructions want
+    /// it: other bits than those of tables that do not.
     public let roundsInputs: Bool
     /// The place in the order of preference of this architecture's tables, which is also the index in `all`.
     public let level: Int

@@ -75,7 +75,8 @@ public final class PackedMatrix: @unchecked Sendable {
             data.baseAddress + panel * panelByteCount)
     }
 
-    /// Fills one panel of an integer format from up to 16 rows of codes, `columns` apart, and their scales `[row][group]`.
+    /// Fills one panel of an integer format from up to 16 rows of codes, `columns` apart, and their scales
+    /// `[row][group]`.
     public func packCodes(
         panel: Int, rows: UnsafePointer<Int8>, scales: UnsafePointer<Float>, zeros: UnsafePointer<Float>?, rowCount: Int
     ) {

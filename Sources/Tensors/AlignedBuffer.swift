@@ -3,9 +3,10 @@ import Glibc
 /// Zeroed memory of its own, straight from the kernel, aligned to a page and given back when the owner goes.
 ///
 /// Pages are touched by whoever writes to them first, so that on a machine with several memory nodes
-/// they lie beside the worker that fills them.
+/// they lie in the node of the worker that fills them.
 public final class AlignedBuffer: @unchecked Sendable {
-    // Sendable: the address and length never change; who writes where is the user's agreement (disjoint panels, blocks).
+    // Sendable: the address and length never change; who writes where is the user's agreement (disjoint panels,
+    // blocks).
 
     /// The first byte.
     public let baseAddress: UnsafeMutableRawPointer

@@ -44,6 +44,6 @@ public final class Arena {
         used = 0
     }
 
-    /// What `take` uses up for so many bytes.
+    /// How many bytes `take` uses up for this number of bytes.
     public static func roundedUp(_ byteCount: Int) -> Int { (byteCount + 63) / 64 * 64 }
 }

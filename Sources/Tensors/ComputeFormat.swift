@@ -5,13 +5,13 @@ public enum ComputeFormat: Hashable, Sendable {
     case bfloat16
     /// Signed 8-bit codes with a scale, and perhaps a zero point, for each group of columns of a row.
     case int8(WeightGroups)
-    /// Signed 4-bit codes, alike.
+    /// Signed 4-bit codes with scales, and perhaps zero points, for groups of columns.
     case int4(WeightGroups)
 
     /// Output rows in a panel (`CK_LANES`).
     public static let panelRows = 16
 
-    /// Of integer formats.
+    /// The groups of an integer format; nil for floats.
     public var groups: WeightGroups? {
         switch self {
         case .int8(let groups), .int4(let groups): groups

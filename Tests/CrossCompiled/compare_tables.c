@@ -1,5 +1,5 @@
-// Compares every table that the processor runs with the scalar one, bit by bit: for processors that the Swift tests do not
-// reach. `Launch/test-arm.sh` compiles it for Arm and runs it under qemu-user.
+// Compares every table that the processor runs with the scalar one, bit by bit: for processors that the Swift tests do
+// not reach. `Launch/test-arm.sh` compiles it for Arm and runs it under qemu-user.
 #include "../../Sources/CKernels/shared.h"
 #include <stdio.h>
 #include <stdlib.h>

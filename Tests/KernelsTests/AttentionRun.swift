@@ -17,7 +17,7 @@ struct Heads {
     var rowCount: Int { (queryCount + 2 * cacheCount) * dimension }
 }
 
-/// What a layer's attention does besides the plain one.
+/// What a layer's attention does in addition to the plain one.
 struct AttentionOptions: CustomStringConvertible {
     let description: String
     /// Elements that are rotated, of a head's.

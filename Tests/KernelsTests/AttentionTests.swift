@@ -37,7 +37,7 @@ import Testing
         }
     }
 
-    /// The same with all that attention may do besides.
+    /// The same for everything else that attention may do.
     @Test(arguments: KeyValueType.allCases, [0, 70]) func optionsEqualTheReference(type: KeyValueType, window: Int)
         throws
     {

@@ -9,7 +9,7 @@ import Testing
 @Suite struct ElementwiseTests {
     private static let tables = KernelTable.supported + KernelTableTests.standIns
 
-    /// What a table makes of rows, beside what the first table makes of them.
+    /// A backend that computes with this table.
     private func backend(_ table: KernelTable, workers: Int = 2) throws -> CPUBackend {
         CPUBackend(table: table, pool: WorkerPool(count: workers), arena: try Arena(byteCount: 1 << 22))
     }
@@ -74,7 +74,7 @@ import Testing
         }
     }
 
-    /// Every activation, alone and as a gate: a dense sample, the ends of float32, and what is no number.
+    /// Every activation, alone and as a gate: a dense sample, large and tiny values, and a NaN.
     @Test(arguments: Activation.allCases) func activations(activation: Activation) throws {
         var random = SeededGenerator(seed: testSeed)
         let ends: [Float] = [0, -0.0, 1e-30, -1e-30, 87, -87, 88.5, -88.5, 103, -103, 1000, -1000, 1e15, -1e15]
@@ -116,7 +116,7 @@ import Testing
                 tolerance: Bounded.capRoundings * Bounded.unit * Double(cap))
             #expect(exact.holds(found), "of \(x): \(found), expected \(exact)")
         }
-        // What is no number must not look like one.
+        // A NaN must stay one, so that it is found.
         for table in Self.tables {
             let backend = try backend(table)
             defer { backend.pool.stop() }

@@ -1,3 +1,4 @@
+import CKernels
 import Tensors
 import TestSupport
 import Testing
@@ -26,7 +27,8 @@ import TileStandIns
             (100, 200, 8, [24, 48, 80, 104, 128, 160, 184, 200]), (83, 171, 32, [32, 96, 96, 171]),
             (48, 640, 32, [320, 640]), (70, 744, 64, [192, 384, 576, 744]),
         ] {
-            // A block divides a group, which starts at a multiple of 32 or 64 columns; inputs of floats have no more than 32.
+            // A block divides a group, which starts at a multiple of 32 or 64 columns; inputs of floats have no more
+            // than 32.
             let block = (format.groups?.size ?? 32) % most == 0 ? most : 32
             for groupOffset in format.groups == nil ? [0] : [0, max(32, block)] {
                 let product = try Product(
@@ -76,7 +78,14 @@ import TileStandIns
         }
     }
 
-    /// Where the processor has tiles, plain C gives its bits: of bfloat16 too, whose sums are in the processor's own order.
+    /// Sizes that modules below the kernels need are written there, too.
+    @Test func sizesAreThoseOfTheKernels() {
+        #expect(KeyValueType.longestHead == Int(CK_MAX_HEAD))
+        #expect(ComputeFormat.panelRows == Int(CK_LANES))
+    }
+
+    /// Where the processor has tiles, plain C gives its bits: of bfloat16 too, whose sums are in the processor's own
+    /// order.
     @Test func standInsEqualTheProcessor() throws {
         #expect(KernelTable.select("avx2") == nil || Self.standIns.count == 1)
         guard let tiles = KernelTable.select("amx"), let standIn = Self.standIns.first else { return }

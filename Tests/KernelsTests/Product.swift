@@ -122,7 +122,8 @@ extension Product.Input {
 }
 
 extension Product {
-    /// An element of the output in double precision, from what the kernels read, and how far float32 sums may be from it.
+    /// An element of the output in double precision, from what the kernels read, and how far float32 sums may be from
+    /// it.
     ///
     /// Each operation of the chain rounds once, by 2⁻²⁴ of what it adds up at most, so that n operations are off by
     /// n · 2⁻²⁴ times the sum of the terms' magnitudes (Higham, Accuracy and Stability of Numerical Algorithms, 4.2).

@@ -66,8 +66,8 @@ static void tile_multiply_bytes(int sum, int inputs, int weights) {
         }
 }
 
-/// Even columns and odd ones are added up apart, with fused operations that round to nearest and take subnormal numbers for
-/// zero; then both, then the sum that was there.
+/// Even columns and odd ones are added up apart, with fused operations that round to nearest and take subnormal numbers
+/// for zero; then both, then the sum that was there.
 static void tile_multiply_pairs(int sum, int inputs, int weights) {
     tile_register *c = &tile_registers[sum];
     const tile_register *a = &tile_registers[inputs], *b = &tile_registers[weights];

@@ -76,7 +76,7 @@ typedef struct ck_part {
 typedef struct ck_matrix {
     const void *data;
     const void *_Nullable scales;  // [panel][group][16] of scale_format, integer formats
-    const int8_t *_Nullable zeros; // zero points in code units, alike; NULL when all are zero
+    const int8_t *_Nullable zeros; // [panel][group][16] zero points, in units of codes; NULL when all are zero
     int64_t rows, columns;
     int64_t group;        // columns that share a scale
     int64_t group_offset; // columns of the first group that lie before column 0 (on another rank)
@@ -121,7 +121,7 @@ void ck_pack_floats(ck_format format, const float *rows, int64_t row_count, int6
 void ck_pack_codes(ck_format format, const int8_t *rows, int64_t row_count, int64_t stride, int64_t columns,
                    int32_t block, void *panel);
 
-/// The input of a product: float rows, and perhaps the same rows as codes or rounded, which are then used instead.
+/// The input of a product: rows of floats, and perhaps the same rows as codes or rounded, which are then used instead.
 ///
 /// Codes and rounded inputs lie as [block][tokens][columns of the block], padded with zeros to whole blocks, so that
 /// what a tile of tokens needs of a block lies together. Tiles read past the last token: 1 KiB after the end, and 64
@@ -147,12 +147,13 @@ typedef struct ck_matmul {
 
 /// codes = round(input * 127 / max|block|), scales = max|block| / 127.
 ///
-/// A correction is what a product with weights stored as code + 128 exceeds the product with the codes by, negated.
+/// Weights are stored as code + 128. A product with them is too large by 128 times the sum of the input's codes; a
+/// correction is that amount, negated.
 typedef struct ck_quantize {
     const float *input;
     int64_t input_stride, tokens, columns;
     int32_t block;
-    int8_t *codes;        // these as in ck_input
+    int8_t *codes; // these three as in ck_input
     float *scales;
     int32_t *corrections;
 } ck_quantize;
@@ -283,7 +284,7 @@ typedef struct ck_attend {
     ck_cache cache;
 } ck_attend;
 
-/// Reads memory as a product reads weights, and nothing else: the limit of decoding.
+/// Reads memory as a product reads weights and does nothing with it: the limit of decoding.
 typedef struct ck_read {
     const void *data; // a multiple of 4 KiB for each part
     int64_t bytes;

@@ -128,7 +128,7 @@ static void matmul(const void *arguments, ck_part part) {
         for (int64_t t = 0; t < a->tokens; t++) {
             float sums[CK_MAX_SLICES];
             for (int s = 0; s < w->slice_count; s++)
-                sums[s] = sum_slice((element){a, row, t}, s ? w->slice_ends[s - 1] : 0, w->slice_ends[s]);
+                sums[s] = sum_slice((element){a, row, t}, ck_slice_begin(w, s), w->slice_ends[s]);
             for (int width = 1; width < w->slice_count; width *= 2)
                 for (int s = 0; s + width < w->slice_count; s += 2 * width) sums[s] += sums[s + width];
             a->output[t * a->output_stride + row] = a->bias ? sums[0] + a->bias[row] : sums[0];
@@ -165,7 +165,7 @@ static float sum_lanes(float *lanes) {
     return lanes[0];
 }
 
-/// `out` may be x.
+/// Writes x normalized to `out`, which may be x.
 static void normalize_row(const float *x, float *out, int64_t columns, ck_norm_weights norm) {
     float mean = 0, sums[16] = {0}, squares[16] = {0};
     if (ck_is_centered(norm.kind)) {
@@ -212,7 +212,7 @@ static float exponential(float x) {
     return p * ck_bits_float((ck_float_bits(shifted) + 127) << 23);
 }
 
-/// A tanh of what is no number is no number, though exp of it is 0.
+/// tanh x = 1 - 2 / (exp(2x) + 1). A NaN stays a NaN, although its exponential is 0 here.
 static float hyperbolic_tangent(float x) {
     float y = 1.0f - 2.0f / (exponential(2.0f * x) + 1.0f);
     return x != x ? x : y;
@@ -230,7 +230,7 @@ static float gelu(float x) {
 }
 
 static float activation(ck_activation kind, float x, float cap) {
-    // Not `x > 0 ? x : 0`, which would make 0 of what is no number.
+    // Not `x > 0 ? x : 0`, which would make a NaN 0.
     float positive = 0 >= x ? 0 : x;
     switch (kind) {
     case CK_SILU: return x / (1.0f + exponential(-x));
@@ -255,7 +255,8 @@ static void activate(const void *arguments, ck_part part) {
 /// Index of element d of the key (value) at a position of a cache block.
 static int64_t key_index(const ck_cache *c, int64_t block, int64_t head, int64_t position, int64_t d) {
     int64_t within = position % CK_CACHE_BLOCK;
-    return (block * c->heads + head) * CK_CACHE_BLOCK * c->head_dim + (within / 16 * c->head_dim + d) * 16 + within % 16;
+    int64_t place = (within / 16 * c->head_dim + d) * 16 + within % 16;
+    return (block * c->heads + head) * CK_CACHE_BLOCK * c->head_dim + place;
 }
 static int64_t value_index(const ck_cache *c, int64_t block, int64_t head, int64_t position, int64_t d) {
     return ((block * c->heads + head) * CK_CACHE_BLOCK + position % CK_CACHE_BLOCK) * c->value_stride + d;
@@ -265,7 +266,7 @@ static int64_t scale_index(const ck_cache *c, int64_t block, int64_t head, int64
     return (block * c->heads + head) * CK_CACHE_BLOCK + position % CK_CACHE_BLOCK;
 }
 
-/// Codes in place of a head's values; gives their scale.
+/// Replaces a head's values by their codes, and gives the codes' scale.
 static float quantize_head(float *x, int64_t count) {
     int8_t codes[CK_MAX_HEAD];
     float scale;
@@ -305,13 +306,16 @@ static void store(const void *arguments, ck_part part) {
                 c->value_scales[at] = quantize_head(values + h * c->head_dim, c->head_dim);
             }
             for (int64_t d = 0; d < c->head_dim; d++) {
-                store_element(c->format, c->keys, key_index(c, slot.block, h, slot.position, d), keys[h * c->head_dim + d]);
-                store_element(c->format, c->values, value_index(c, slot.block, h, slot.position, d), values[h * c->head_dim + d]);
+                int64_t key = key_index(c, slot.block, h, slot.position, d);
+                int64_t value = value_index(c, slot.block, h, slot.position, d);
+                store_element(c->format, c->keys, key, keys[h * c->head_dim + d]);
+                store_element(c->format, c->values, value, values[h * c->head_dim + d]);
             }
         }
     }
 }
 
+/// One query head of one token.
 static void attend_one(const ck_attend *a, const ck_attention_item *item, int64_t t, int64_t h) {
     const ck_cache *c = &a->cache;
     int64_t position = item->first_position + t, head = a->head_map[h];

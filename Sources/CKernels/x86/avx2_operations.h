@@ -69,7 +69,9 @@ INLINE void vf_load_bf16_pairs(const void *p, vf *even, vf *odd) {
     __m256i low = _mm256_loadu_si256(p), high = _mm256_loadu_si256((const __m256i *)p + 1);
     __m256i mask = _mm256_set1_epi32((int)0xFFFF0000);
     *even = (vf)BOTH(_mm256_castsi256_ps(_mm256_slli_epi32(low, 16)), _mm256_castsi256_ps(_mm256_slli_epi32(high, 16)));
-    *odd = (vf)BOTH(_mm256_castsi256_ps(_mm256_and_si256(low, mask)), _mm256_castsi256_ps(_mm256_and_si256(high, mask)));
+    low = _mm256_and_si256(low, mask);
+    high = _mm256_and_si256(high, mask);
+    *odd = (vf)BOTH(_mm256_castsi256_ps(low), _mm256_castsi256_ps(high));
 }
 INLINE vf vf_add(vf a, vf b) { return (vf)BOTH(_mm256_add_ps(a.low, b.low), _mm256_add_ps(a.high, b.high)); }
 INLINE vf vf_sub(vf a, vf b) { return (vf)BOTH(_mm256_sub_ps(a.low, b.low), _mm256_sub_ps(a.high, b.high)); }
@@ -158,7 +160,8 @@ INLINE vc vc_broadcast(const int8_t *p) {
     return _mm256_set1_epi32(four);
 }
 INLINE vi vi_dot(vi acc, vq weight, vc input) {
-    return (vi)BOTH(_mm256_dpbusd_avx_epi32(acc.low, weight.low, input), _mm256_dpbusd_avx_epi32(acc.high, weight.high, input));
+    return (vi)BOTH(_mm256_dpbusd_avx_epi32(acc.low, weight.low, input),
+                    _mm256_dpbusd_avx_epi32(acc.high, weight.high, input));
 }
 #else
 // Products of the even and of the odd bytes as 16-bit numbers. (vpmaddubsw would saturate.)
