@@ -50,10 +50,15 @@ static void pack_block(ck_format format, const int8_t *codes, int64_t count, int
     }
 }
 
+/// A byte of codes of zero.
+static int zero_codes(ck_format format) {
+    const int offset = ck_code_offset(format);
+    return ck_column_bytes(format) == 16 ? offset : offset << 4 | offset;
+}
+
 void ck_pack_codes(ck_format format, const int8_t *rows, int64_t row_count, int64_t stride, int64_t columns,
                    int32_t block, void *panel) {
-    // The code of zero: 0x80 in a byte, 0x8 in each half of one.
-    memset(panel, format == CK_INT4 ? 0x88 : 0x80, (size_t)ck_panel_bytes(format, columns, block));
+    memset(panel, zero_codes(format), (size_t)ck_panel_bytes(format, columns, block));
     for (int64_t first = 0; first < columns; first += block)
         for (int64_t r = 0; r < row_count; r++)
             pack_block(format, rows + r * stride + first, ck_min(block, columns - first), block, r,

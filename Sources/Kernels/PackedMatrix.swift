@@ -86,7 +86,8 @@ public final class PackedMatrix: @unchecked Sendable {
         switch format.groups?.scaleType {
         case .float16: transpose(scales, rowCount, panel, into: self.scales) { Float16($0) }
         case .bfloat16: transpose(scales, rowCount, panel, into: self.scales) { BFloat16($0) }
-        default: transpose(scales, rowCount, panel, into: self.scales) { $0 }
+        case .float32: transpose(scales, rowCount, panel, into: self.scales) { $0 }
+        case let type: preconditionFailure("scales of type \(type.map { "\($0)" } ?? "none")")
         }
         if let zeros { transpose(zeros, rowCount, panel, into: self.zeros) { Int8($0) } }
     }
@@ -122,7 +123,8 @@ extension WeightGroups {
         switch scaleType {
         case .float16: CK_F16
         case .bfloat16: CK_BF16
-        default: CK_F32
+        case .float32: CK_F32
+        default: preconditionFailure("scales of type \(scaleType)")
         }
     }
 }

@@ -15,7 +15,7 @@ public enum ComputeFormat: Hashable, Sendable {
     public var groups: WeightGroups? {
         switch self {
         case .int8(let groups), .int4(let groups): groups
-        default: nil
+        case .float32, .float16, .bfloat16: nil
         }
     }
 

@@ -300,7 +300,7 @@ static void store(const void *arguments, ck_part part) {
         }
         float *keys = a->rows + t * a->stride + a->query_heads * c->head_dim, *values = keys + c->heads * c->head_dim;
         for (int64_t h = 0; h < c->heads; h++) {
-            if (c->format == CK_INT8) {
+            if (ck_is_integer(c->format)) {
                 int64_t at = scale_index(c, slot.block, h, slot.position);
                 c->key_scales[at] = quantize_head(keys + h * c->head_dim, c->head_dim);
                 c->value_scales[at] = quantize_head(values + h * c->head_dim, c->head_dim);

@@ -38,22 +38,27 @@ CODE_TILE(1, 5, 7)
 CODE_TILE(2, 4, 6)
 CODE_TILE(3, 5, 7)
 
-INLINE void mt_pairs(float *out, const char *w, int64_t w_stride, const char *x, int64_t x_stride, int64_t count,
-                     int block, int P, int M) {
+/// `count` blocks of weights and inputs. Panels lie `w_stride` bytes apart, blocks of inputs `x_stride`.
+typedef struct mt_blocks {
+    const char *w, *x;
+    int64_t w_stride, x_stride, count;
+} mt_blocks;
+
+INLINE void mt_pairs(float *out, mt_blocks b, int block, int P, int M) {
     _tile_zero(0);
     _tile_zero(1);
     _tile_zero(2);
     _tile_zero(3);
-    for (; count > 0; count--, w += block * 32, x += x_stride) {
-        _tile_loadd(4, x, 2 * block);
-        _tile_loadd(6, w, 64);
+    for (; b.count > 0; b.count--, b.w += block * 32, b.x += b.x_stride) {
+        _tile_loadd(4, b.x, 2 * block);
+        _tile_loadd(6, b.w, 64);
         _tile_dpbf16ps(0, 4, 6);
         if (P == 2) {
-            _tile_loadd(7, w + w_stride, 64);
+            _tile_loadd(7, b.w + b.w_stride, 64);
             _tile_dpbf16ps(1, 4, 7);
         }
         if (M == 2) {
-            _tile_loadd(5, x + 32 * block, 2 * block);
+            _tile_loadd(5, b.x + 32 * block, 2 * block);
             _tile_dpbf16ps(2, 5, 6);
             if (P == 2) _tile_dpbf16ps(3, 5, 7);
         }
