@@ -142,11 +142,11 @@ public final class Engine {
         if let failure { throw failure }
     }
 
-    /// Has every rank measure its hardware's limits at the same time; gives the sums over the ranks.
-    public func measureLimits() throws(CommunicationError) -> [Double] {
-        message.begin(.measure)
+    /// Has every rank run the task that it was given (`RankRunner.onAside`), all at the same time.
+    public func runAside() throws {
+        message.begin(.aside)
         try message.broadcast(over: runner.decoder.context.world)
-        return try runner.measure()
+        try runner.onAside()
     }
 
     /// Forgets the times of the steps so far.

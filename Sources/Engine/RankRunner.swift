@@ -30,8 +30,8 @@ public final class RankRunner {
     public var onPhase: (RunnerPhase, Int) -> Void = { _, _ in }
     /// Called with the table of a traced step.
     public var onTrace: (StepTrace, Int) -> Void = { _, _ in }
-    /// Measures this rank's hardware; equally many figures on every rank.
-    public var onMeasure: () -> [Double] = { [] }
+    /// A task that all ranks run between steps when rank 0 asks for it (`Engine.runAside`); it may make collective calls.
+    public var onAside: () throws -> Void = {}
     /// Steps taken so far.
     public private(set) var stepCount = 0
 
@@ -95,28 +95,9 @@ public final class RankRunner {
             try message.broadcast(over: decoder.context.world)
             switch message.kind {
             case .step: try take(message) { _, _ in }
-            case .measure: _ = try measure()
-            default: return
+            case .aside: try onAside()
+            case .stop, nil: return
             }
-        }
-    }
-
-    /// Measures on all ranks at once, which share the memory's bandwidth; gives the sums over the ranks.
-    func measure() throws(CommunicationError) -> [Double] {
-        let world = decoder.context.world
-        try world.barrier()
-        let mine = onMeasure()
-        let all = UnsafeMutableBufferPointer<Double>.allocate(capacity: mine.count * world.size)
-        defer { all.deallocate() }
-        do {
-            try mine.withUnsafeBytes { try world.allGather($0, into: UnsafeMutableRawBufferPointer(all)) }
-        } catch let error as CommunicationError {
-            throw error
-        } catch {
-            preconditionFailure("allGather throws nothing else")
-        }
-        return mine.indices.map { index in
-            stride(from: index, to: all.count, by: mine.count).reduce(0) { $0 + all[$1] }
         }
     }
 

@@ -10,8 +10,8 @@ public final class StepMessage {
     public enum Kind: Int32, Sendable {
         case step = 1
         case stop = 2
-        /// Measure the hardware's limits, all ranks at once.
-        case measure = 3
+        /// All ranks run the task that each was given beforehand (`RankRunner.onAside`).
+        case aside = 3
     }
 
     private static let version: Int32 = 1
@@ -99,11 +99,14 @@ public final class StepMessage {
         var at = Self.headerWords + releaseCount
         for _ in 0..<chunkCount {
             let count = Int(words[at + 2])
+            guard let output = ChunkOutput(rawValue: words[at + 3]) else {
+                preconditionFailure("rank 0 asks for an output that does not exist")
+            }
             body(
                 Chunk(
                     sequence: SequenceID(slot: Int(words[at])), firstPosition: Int(words[at + 1]),
                     tokens: UnsafeBufferPointer(start: words + at + Self.chunkWords, count: count),
-                    output: ChunkOutput(rawValue: words[at + 3]) ?? .none))
+                    output: output))
             at += Self.chunkWords + count
         }
     }
@@ -116,7 +119,7 @@ public final class StepMessage {
             try world.broadcast(UnsafeMutableRawBufferPointer(start: words, count: first * 4), from: 0)
         }
         used = Int(words[4])
-        guard words[0] == Self.version, (Self.headerWords...capacity).contains(used) else {
+        guard words[0] == Self.version, kind != nil, (Self.headerWords...capacity).contains(used) else {
             throw .byteCountMismatch(operation: "step message", rank: world.rank, expected: capacity, found: used)
         }
         if used > first {

@@ -90,7 +90,7 @@ struct Run: ParsableCommand {
                 options.sampling.temperature = 0
                 for round in 0...rounds {
                     guard !session.isInterrupted else { break }
-                    let limits = try session.engine.measureLimits()
+                    let limits = try session.measureLimits()
                     session.engine.resetStatistics()
                     _ = try generator.run(prompts: prompts, options, isInterrupted: { session.isInterrupted })
                     // The first round warms up.
