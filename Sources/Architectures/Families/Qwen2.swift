@@ -19,7 +19,7 @@ extension ConfigurationFile {
         let window =
             try optionalBool("use_sliding_window") ?? false
             ? try optionalInteger("sliding_window", in: DecoderReader.windows) : nil
-        // Before `layer_types`, the layers from this one on had the window.
+        // In files without `layer_types`, the layers from this one on have the window.
         let firstWindowed = try optionalInteger("max_window_layers", in: 0...1 << 20) ?? 28
         return try windows(window, count: count) { $0 >= firstWindowed }
     }
