@@ -28,7 +28,7 @@ public struct ShardGroup: Equatable, Sendable {
 /// It must never change, because it determines the bits of every result.
 public let sliceCount = 8
 
-/// How a sum over an input dimension is cut: where shards and slices may end, and which columns make a block of the input.
+/// How a sum over an input dimension is cut: where shards and slices may end, and which columns form an input block.
 ///
 /// Slices are made by bisection in units, so that they nest; their boundaries depend on the model, never on the plan.
 public struct ContractionLayout: Equatable, Sendable {
@@ -44,8 +44,8 @@ public struct ContractionLayout: Equatable, Sendable {
 
     /// Creates the layout of a dimension without structure.
     ///
-    /// The unit is 64 if that makes eight equal slices, else 32. It is halved, down to 4, until there is a unit for each
-    /// slice and each shard.
+    /// The unit is 64 if that makes eight equal slices, else 32. It is halved, down to 4, until there is a unit for
+    /// each slice and each shard.
     public init(length: Int, shardCount: Int = 1) {
         var unit = length % (64 * sliceCount) == 0 ? 64 : 32
         while unit > 4 && (length + unit - 1) / unit < max(sliceCount, shardCount) { unit /= 2 }
@@ -55,10 +55,10 @@ public struct ContractionLayout: Equatable, Sendable {
     /// The number of units, which cannot be cut further.
     public var unitCount: Int { (length + unit - 1) / unit }
 
-    /// Columns per block of a product's input: at most 64 for integer weights and 32 for others, a row of a matrix tile.
+    /// Columns per block of a product's input: a row of a matrix tile, 64 columns for integer weights, 32 for others.
     ///
-    /// The block divides the unit, so that none straddles a slice or a shard. For integer weights it also divides the
-    /// `group` columns that share a scale; nil if that leaves fewer than 4 columns.
+    /// It is shorter if it has to be. The block divides the unit, so that none straddles a slice or a shard. For integer
+    /// weights it also divides the `group` columns that share a scale; nil if that leaves fewer than 4 columns.
     public func inputBlock(group: Int?) -> Int? {
         var block = group == nil ? 32 : 64
         while block > 1 && (unit % block != 0 || group.map { $0 % block != 0 && $0 < length } ?? false) { block /= 2 }

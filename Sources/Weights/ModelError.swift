@@ -1,6 +1,6 @@
 import Messages
 
-/// What can be wrong between a configuration and its weights.
+/// A mismatch between a model's configuration and its weights, or a fault of the weights.
 public enum ModelError: Error, Equatable, CustomStringConvertible {
     case wrongShape(tensor: String, path: String, found: [Int], expected: [Int])
     case unusedTensor(name: String, path: String)
