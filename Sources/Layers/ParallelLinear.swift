@@ -28,7 +28,7 @@ public struct ColumnParallelLinear {
         self.label = label
     }
 
-    /// input `[tokens, input]` · weightᵀ `[input, output share]` + bias.
+    /// Computes input `[tokens, input]` · weightᵀ `[input, output share]` + bias.
     public func callAsFunction(_ input: Activations, _ step: Step) -> Activations {
         step.traced(label, weight) { step.multiply(weight, by: input, adding: bias) }
     }
@@ -50,7 +50,7 @@ public struct RowParallelLinear {
         self.label = label
     }
 
-    /// input `[tokens, input share]` · weightᵀ, summed over the group, + bias; written into `output` `[tokens, output]`.
+    /// Writes input `[tokens, input share]` · weightᵀ, summed over the group, + bias into `output` `[tokens, output]`.
     public func callAsFunction(
         _ input: Activations, into output: Activations, _ step: Step
     ) throws(CommunicationError) {

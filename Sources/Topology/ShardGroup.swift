@@ -57,8 +57,8 @@ public struct ContractionLayout: Equatable, Sendable {
 
     /// Columns per block of a product's input: a row of a matrix tile, 64 columns for integer weights, 32 for others.
     ///
-    /// It is shorter if it has to be. The block divides the unit, so that none straddles a slice or a shard. For integer
-    /// weights it also divides the `group` columns that share a scale; nil if that leaves fewer than 4 columns.
+    /// It is shorter if it has to be. The block divides the unit, so that none straddles a slice or a shard. For
+    /// integer weights it also divides the `group` columns that share a scale; nil if that leaves fewer than 4 columns.
     public func inputBlock(group: Int?) -> Int? {
         var block = group == nil ? 32 : 64
         while block > 1 && (unit % block != 0 || group.map { $0 % block != 0 && $0 < length } ?? false) { block /= 2 }
