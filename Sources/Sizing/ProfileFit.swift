@@ -22,7 +22,7 @@ public struct MeasuredTable: Sendable {
 
     /// Reads tab-separated text whose header has the columns `model`, `cards_M` and `max_len_k_M`.
     ///
-    /// M is the size of a card in gigabytes. Lengths count 1024 tokens as one; `-` means that the model does not run.
+    /// M is the size of a card in gigabytes. Lengths are in K (1024 tokens); `-` means that the model does not run.
     ///
     /// - Parameter gigabytes: the M to read; nil: the first one.
     public init(_ text: String, path: String, gigabytes wanted: Double? = nil) throws(SizingError) {
