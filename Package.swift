@@ -1,10 +1,9 @@
 // swift-tools-version: 6.1
 import PackageDescription
 
-/// The layers, lowest first.
+/// The library modules, lowest layer first, with the modules that each may import.
 ///
-/// A module may import only the modules named here; `make` builds with `--explicit-target-dependency-import-check
-/// error`, so the compiler holds it.
+/// `make` builds with `--explicit-target-dependency-import-check error`, so the compiler enforces this.
 let libraries: KeyValuePairs<String, [String]> = [
     "Messages": [],
     "JSON": ["Messages"],
@@ -43,7 +42,7 @@ let libraries: KeyValuePairs<String, [String]> = [
     ],
 ]
 
-/// Program name, directory under `Sources/Commands`, and what it may import.
+/// The programs, each with its directory under `Sources/Commands` and the modules that it may import.
 let commands: KeyValuePairs<String, (directory: String, dependencies: [String])> = [
     "generate": (
         "Generate",
@@ -88,7 +87,7 @@ let commands: KeyValuePairs<String, (directory: String, dependencies: [String])>
     ),
 ]
 
-/// Test target under `Tests`, and what it may import besides `TestSupport`.
+/// The test targets under `Tests`, each with the modules that it may import besides `TestSupport`.
 let tests: KeyValuePairs<String, [String]> = [
     "MessagesTests": ["Messages"],
     "JSONTests": ["JSON"],
@@ -115,7 +114,7 @@ let tests: KeyValuePairs<String, [String]> = [
     "CommandTests": ["Checkpoints", "Kernels", "Tensors"],
 ]
 
-/// Data that is compiled into a module: programs stay single files.
+/// Data files that are compiled into modules, so that programs stay single files.
 let resources: [String: [Resource]] = [
     "Architectures": [.embedInCode("Resources/models.json")],
     "Sizing": [.embedInCode("Resources/profiles.json")],
@@ -127,21 +126,21 @@ let products: [String: Target.Dependency] = [
     "Logging": .product(name: "Logging", package: "swift-log"),
 ]
 
-/// What a step, or a search over plans, runs through.
+/// The modules that a step, or a search over plans, runs through.
 ///
-/// Optimised in debug builds too: unspecialised generics take memory from the heap, which the allocation test counts,
-/// and the tests would take minutes more.
+/// They are optimised in debug builds too. Unspecialised generics allocate on the heap, which the allocation test
+/// counts, and the tests would take minutes longer.
 let optimizedModules: Set<String> = [
     "Messages", "JSON", "Topology", "Architectures", "MemoryPlan", "Sizing", "Tensors", "Collectives", "Kernels",
     "Layers",
     "Models", "Engine",
     "Sampling", "Checkpoints",
     "Quantization", "Tokenization",
-    // Compares millions of elements with a definition in double precision.
+    // These tests compare millions of elements with a definition in double precision.
     "KernelsTests",
 ]
 
-/// Optimised in debug builds, or as the configuration has it.
+/// The settings of a module, which optimise it in debug builds if it is one of `optimizedModules`.
 func settings(_ name: String) -> [SwiftSetting] {
     optimizedModules.contains(name) ? [.unsafeFlags(["-O"], .when(configuration: .debug))] : []
 }
