@@ -1,5 +1,6 @@
-// One thread's products of 480 tokens by 2048 x 2048: ours, and those of OpenBLAS and oneDNN, whole and in the pieces that
-// an answer of every plan (float32: eight slices) or scales of groups (int8: 128 columns) would need. Prints Gop/s, best of 10.
+// Measures products of 480 tokens by 2048 x 2048 on one thread: ours, and those of OpenBLAS and oneDNN, whole and in pieces. Pieces
+// are what one answer at every plan (float32: eight slices) or scales of groups (int8: 128 columns) would need. Prints Gop/s, the
+// best of 10.
 #include "CKernels.h"
 #include <cblas.h>
 #include <math.h>
@@ -64,7 +65,7 @@ static void one_dnn_codes(int64_t pieces) {
 static void one_dnn_codes_whole(void) { one_dnn_codes(1); }
 static void one_dnn_codes_groups(void) { one_dnn_codes(GROUPS); }
 
-/// Our product of the same shapes, in a format and with a table.
+/// Measures our product of the same shapes, in a format and with a kernel table.
 static void measure_ours(const char *table, int format) {
     kernels = ck_select(table);
     if (!kernels) return;
