@@ -3,7 +3,7 @@ import Topology
 
 /// The properties of a step that determine the size of its activations.
 public struct StepShape: Hashable, Sendable {
-    /// Rows of the residual stream.
+    /// Tokens of the step, which are rows of the residual stream.
     public var tokenCount: Int
     /// Rows of logits that are computed at once.
     public var logitRows: Int
@@ -85,7 +85,7 @@ extension DecoderConfiguration {
     ///
     /// The experts that process a token are counted as one wide expert.
     ///
-    /// - Parameter format: how the matrix of a parameter is packed.
+    /// - Parameter format: the packed format of a parameter's matrix.
     public func activations(
         ofLayer index: Int, at placement: Placement, format: (ParameterName) -> ComputeFormat
     ) -> ActivationInventory {

@@ -292,7 +292,7 @@ public enum FeedForwardKind: Hashable, Sendable {
     }
 }
 
-/// down(activation(gate(x)) · up(x)), or down(activation(up(x))) without a gate.
+/// A dense feed-forward: down(activation(gate(x)) · up(x)), or down(activation(up(x))) without a gate.
 public struct FeedForward: Hashable, Sendable {
     public var intermediateSize: Int
     public var activation: Activation

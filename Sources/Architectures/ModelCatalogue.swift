@@ -4,19 +4,19 @@ import Foundation
 ///
 /// `Resources/models.json` holds the keys of each model's published `config.json` that determine its size.
 public enum ModelCatalogue {
-    /// One model.
+    /// A published model.
     public struct Entry: Sendable {
         public let name: String
-        /// Where it is published on Hugging Face.
+        /// The model's repository on Hugging Face.
         public let repository: String
         /// The parameter count that its authors publish; nil if they publish none.
         public let publishedParameterCount: Int?
         /// The quantization scheme of the published weights, such as `awq`; nil: floating point.
         public let quantization: String?
-        /// Its `config.json`.
+        /// The keys of the model's `config.json`.
         public let configuration: ConfigurationFile
 
-        /// Its shape.
+        /// The model's shape.
         public func decoder() throws(ConfigurationError) -> DecoderConfiguration {
             try ModelDescription(configuration).decoder
         }

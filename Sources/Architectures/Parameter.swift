@@ -74,7 +74,7 @@ public struct Parameter: Equatable, Sendable {
         case table
         /// A number for each query head, `[heads]`.
         case perHead
-        /// Numbers of which only the count is known.
+        /// Elements of which only the number is known.
         case other
     }
 

@@ -10,7 +10,7 @@ extension RotaryEmbedding {
     private static let thetas = 1.0...1e15
     private static let factors = 1.0...1e6
 
-    /// Keys that parameterize a kind of scaling, and so need a type beside them.
+    /// Keys that parameterize a kind of scaling, and therefore require a type.
     private static let scalingKeys = [
         "factor", "original_max_position_embeddings", "low_freq_factor", "high_freq_factor", "beta_fast", "beta_slow",
         "attention_factor", "mscale", "mscale_all_dim", "truncate", "short_factor", "long_factor",
@@ -23,8 +23,8 @@ extension RotaryEmbedding {
     ///
     /// - Parameters:
     ///   - trainedLength: the longest context that the model was trained on.
-    ///   - thetaKey: the key of the base outside of these objects.
-    ///   - defaultTheta: the base of a file that gives none.
+    ///   - thetaKey: the key of the base outside these objects.
+    ///   - defaultTheta: the base if the file gives none.
     ///   - kind: the kind of layer to read if the file gives parameters by kind; nil: all kinds must be equal.
     init(
         _ file: ConfigurationFile, trainedLength: Int, thetaKey: String = "rope_theta", defaultTheta: Double = 10_000,

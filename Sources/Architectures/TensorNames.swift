@@ -2,7 +2,7 @@ import Topology
 
 /// Where a family's checkpoints store each parameter: the names of tensors, and the rows within them.
 ///
-/// A table, not code: a family lists the modules of its checkpoints and which parts of a layer each of them holds.
+/// It is a table, not code: a family lists the modules of its checkpoints and the parts of a layer that each holds.
 public struct TensorNames: Sendable {
     /// Possible prefixes of all names but the head's; the first under which a checkpoint has an embedding counts.
     private var prefixes: [String]
@@ -17,9 +17,9 @@ public struct TensorNames: Sendable {
 
     /// A module of a layer in a checkpoint, and the parts of the layer that are stored in its rows.
     public struct StoredModule: Sendable {
-        /// Its name after the layer's number; `*` stands for the number of an expert.
+        /// The module's name after the layer's number; `*` stands for the number of an expert.
         let name: String
-        /// Parts in the order of their rows.
+        /// The parts that it holds, in the order of their rows.
         let parts: [LayerPart]
         let arrangement: Arrangement
         /// Whether the matrix is stored as `[input, output]` (GPT-2's Conv1D).
@@ -200,7 +200,7 @@ public struct TensorNames: Sendable {
 public struct ParameterSource: Sendable {
     /// The module's name.
     public let module: String
-    /// `.weight`, `.bias`, or nothing.
+    /// The suffix of the tensor's name: `.weight`, `.bias`, or empty.
     public let suffix: String
     /// Which of the stored rows belong to the parameter.
     public let rows: StoredRows
@@ -215,7 +215,7 @@ public struct ParameterSource: Sendable {
     public var tensor: String { module + suffix }
 }
 
-/// Where the rows of a parameter lie among those of the tensor that holds it.
+/// Where the rows of a parameter are among the rows of the tensor that holds it.
 public struct StoredRows: Equatable, Sendable {
     /// The index of the stored row that holds the parameter's first row.
     var offset = 0
@@ -264,7 +264,7 @@ public struct StoredRows: Equatable, Sendable {
 
 /// A kind of tensor that checkpoints contain but decoding does not need.
 public struct UnusedTensorKind: Sendable {
-    /// Why it is not needed, in a few words for a warning.
+    /// Why the tensor is not needed, in a few words for a warning.
     public let reason: String
     /// Whether it is too common to deserve a warning.
     public let isUsual: Bool

@@ -7,7 +7,7 @@ import Collectives
 /// chunks, number of releases, total number of words, whether the step is traced, and two spare ones. The slots to
 /// release follow, and then each chunk as slot, first position, token count, output, and its tokens.
 public final class StepMessage {
-    /// What the ranks do.
+    /// The action that a message announces.
     public enum Kind: Int32, Sendable {
         case step = 1
         case stop = 2

@@ -4,7 +4,7 @@ import Topology
 
 /// The memory that one rank of this runtime needs, computed from the inventories without reading weights.
 public struct RankFootprint: Sendable {
-    /// Bytes of code, MPI, page tables and the loader's buffers (measured: the profile `trireme` of `sizing`).
+    /// Bytes of code, MPI, page tables and the loader's buffers, as measured for the profile `trireme` of `sizing`.
     public static let overhead = 50_331_648
 
     /// Bytes of weights.

@@ -281,7 +281,7 @@ public struct CardPlanner {
         return Fewest(option: nil, tried: tried.reversed())
     }
 
-    /// Activations of a card of the widest tensor group that the model can be divided among.
+    /// Bytes of activations of a card in the widest tensor group that can share the model.
     private func leastActivations(length: Int, batch: Int) -> Double {
         var degree = min(decoder.layers[0].attention.queryHeadCount, profile.cardCounts?.max() ?? profile.maximumCards)
         while degree > 1, obstacle(tensorDegree: degree, pipelineDegree: 1) != nil { degree /= 2 }

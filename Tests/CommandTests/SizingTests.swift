@@ -110,7 +110,7 @@ import Testing
             "sizing", ["plan", "--model", "llama2-7b", "--memory", "32GB", "--topology", huge])
     }
 
-    /// Checkpoints are planned, too. The embedded model is quantized, so alternatives assume unquantized weights.
+    /// Checkpoints are planned too; the embedded one is quantized, so alternatives assume unquantized weights.
     @Test func checkpointsArePlanned() throws {
         let stored = try plan(["--model", "Models/tale-23m", "--memory", "1GiB"])
         #expect(stored.min_cards == 1 && stored.max_model_len == stored.model_limit)

@@ -23,7 +23,7 @@ struct Faults: CustomStringConvertible {
         if first.count < 3 { first.append("[\(trail())] \(fault)") }
     }
 
-    /// Empty when all is well.
+    /// The failures in words; empty if there are none.
     var description: String {
         count == 0 ? "" : "\(count) faults: \(first.joined(separator: "; "))"
     }

@@ -1,5 +1,5 @@
 extension ModelFamily {
-    /// Llama with biases on query, key and value, and a sliding window in some layers if asked for.
+    /// Llama with biases on query, key and value, and a sliding window in some layers if the file enables it.
     static let qwen2 = ModelFamily("qwen2") { file throws(ConfigurationError) in
         var reader = DecoderReader(file)
         reader.length = 32_768
