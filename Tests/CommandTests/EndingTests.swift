@@ -153,6 +153,16 @@ import Testing
         #expect(outcome.errorLines.count == 1 && outcome.errors.contains("interrupted"), "\(outcome.errors)")
     }
 
+    /// As Open MPI's mpirun does now and then after a signal: the launcher kills it, and its ranks die with it.
+    @Test(arguments: [false, true]) func anMPIRunThatHangsIsEnded(isForAll: Bool) throws {
+        let (outcome, _, seconds) = try interrupt(["--n", "8"], showsText: false) { run in
+            kill(try #require(run.descendants.first { ProcessTable.name(of: $0) == "mpirun" }), SIGSTOP)
+            kill(isForAll ? -getpgid(run.processIdentifier) : run.processIdentifier, SIGINT)
+        }
+        #expect(outcome.status == 130 && seconds < 8, "\(outcome.status) after \(seconds) s: \(outcome.errors)")
+        #expect(outcome.errorLines.count == 1 && outcome.errors.contains("interrupted"), "\(outcome.errors)")
+    }
+
     @Test(arguments: [nil, 2]) func interruptedLoadingIsCalledSo(ranks: Int?) throws {
         // The model is large enough that the test can observe its loading.
         let arguments = ["--model", "synthetic:qwen1.5-0.5b", "--prompt-token-ids", "1", "--threads", "1"]

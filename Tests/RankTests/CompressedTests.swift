@@ -1,5 +1,6 @@
 import Collectives
 import MPICollectives
+import TestSupport
 import Testing
 
 /// Sums in fewer bytes, over ranks that are threads.

@@ -188,6 +188,12 @@ public enum ProcessTable {
         return String(decoding: data, as: UTF8.self).split(separator: ")").last?.split(separator: " ") ?? []
     }
 
+    /// The name of the program that a process runs, of which the system keeps 15 bytes; nil if it is not there.
+    public static func name(of pid: Int32) -> String? {
+        let data = FileManager.default.contents(atPath: "/proc/\(pid)/comm")
+        return data.map { String(decoding: $0.dropLast(), as: UTF8.self) }
+    }
+
     static func parent(of pid: Int32) -> Int32? {
         let fields = fields(of: pid)
         return fields.count > 1 ? Int32(fields[1]) : nil
