@@ -26,7 +26,7 @@ final class LimitProbe {
     func measure() throws {
         try world.barrier()
         limits = limits ?? (try? HardwareLimits(table: kernels, pool: pool, byteCount: pool.count << 29))
-        let mine = limits.map { [$0.readBytesPerSecond(), $0.operationsPerSecond(format)] } ?? [0, 0]
+        let mine: [Double] = limits.map { [$0.readBytesPerSecond(), $0.operationsPerSecond(format)] } ?? [0, 0]
         let all = try world.gatherAll(mine)
         sums = mine.indices.map { index in all.reduce(0) { $0 + $1[index] } }
     }

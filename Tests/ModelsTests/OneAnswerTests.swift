@@ -51,6 +51,21 @@ import Topology
         }
     }
 
+    /// A text of several blocks of the cache, which two sequences take in turn.
+    @Test func longTextsUseTheirOwnBlocks() throws {
+        let text = tinyText(150)
+        var run = TinyRun(model: TinyModel.all[0])
+        run.limits.tokenCount = 150
+        let expected = try run.logits([[(0, 0, text)]])
+        let other = tinyText(150, seed: 2)
+        let pieces: [[TinyRun.Chunk]] = stride(from: 0, to: 150, by: 50).map {
+            [(1, $0, Array(other[$0..<$0 + 50])), (0, $0, Array(text[$0..<$0 + 50]))]
+        }
+        let found = try run.logits(pieces)
+        let rows = found.indices.filter { $0 % 100 >= 50 }.map { found[$0] }
+        #expect(difference(rows.flatMap { $0 }, expected.flatMap { $0 }) == nil)
+    }
+
     @Test(arguments: TinyModel.all, [TinyFormat.float32, .bfloat16, .int8, .int4Asymmetric])
     func chunksAndBatchesEqualWhole(model: TinyModel, format: TinyFormat) throws {
         let text = tinyText(40)
