@@ -93,7 +93,7 @@ struct StoredLoad: Sendable {
         if placement.isFirstStage {
             weights += table
             if let positions = decoder.embedding.learnedPositions {
-                weights += 2 * Double(positions.count) * Double(hidden)
+                weights += 2 * Double(positions.count + positions.offset) * Double(hidden)
             }
             // Companions are divided evenly and stored in 16 bits.
             weights += decoder.companions.reduce(0) {

@@ -36,12 +36,7 @@ struct TinyRun {
             guard world.rank == 0 else { return try runner.follow() }
             let message = StepMessage(limits: limits)
             for step in steps {
-                message.begin(.step)
-                for chunk in step {
-                    message.addChunk(
-                        SequenceID(slot: chunk.sequence), firstPosition: chunk.position, tokens: chunk.tokens[...],
-                        output: .all)
-                }
+                fill(message, with: step)
                 try message.broadcast(over: world)
                 try runner.take(message) { _, logits in rows.withLock { $0.append(Array(logits)) } }
             }
@@ -58,15 +53,20 @@ struct TinyRun {
             defer { runner.backend.pool.stop() }
             let message = StepMessage(limits: limits)
             for step in steps {
-                message.begin(.step)
-                for chunk in step {
-                    message.addChunk(
-                        SequenceID(slot: chunk.sequence), firstPosition: chunk.position, tokens: chunk.tokens[...],
-                        output: .all)
-                }
+                fill(message, with: step)
                 try runner.take(message) { _, _ in }
             }
             return (runner.backend.arena.highWaterMark, runner.backend.arena.capacity)
+        }
+    }
+
+    /// Writes the chunks of one step, all of whose tokens give logits, into the message.
+    private func fill(_ message: StepMessage, with step: [Chunk]) {
+        message.begin(.step)
+        for chunk in step {
+            message.addChunk(
+                SequenceID(slot: chunk.sequence), firstPosition: chunk.position, tokens: chunk.tokens[...],
+                output: .all)
         }
     }
 
