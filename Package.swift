@@ -18,7 +18,7 @@ let libraries: KeyValuePairs<String, [String]> = [
     "Checkpoints": ["JSON", "Messages", "ModulePatterns", "CProcess", "Tensors"],
     "Architectures": ["JSON", "Messages", "Tensors", "Topology"],
     "Layers": ["Tensors", "Kernels", "Collectives", "Topology", "Architectures"],
-    "Quantization": ["JSON", "Messages", "Tensors", "Checkpoints", "Architectures"],
+    "Quantization": ["JSON", "Messages", "Tensors", "Checkpoints"],
     "Weights": ["Messages", "Quantization", "Checkpoints", "Architectures", "Topology", "Tensors"],
     "Models": [
         "Layers", "Weights", "Quantization", "Checkpoints", "Architectures", "Topology", "Collectives", "Kernels",
@@ -26,7 +26,7 @@ let libraries: KeyValuePairs<String, [String]> = [
     ],
     "MemoryPlan": ["Architectures", "Topology", "Tensors"],
     "Sizing": ["Messages", "ModulePatterns", "MemoryPlan", "Architectures", "Topology", "Tensors"],
-    "Engine": ["Models", "Weights", "Layers", "Sampling", "Collectives", "Topology", "Tensors", "Kernels"],
+    "Engine": ["Models", "Weights", "Layers", "Sampling", "Collectives", "Tensors", "Kernels"],
     "Generation": ["Engine", "Tokenization", "Sampling"],
     "ProgramEntry": ["Messages", "CProcess", "ArgumentParser"],
     "ModelOptions": [
@@ -34,9 +34,9 @@ let libraries: KeyValuePairs<String, [String]> = [
         "Tensors", "ArgumentParser",
     ],
     "Bootstrap": [
-        "Messages", "ModelOptions", "Weights", "Generation", "Engine", "Models", "Layers", "MPICollectives",
-        "Collectives", "Kernels", "Checkpoints",
-        "MemoryPlan", "Architectures", "Topology", "Tokenization", "Tensors", "Sampling", "Quantization",
+        "Messages", "ModelOptions", "Generation", "Engine", "Models", "Layers", "MPICollectives",
+        "Collectives", "Kernels",
+        "MemoryPlan", "Architectures", "Topology", "Tokenization", "Tensors", "Sampling",
         "ProgramEntry",
         "ArgumentParser", "Logging",
     ],
@@ -53,7 +53,7 @@ let commands: KeyValuePairs<String, (directory: String, dependencies: [String])>
     ),
     "evaluate": (
         "Evaluate",
-        ["ProgramEntry", "Bootstrap", "ModelOptions", "Generation", "Engine", "Tokenization", "ArgumentParser"]
+        ["ProgramEntry", "Bootstrap", "ModelOptions", "Generation", "Tokenization", "ArgumentParser"]
     ),
     "bench": (
         "Bench",
@@ -81,7 +81,7 @@ let commands: KeyValuePairs<String, (directory: String, dependencies: [String])>
     "quantize": (
         "Quantize",
         [
-            "Messages", "ProgramEntry", "ModelOptions", "Quantization", "Checkpoints", "Architectures", "Tensors",
+            "Messages", "ProgramEntry", "ModelOptions", "Quantization",
             "ArgumentParser",
         ]
     ),
@@ -98,15 +98,15 @@ let tests: KeyValuePairs<String, [String]> = [
     "SamplingTests": ["Sampling"],
     "KernelsTests": ["CKernels", "Kernels", "Tensors", "TileStandIns"],
     "CheckpointsTests": ["JSON", "Checkpoints", "Tensors"],
-    "ArchitecturesTests": ["Architectures", "Topology", "Tensors"],
-    "QuantizationTests": ["Quantization", "Checkpoints", "Architectures", "Tensors"],
+    "ArchitecturesTests": ["Architectures", "Topology"],
+    "QuantizationTests": ["Quantization", "Checkpoints", "Tensors"],
     "ModelsTests": [
         "Models", "ModelOptions", "Weights", "Layers", "Quantization", "Checkpoints", "Architectures", "MemoryPlan",
         "Sizing", "Topology", "Collectives", "Kernels", "Tensors", "Engine", "Sampling", "AllocationCounter",
     ],
-    "SizingTests": ["Sizing", "MemoryPlan", "Architectures", "Topology", "Tensors"],
+    "SizingTests": ["Sizing", "Architectures", "Topology", "Tensors"],
     "ModelOptionsTests": ["ModelOptions", "ProgramEntry", "Topology"],
-    "EngineTests": ["Engine", "Collectives", "Sampling"],
+    "EngineTests": ["Engine", "Collectives"],
     "GenerationTests": ["Generation"],
     "BootstrapTests": ["Bootstrap"],
     "RankTests": ["MPICollectives", "Collectives", "CProcess"],
