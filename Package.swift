@@ -26,7 +26,7 @@ let libraries: KeyValuePairs<String, [String]> = [
     ],
     "MemoryPlan": ["Architectures", "Topology", "Tensors"],
     "Sizing": ["Messages", "ModulePatterns", "MemoryPlan", "Architectures", "Topology", "Tensors"],
-    "Engine": ["Models", "Weights", "Layers", "Sampling", "Collectives", "Tensors", "Kernels"],
+    "Engine": ["Models", "Layers", "Sampling", "Collectives", "Tensors", "Kernels"],
     "Generation": ["Engine", "Tokenization", "Sampling"],
     "ProgramEntry": ["Messages", "CProcess", "ArgumentParser"],
     "ModelOptions": [

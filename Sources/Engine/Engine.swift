@@ -1,7 +1,6 @@
 import Collectives
 import Models
 import Sampling
-import Weights
 
 /// Rank 0's side of the runtime, which takes requests, decides the steps and draws the tokens.
 ///
@@ -53,7 +52,7 @@ public final class Engine {
     private var active: [RequestID: Active] = [:]
     private var nextID = 0
     private var chunks: [Chunk] = []
-    private var failure: ModelError?
+    private var failure: LogitsNotFinite?
     /// The number of the step to trace; nil: none.
     public var tracedStep: Int?
 
@@ -170,7 +169,7 @@ public final class Engine {
         let row = chunk.firstPosition + offset
         let readable = UnsafeBufferPointer(logits)
         guard logits.allSatisfy(\.isFinite) else {
-            failure = .logitsNotFinite(step: runner.stepCount)
+            failure = LogitsNotFinite(step: runner.stepCount)
             return false
         }
         // Row i of a prompt gives the probability of its token i + 1. Tokens are drawn from the other rows: the last
@@ -228,6 +227,16 @@ public final class Engine {
     /// The 64-bit FNV-1a hash of the bits of the logits, taken as words of 32 bits.
     private func digest(of logits: UnsafeBufferPointer<Float>) -> UInt64 {
         logits.reduce(0xCBF2_9CE4_8422_2325) { ($0 ^ UInt64($1.bitPattern)) &* 0x100_0000_01B3 }
+    }
+}
+
+/// The logits of a step are not finite numbers, so that no token can be drawn.
+public struct LogitsNotFinite: Error, Equatable, CustomStringConvertible {
+    /// The number of the step.
+    public let step: Int
+
+    public var description: String {
+        "step \(step) gave logits that are not finite numbers; a weight or scale of the checkpoint may be damaged"
     }
 }
 
