@@ -14,7 +14,7 @@ let libraries: KeyValuePairs<String, [String]> = [
     "Tokenization": ["JSON", "Messages", "CPCRE2"],
     "Sampling": [],
     "Kernels": ["CKernels", "Tensors"],
-    "MPICollectives": ["CMPI", "CProcess", "Collectives"],
+    "MPICollectives": ["CMPI", "CCollectives", "CProcess", "Collectives"],
     "Checkpoints": ["JSON", "Messages", "ModulePatterns", "CProcess", "Tensors"],
     "Architectures": ["JSON", "Messages", "Tensors", "Topology"],
     "Layers": ["Tensors", "Kernels", "Collectives", "Topology", "Architectures"],
@@ -94,6 +94,7 @@ let tests: KeyValuePairs<String, [String]> = [
     "TensorsTests": ["Tensors"],
     "TopologyTests": ["Topology"],
     "CollectivesTests": ["Collectives"],
+    "CCollectivesTests": ["CCollectives", "Collectives"],
     "TokenizationTests": ["Tokenization"],
     "SamplingTests": ["Sampling"],
     "KernelsTests": ["CKernels", "Kernels", "Tensors", "TileStandIns"],
@@ -136,8 +137,8 @@ let optimizedModules: Set<String> = [
     "Models", "Engine",
     "Sampling", "Checkpoints",
     "Quantization", "Tokenization",
-    // These tests compare millions of elements with a definition in double precision.
-    "KernelsTests",
+    // These compare millions of elements with their definitions.
+    "KernelsTests", "TestSupport",
 ]
 
 /// The settings of a module, which optimise it in debug builds if it is one of `optimizedModules`.
@@ -154,7 +155,8 @@ let foreign: [Target] = [
         name: "MPILibrary", pkgConfig: Context.environment["MPI_PKG_CONFIG"] ?? "ompi-c",
         providers: [.apt(["libopenmpi-dev"])]),
     .systemLibrary(name: "CPCRE2", pkgConfig: "libpcre2-8", providers: [.apt(["libpcre2-dev"])]),
-    .target(name: "CMPI", dependencies: ["MPILibrary"]),
+    .target(name: "CCollectives"),
+    .target(name: "CMPI", dependencies: ["MPILibrary", "CCollectives"]),
     .target(name: "CKernels"),
     .target(name: "CProcess"),
 ]
@@ -178,7 +180,9 @@ let package = Package(
                 path: "Sources/Commands/\($0.value.directory)")
         }
         + [
-            .target(name: "TestSupport", dependencies: ["Collectives", "Tensors"], path: "Tests/Support"),
+            .target(
+                name: "TestSupport", dependencies: ["Collectives", "Tensors"], path: "Tests/Support",
+                swiftSettings: settings("TestSupport")),
             .target(name: "AllocationCounter", path: "Tests/AllocationCounter"),
             .target(name: "TileStandIns", dependencies: ["CKernels"], path: "Tests/TileStandIns"),
         ]

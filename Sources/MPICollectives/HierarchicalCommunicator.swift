@@ -1,4 +1,4 @@
-import CMPI
+import CCollectives
 import Collectives
 
 /// A group of ranks on several hosts, each with neighbouring ranks: adds up inside each host, then between them.
@@ -80,7 +80,7 @@ public final class HierarchicalCommunicator: WrappedCommunicator {
         try requireReduction(input: input.count, output: output.count, type, "allReduce")
         ownCount.count(byteCount: input.count)
         // Shares of whole groups of codes, so that sums that travel as int8 do not depend on the way either.
-        let granule = Int(CMPI_GROUP) * type.byteCount
+        let granule = Int(CC_GROUP) * type.byteCount
         let shared = isForLeaders(input.count) ? 0 : input.count / granule / host.size * granule
         if shared > 0 {
             try reduceInParallel(

@@ -1,3 +1,4 @@
+import CCollectives
 import CMPI
 import Collectives
 
@@ -24,8 +25,8 @@ public final class LibraryCommunicator: WrappedCommunicator {
         try requireReduction(input: input.count, output: output.count, type, "MPI_Allreduce")
         try counted(input.count) {
             cmpi_library_all_reduce(
-                input.baseAddress, output.baseAddress, output.count / type.byteCount, cmpi_type(type),
-                cmpi_operation(reduction), messages.handle)
+                input.baseAddress, output.baseAddress, output.count / type.byteCount, cc_type(type),
+                cc_reduction(reduction), messages.handle)
         }
     }
 
@@ -37,8 +38,8 @@ public final class LibraryCommunicator: WrappedCommunicator {
         try requireReduction(input: input.count, output: share.count, shares: size, type, "MPI_Reduce_scatter_block")
         try counted(input.count) {
             cmpi_library_reduce_scatter(
-                input.baseAddress, share.baseAddress, share.count / type.byteCount, cmpi_type(type),
-                cmpi_operation(reduction), messages.handle)
+                input.baseAddress, share.baseAddress, share.count / type.byteCount, cc_type(type),
+                cc_reduction(reduction), messages.handle)
         }
     }
 

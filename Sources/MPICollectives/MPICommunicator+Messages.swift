@@ -1,4 +1,3 @@
-import CMPI
 import Collectives
 
 extension MPICommunicator {

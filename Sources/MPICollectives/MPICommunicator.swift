@@ -1,3 +1,4 @@
+import CCollectives
 import CMPI
 import Collectives
 
@@ -187,8 +188,8 @@ public final class MPICommunicator: Communicator {
         _ termCount: Int, _ type: ReducedType, _ reduction: Reduction, into output: UnsafeMutableRawPointer, count: Int
     ) {
         guard count > 0 else { return }
-        cmpi_combine(
-            cmpi_type(type), cmpi_operation(reduction), terms, Int32(termCount), output, count)
+        cc_combine(
+            cc_type(type), cc_reduction(reduction), terms, Int32(termCount), output, count)
     }
 
     /// Starts a send; `bytes` must not change until `finishSends`.

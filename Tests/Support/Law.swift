@@ -135,7 +135,7 @@ public struct Law {
         }
     }
 
-    static func reference(_ terms: [[UInt8]], _ type: ReducedType, _ reduction: Reduction) -> [UInt8] {
+    public static func reference(_ terms: [[UInt8]], _ type: ReducedType, _ reduction: Reduction) -> [UInt8] {
         let copies = terms.map { term in
             let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: max(1, term.count), alignment: 16)
             copy.copyBytes(from: term)
@@ -151,7 +151,7 @@ public struct Law {
 
     /// Elements of every size, infinities among them, without numbers that are none: which of two of those a sum gives is
     /// the processor's choice.
-    static func randomElements(_ type: ReducedType, count: Int, seed: UInt64) -> [UInt8] {
+    public static func randomElements(_ type: ReducedType, count: Int, seed: UInt64) -> [UInt8] {
         var bytes: [UInt8] = []
         bytes.reserveCapacity(count * type.byteCount)
         for (index, value) in randomTerms(count: count, seed: seed &+ 99).enumerated() {

@@ -10,13 +10,14 @@
 /// Elements at a time: partial results of a tree stay in the first-level cache.
 enum { BLOCK = 512 };
 
-size_t cmpi_type_bytes(cmpi_type type) {
+size_t cc_type_bytes(cc_type type) {
     switch (type) {
-    case CMPI_FLOAT32: return 4;
-    case CMPI_BFLOAT16:
-    case CMPI_FLOAT16: return 2;
-    default: return 1;
+    case CC_FLOAT32: return 4;
+    case CC_BFLOAT16:
+    case CC_FLOAT16: return 2;
+    case CC_INT8: return 1;
     }
+    return 0; // no type
 }
 
 // Explicit vectors: the compiler does not vectorise over pointers that may be equal.
@@ -43,19 +44,19 @@ typedef int8_t signed_bytes __attribute__((ext_vector_type(64), aligned(1)));
         }                                                                                                                  \
     } while (0)
 
-CLONES static void combine_floats(cmpi_operation operation, const float *a, const float *b, float *out, size_t count) {
-    switch (operation) {
-    case CMPI_SUM: COMBINE(SUM, floats, float); break;
-    case CMPI_PRODUCT: COMBINE(PRODUCT, floats, float); break;
-    case CMPI_MINIMUM: COMBINE(MINIMUM, floats, float); break;
-    case CMPI_MAXIMUM: COMBINE(MAXIMUM, floats, float); break;
+CLONES static void combine_floats(cc_reduction reduction, const float *a, const float *b, float *out, size_t count) {
+    switch (reduction) {
+    case CC_SUM: COMBINE(SUM, floats, float); break;
+    case CC_PRODUCT: COMBINE(PRODUCT, floats, float); break;
+    case CC_MINIMUM: COMBINE(MINIMUM, floats, float); break;
+    case CC_MAXIMUM: COMBINE(MAXIMUM, floats, float); break;
     }
 }
 
 // A line that goes to memory past the caches: it is not read into them first, and drives nothing out.
 typedef float line_of_floats __attribute__((ext_vector_type(16), aligned(64)));
 
-CLONES void cmpi_add_to_memory(const float *a, const float *b, float *out, size_t count, const float *next) {
+CLONES void cc_add_to_memory(const float *a, const float *b, float *out, size_t count, const float *next) {
     const size_t lines = (uintptr_t)out % sizeof(line_of_floats) == 0 ? count / 16 : 0;
     for (size_t i = 0; i < lines; i++) {
         if (next) __builtin_prefetch(next + i * 16);
@@ -67,12 +68,12 @@ CLONES void cmpi_add_to_memory(const float *a, const float *b, float *out, size_
 }
 
 /// Sums and products wrap around, so that signs do not matter to them.
-CLONES static void combine_int8(cmpi_operation operation, const int8_t *a, const int8_t *b, int8_t *out, size_t count) {
-    switch (operation) {
-    case CMPI_SUM: COMBINE(SUM, bytes, uint8_t); break;
-    case CMPI_PRODUCT: COMBINE(PRODUCT, bytes, uint8_t); break;
-    case CMPI_MINIMUM: COMBINE(MINIMUM, signed_bytes, int8_t); break;
-    case CMPI_MAXIMUM: COMBINE(MAXIMUM, signed_bytes, int8_t); break;
+CLONES static void combine_int8(cc_reduction reduction, const int8_t *a, const int8_t *b, int8_t *out, size_t count) {
+    switch (reduction) {
+    case CC_SUM: COMBINE(SUM, bytes, uint8_t); break;
+    case CC_PRODUCT: COMBINE(PRODUCT, bytes, uint8_t); break;
+    case CC_MINIMUM: COMBINE(MINIMUM, signed_bytes, int8_t); break;
+    case CC_MAXIMUM: COMBINE(MAXIMUM, signed_bytes, int8_t); break;
     }
 }
 
@@ -91,61 +92,65 @@ CLONES static void narrow_float16(const float *in, uint16_t *out, size_t count) 
     }
 }
 
-static void widen(cmpi_type type, const void *in, float *out, size_t count) {
-    if (type == CMPI_FLOAT32) memcpy(out, in, count * 4);
-    else if (type == CMPI_BFLOAT16) cmpi_widen_bfloat16(in, out, count);
-    else widen_float16(in, out, count);
+static void widen(cc_type type, const void *in, float *out, size_t count) {
+    switch (type) {
+    case CC_FLOAT32: memcpy(out, in, count * 4); break;
+    case CC_BFLOAT16: cc_widen_bfloat16(in, out, count); break;
+    case CC_FLOAT16: widen_float16(in, out, count); break;
+    case CC_INT8: break; // has a tree of its own
+    }
 }
 
 /// The tree over `terms[0 .. n)`, a block of elements from `at` on, in float32.
-static void tree_of_floats(cmpi_type type, cmpi_operation operation, const void *const *terms, int n, size_t at, float *out,
+static void tree_of_floats(cc_type type, cc_reduction reduction, const void *const *terms, int n, size_t at, float *out,
                            size_t count) {
-    const size_t bytes = cmpi_type_bytes(type);
+    const size_t bytes = cc_type_bytes(type);
     if (n == 1) {
         widen(type, (const char *)terms[0] + at * bytes, out, count);
-    } else if (n == 2 && type == CMPI_FLOAT32) {
-        combine_floats(operation, (const float *)terms[0] + at, (const float *)terms[1] + at, out, count);
+    } else if (n == 2 && type == CC_FLOAT32) {
+        combine_floats(reduction, (const float *)terms[0] + at, (const float *)terms[1] + at, out, count);
     } else {
         float right[BLOCK];
         const int half = first_half(n);
-        tree_of_floats(type, operation, terms, half, at, out, count);
-        tree_of_floats(type, operation, terms + half, n - half, at, right, count);
-        combine_floats(operation, out, right, out, count);
+        tree_of_floats(type, reduction, terms, half, at, out, count);
+        tree_of_floats(type, reduction, terms + half, n - half, at, right, count);
+        combine_floats(reduction, out, right, out, count);
     }
 }
 
-static void tree_of_int8(cmpi_operation operation, const void *const *terms, int n, size_t at, int8_t *out, size_t count) {
+static void tree_of_int8(cc_reduction reduction, const void *const *terms, int n, size_t at, int8_t *out, size_t count) {
     if (n == 1) {
         memmove(out, (const int8_t *)terms[0] + at, count);
     } else if (n == 2) {
-        combine_int8(operation, (const int8_t *)terms[0] + at, (const int8_t *)terms[1] + at, out, count);
+        combine_int8(reduction, (const int8_t *)terms[0] + at, (const int8_t *)terms[1] + at, out, count);
     } else {
         int8_t right[BLOCK];
         const int half = first_half(n);
-        tree_of_int8(operation, terms, half, at, out, count);
-        tree_of_int8(operation, terms + half, n - half, at, right, count);
-        combine_int8(operation, out, right, out, count);
+        tree_of_int8(reduction, terms, half, at, out, count);
+        tree_of_int8(reduction, terms + half, n - half, at, right, count);
+        combine_int8(reduction, out, right, out, count);
     }
 }
 
-void cmpi_combine(cmpi_type type, cmpi_operation operation, const void *const *terms, int n, void *out, size_t count) {
-    if (n == 2 && type == CMPI_FLOAT32) {
-        combine_floats(operation, terms[0], terms[1], out, count); // in place too: an element is read before it is written
+void cc_combine(cc_type type, cc_reduction reduction, const void *const *terms, int n, void *out, size_t count) {
+    if (n == 2 && type == CC_FLOAT32) {
+        combine_floats(reduction, terms[0], terms[1], out, count); // in place too: an element is read before it is written
         return;
     }
     for (size_t at = 0; at < count; at += BLOCK) {
         const size_t some = count - at < BLOCK ? count - at : BLOCK;
-        if (type == CMPI_INT8) {
-            // The result of a block may go where a term is: every term of the block is read first.
-            int8_t block[BLOCK];
-            tree_of_int8(operation, terms, n, at, block, some);
-            memcpy((int8_t *)out + at, block, some);
-            continue;
-        }
+        // The result of a block may go where a term is: every term of the block is read first.
         float block[BLOCK];
-        tree_of_floats(type, operation, terms, n, at, block, some);
-        if (type == CMPI_FLOAT32) memcpy((float *)out + at, block, some * 4);
-        else if (type == CMPI_BFLOAT16) cmpi_narrow_bfloat16(block, (uint16_t *)out + at, some);
-        else narrow_float16(block, (uint16_t *)out + at, some);
+        int8_t integers[BLOCK];
+        if (type != CC_INT8) tree_of_floats(type, reduction, terms, n, at, block, some);
+        switch (type) {
+        case CC_FLOAT32: memcpy((float *)out + at, block, some * 4); break;
+        case CC_BFLOAT16: cc_narrow_bfloat16(block, (uint16_t *)out + at, some); break;
+        case CC_FLOAT16: narrow_float16(block, (uint16_t *)out + at, some); break;
+        case CC_INT8:
+            tree_of_int8(reduction, terms, n, at, integers, some);
+            memcpy((int8_t *)out + at, integers, some);
+            break;
+        }
     }
 }
