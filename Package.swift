@@ -150,6 +150,9 @@ func dependencies(_ names: [String]) -> [Target.Dependency] {
     names.map { products[$0] ?? .target(name: $0) }
 }
 
+/// A `switch` over formats or kinds in C names every case, so that a new one cannot fall into the wrong branch.
+let fullSwitches: [CSetting] = [.unsafeFlags(["-Werror=switch-enum"])]
+
 let foreign: [Target] = [
     .systemLibrary(
         name: "MPILibrary", pkgConfig: Context.environment["MPI_PKG_CONFIG"] ?? "ompi-c",
@@ -157,7 +160,7 @@ let foreign: [Target] = [
     .systemLibrary(name: "CPCRE2", pkgConfig: "libpcre2-8", providers: [.apt(["libpcre2-dev"])]),
     .target(name: "CCollectives"),
     .target(name: "CMPI", dependencies: ["MPILibrary", "CCollectives"]),
-    .target(name: "CKernels"),
+    .target(name: "CKernels", cSettings: fullSwitches),
     .target(name: "CProcess"),
 ]
 
@@ -184,7 +187,9 @@ let package = Package(
                 name: "TestSupport", dependencies: ["Collectives", "Tensors"], path: "Tests/Support",
                 swiftSettings: settings("TestSupport")),
             .target(name: "AllocationCounter", path: "Tests/AllocationCounter"),
-            .target(name: "TileStandIns", dependencies: ["CKernels"], path: "Tests/TileStandIns"),
+            .target(
+                name: "TileStandIns", dependencies: ["CKernels"], path: "Tests/TileStandIns",
+                cSettings: fullSwitches),
         ]
         + tests.map {
             .testTarget(

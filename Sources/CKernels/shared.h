@@ -95,9 +95,28 @@ static inline int64_t ck_group_of(const ck_matrix *w, int64_t column) {
 static inline int32_t ck_code_sum(int32_t correction) { return correction / -128; }
 
 /// What the stored unsigned codes exceed the signed ones by.
-static inline int32_t ck_code_offset(int32_t format) { return format == CK_INT8 ? 128 : 8; }
+static inline int32_t ck_code_offset(ck_format format) {
+    switch (format) {
+    case CK_INT8: return 128;
+    case CK_INT4: return 8;
+    case CK_F32:
+    case CK_F16:
+    case CK_BF16:
+    case CK_FP8: __builtin_trap();
+    }
+}
 
-static inline int64_t ck_element_bytes(int32_t format) { return format == CK_F32 ? 4 : format >= CK_INT8 ? 1 : 2; }
+/// Bytes of an element of the cache, or of a scale.
+static inline int64_t ck_element_bytes(ck_format format) {
+    switch (format) {
+    case CK_F32: return 4;
+    case CK_F16:
+    case CK_BF16: return 2;
+    case CK_INT8:
+    case CK_FP8: return 1;
+    case CK_INT4: __builtin_trap();
+    }
+}
 
 /// Runs of query heads that read the same cache head: head_map[first .. end).
 static inline int64_t ck_head_run_end(const int32_t *head_map, int64_t first, int64_t count) {

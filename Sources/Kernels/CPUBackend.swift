@@ -14,43 +14,19 @@ public final class CPUBackend {
     public let table: KernelTable
     public let pool: WorkerPool
     public let arena: Arena
-    private let kernels: Jobs
-
-    /// The table's kernels as the pool runs them: each takes one pointer and one `ck_part`.
-    private struct Jobs {
-        let matmul: WorkerPool.Job
-        let quantize: WorkerPool.Job
-        let round: WorkerPool.Job
-        let norm: WorkerPool.Job
-        let add: WorkerPool.Job
-        let activate: WorkerPool.Job
-        let store: WorkerPool.Job
-        let attend: WorkerPool.Job
-
-        init(_ table: ck_kernels) {
-            // Pointers to different structs are passed alike, so all of these have the calling convention of `Job`.
-            matmul = unsafeBitCast(table.matmul, to: WorkerPool.Job.self)
-            quantize = unsafeBitCast(table.quantize, to: WorkerPool.Job.self)
-            round = unsafeBitCast(table.round, to: WorkerPool.Job.self)
-            norm = unsafeBitCast(table.norm, to: WorkerPool.Job.self)
-            add = unsafeBitCast(table.add, to: WorkerPool.Job.self)
-            activate = unsafeBitCast(table.activate, to: WorkerPool.Job.self)
-            store = unsafeBitCast(table.store, to: WorkerPool.Job.self)
-            attend = unsafeBitCast(table.attend, to: WorkerPool.Job.self)
-        }
-    }
+    private let kernels: ck_kernels
 
     public init(table: KernelTable, pool: WorkerPool, arena: Arena) {
         self.table = table
         self.pool = pool
         self.arena = arena
-        kernels = Jobs(table.functions.pointee)
+        kernels = table.functions.pointee
     }
 
     private func run<Arguments: BitwiseCopyable>(
-        _ job: WorkerPool.Job, _ arguments: inout Arguments, alone: Bool = false
+        _ kernel: @escaping ck_kernel, _ arguments: inout Arguments, alone: Bool = false
     ) {
-        withUnsafePointer(to: &arguments) { pool.run(job, UnsafeRawPointer($0), alone: alone) }
+        withUnsafePointer(to: &arguments) { pool.run(kernel, UnsafeRawPointer($0), alone: alone) }
     }
 
     /// Uninitialised rows from the arena.

@@ -41,9 +41,8 @@ public final class HardwareLimits {
     /// Reads the whole memory once, by all workers.
     public func readBytesPerSecond() -> Double {
         var arguments = ck_read(data: memory.baseAddress, bytes: Int64(memory.byteCount), sinks: sinks)
-        let job = unsafeBitCast(kernels.read, to: WorkerPool.Job.self)
         let start = ContinuousClock.now
-        withUnsafePointer(to: &arguments) { pool.run(job, UnsafeRawPointer($0)) }
+        withUnsafePointer(to: &arguments) { pool.run(kernels.read, UnsafeRawPointer($0)) }
         return Double(memory.byteCount) / seconds(since: start)
     }
 
@@ -51,9 +50,8 @@ public final class HardwareLimits {
     public func operationsPerSecond(_ format: ComputeFormat) -> Double {
         var arguments = ck_peak(
             format: format.kernelFormat, rounds: 2_000_001, operations: operations, sinks: sinks)
-        let job = unsafeBitCast(kernels.peak, to: WorkerPool.Job.self)
         let start = ContinuousClock.now
-        withUnsafePointer(to: &arguments) { pool.run(job, UnsafeRawPointer($0)) }
+        withUnsafePointer(to: &arguments) { pool.run(kernels.peak, UnsafeRawPointer($0)) }
         let duration = seconds(since: start)
         return (0..<pool.count).reduce(0) { $0 + operations[$1] } / duration
     }

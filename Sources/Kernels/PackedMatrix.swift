@@ -54,7 +54,7 @@ public final class PackedMatrix: @unchecked Sendable {
                 zeros: zeros?.baseAddress.assumingMemoryBound(to: Int8.self), rows: Int64(rows),
                 columns: Int64(columns),
                 group: Int64(group), group_offset: Int64(groupOffset % group), group_count: Int64(groupCount),
-                format: format.kernelFormat, scale_format: groups?.scaleFormat ?? Int32(CK_F32.rawValue),
+                format: format.kernelFormat, scale_format: groups?.scaleFormat ?? CK_F32,
                 block: Int32(block), slice_count: Int32(sliceEnds.count),
                 slice_ends: (0, 0, 0, 0, 0, 0, 0, 0)))
         withUnsafeMutableBytes(of: &description.pointee.slice_ends) { bytes in
@@ -105,35 +105,35 @@ public final class PackedMatrix: @unchecked Sendable {
 }
 
 extension ComputeFormat {
-    var kernelFormat: Int32 {
+    var kernelFormat: ck_format {
         switch self {
-        case .float32: Int32(CK_F32.rawValue)
-        case .float16: Int32(CK_F16.rawValue)
-        case .bfloat16: Int32(CK_BF16.rawValue)
-        case .int8: Int32(CK_INT8.rawValue)
-        case .int4: Int32(CK_INT4.rawValue)
+        case .float32: CK_F32
+        case .float16: CK_F16
+        case .bfloat16: CK_BF16
+        case .int8: CK_INT8
+        case .int4: CK_INT4
         }
     }
 }
 
 extension WeightGroups {
-    fileprivate var scaleFormat: Int32 {
+    fileprivate var scaleFormat: ck_format {
         switch scaleType {
-        case .float16: Int32(CK_F16.rawValue)
-        case .bfloat16: Int32(CK_BF16.rawValue)
-        default: Int32(CK_F32.rawValue)
+        case .float16: CK_F16
+        case .bfloat16: CK_BF16
+        default: CK_F32
         }
     }
 }
 
 extension KeyValueType {
-    var kernelFormat: Int32 {
+    var kernelFormat: ck_format {
         switch self {
-        case .float32: Int32(CK_F32.rawValue)
-        case .float16: Int32(CK_F16.rawValue)
-        case .bfloat16: Int32(CK_BF16.rawValue)
-        case .int8: Int32(CK_INT8.rawValue)
-        case .fp8: Int32(CK_FP8.rawValue)
+        case .float32: CK_F32
+        case .float16: CK_F16
+        case .bfloat16: CK_BF16
+        case .int8: CK_INT8
+        case .fp8: CK_FP8
         }
     }
 }

@@ -12,14 +12,12 @@ public final class WorkerPool: @unchecked Sendable {
     /// Pauses before a waiting worker gives its processor away when others need it: some microseconds.
     private static let crowdedPauses = 100
 
-    typealias Job = @convention(c) (UnsafeRawPointer, ck_part) -> Void
-
     /// Workers, the caller included.
     public let count: Int
     /// Whether there are more workers than processors, so that one that waits must let another run.
     private let isCrowded: Bool
 
-    private var job: Job?
+    private var job: ck_kernel?
     private var arguments: UnsafeRawPointer?
     private let generation = Atomic<UInt32>(0)
     private let remaining = Atomic<Int>(0)
@@ -72,7 +70,7 @@ public final class WorkerPool: @unchecked Sendable {
     /// Runs all shares of a kernel, and returns when the last is done.
     ///
     /// - Parameter alone: run the one share on the caller: waking workers would cost more than they save.
-    func run(_ kernel: @escaping Job, _ arguments: UnsafeRawPointer, alone: Bool = false) {
+    func run(_ kernel: @escaping ck_kernel, _ arguments: UnsafeRawPointer, alone: Bool = false) {
         guard !threads.isEmpty, !alone else {
             kernel(arguments, ck_part(index: 0, count: 1))
             return

@@ -29,7 +29,7 @@ static void compare(const char *what, const void *found, const void *expected, i
 
 enum { COLUMNS = 200, ROWS = 53, TOKENS = 19 };
 
-static void products(int32_t format, int32_t scale_format, int32_t block, bool blocked, bool has_zeros) {
+static void products(ck_format format, ck_format scale_format, int32_t block, bool blocked, bool has_zeros) {
     int64_t panels = (ROWS + 15) / 16, bytes = ck_panel_bytes(format, COLUMNS, block), groups = 4;
     char *data = malloc((size_t)(panels * bytes) + 4096);
     float *bias = floats(ROWS), *x = floats(TOKENS * COLUMNS);
@@ -43,8 +43,8 @@ static void products(int32_t format, int32_t scale_format, int32_t block, bool b
         int8_t codes[16 * COLUMNS];
         for (int i = 0; i < 16 * COLUMNS; i++)
             codes[i] = (int8_t)(format == CK_INT8 ? (int)(next_bits() % 256) - 128 : (int)(next_bits() % 16) - 8);
-        if (format < CK_INT8) ck_pack_floats(format, rows, 16, COLUMNS, COLUMNS, block, data + p * bytes);
-        else ck_pack_codes(format, codes, 16, COLUMNS, COLUMNS, block, data + p * bytes);
+        if (ck_is_integer(format)) ck_pack_codes(format, codes, 16, COLUMNS, COLUMNS, block, data + p * bytes);
+        else ck_pack_floats(format, rows, 16, COLUMNS, COLUMNS, block, data + p * bytes);
         free(rows);
     }
     ck_matrix matrix = {data, scales, has_zeros ? zeros : NULL, ROWS, COLUMNS, 64, 0, groups, format, scale_format,
@@ -66,7 +66,7 @@ static void products(int32_t format, int32_t scale_format, int32_t block, bool b
             k->quantize(&(ck_quantize){x, COLUMNS, tokens, COLUMNS, block, codes[i], input_scales[i], corrections[i]},
                         (ck_part){0, 1});
             k->round(&(ck_round){x, COLUMNS, tokens, COLUMNS, block, rounded[i]}, (ck_part){0, 1});
-            const bool takes_codes = blocked && format >= CK_INT8;
+            const bool takes_codes = blocked && ck_is_integer(format);
             ck_input input = {x, COLUMNS, takes_codes ? codes[i] : NULL, input_scales[i], corrections[i],
                               blocked && format == CK_BF16 ? rounded[i] : NULL};
             for (int part = 0; part < 3; part++)
@@ -125,7 +125,7 @@ static void activations(void) {
 }
 
 /// `has_options`: part of a head turns, heads are normalized, scores are capped, and there are slopes and sinks.
-static void attention(int32_t format, int64_t dimension, int64_t window, bool has_options) {
+static void attention(ck_format format, int64_t dimension, int64_t window, bool has_options) {
     enum { LENGTH = 300, QUERIES = 5, HEADS = 2, BLOCKS = 5 };
     int64_t stride = (QUERIES + 2 * HEADS) * dimension, padded = (dimension + 15) / 16 * 16;
     float *rows = floats(LENGTH * stride), *angles = floats(LENGTH * dimension), *weights = floats(QUERIES * dimension);
@@ -175,7 +175,7 @@ int main(void) {
             for (int32_t format = block == 64 ? CK_INT8 : CK_F32; format <= CK_INT4; format++)
                 for (int blocked = 0; blocked < (table->rounds_inputs && format == CK_BF16 ? 1 : 2); blocked++)
                     products(format, block == 8 ? CK_F32 : block == 16 ? CK_F16 : CK_BF16, block, blocked,
-                             format >= CK_INT8 && block == 16);
+                             ck_is_integer(format) && block == 16);
         norms();
         activations();
         for (int32_t format = CK_F32; format <= CK_FP8; format++)

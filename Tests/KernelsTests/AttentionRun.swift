@@ -174,12 +174,12 @@ struct AttentionRun {
     }
 
     /// An element of the cache's formats, by their definitions.
-    private static func element(_ base: UnsafeMutableRawPointer, _ index: Int, _ format: Int32) -> Double {
-        switch UInt32(bitPattern: format) {
-        case CK_F32.rawValue: return Double(base.assumingMemoryBound(to: Float.self)[index])
-        case CK_F16.rawValue: return Double(base.assumingMemoryBound(to: Float16.self)[index])
-        case CK_BF16.rawValue: return Double(Float(base.assumingMemoryBound(to: BFloat16.self)[index]))
-        case CK_INT8.rawValue: return Double(base.assumingMemoryBound(to: Int8.self)[index])
+    private static func element(_ base: UnsafeMutableRawPointer, _ index: Int, _ format: ck_format) -> Double {
+        switch format {
+        case CK_F32: return Double(base.assumingMemoryBound(to: Float.self)[index])
+        case CK_F16: return Double(base.assumingMemoryBound(to: Float16.self)[index])
+        case CK_BF16: return Double(Float(base.assumingMemoryBound(to: BFloat16.self)[index]))
+        case CK_INT8: return Double(base.assumingMemoryBound(to: Int8.self)[index])
         default:
             // OCP E4M3: sign, exponent with a bias of 7, three bits of fraction; exponent 0 is subnormal.
             let bits = base.assumingMemoryBound(to: UInt8.self)[index]

@@ -30,14 +30,30 @@ enum {
 };
 
 /// How the elements of a packed matrix, or of the key-value cache, are stored.
+///
+/// Not every format serves every purpose. A function that is given a format which has no meaning for it ends the
+/// program. Formats are told apart by `switch` statements without a default, so that the compiler lists what a new one
+/// needs.
 typedef enum ck_format {
     CK_F32 = 0,
     CK_F16 = 1,
     CK_BF16 = 2,
-    CK_INT8 = 3, // codes + 128, unsigned; a scale (and zero point) per row and group
-    CK_INT4 = 4, // codes + 8, unsigned, two to a byte; alike
-    CK_FP8 = 5,  // 4 bits of exponent, 3 of mantissa, no infinities (OCP E4M3); of the cache only
+    CK_INT8 = 3, // signed codes; matrices hold code + 128, with a scale (and zero point) for each row and group
+    CK_INT4 = 4, // matrices only: code + 8, two to a byte; scales and zero points as for CK_INT8
+    CK_FP8 = 5,  // the cache only: 4 bits of exponent, 3 of mantissa, no infinities (OCP E4M3)
 } ck_format;
+
+/// Whether elements are whole numbers, which mean something only times a scale.
+static inline bool ck_is_integer(ck_format format) {
+    switch (format) {
+    case CK_F32:
+    case CK_F16:
+    case CK_BF16:
+    case CK_FP8: return false;
+    case CK_INT8:
+    case CK_INT4: return true;
+    }
+}
 
 /// One worker's share of an operation: share `index` of `count` equal ones.
 typedef struct ck_part {
@@ -65,31 +81,44 @@ typedef struct ck_matrix {
     int64_t group;        // columns that share a scale
     int64_t group_offset; // columns of the first group that lie before column 0 (on another rank)
     int64_t group_count;  // groups that touch these columns
-    int32_t format;       // ck_format
-    int32_t scale_format; // F32, F16 or BF16
+    ck_format format;
+    ck_format scale_format; // F32, F16 or BF16
     int32_t block;        // columns of an input block: 4, 8, 16, 32, or 64 for integers
     int32_t slice_count;  // 1, 2, 4 or 8
     int64_t slice_ends[CK_MAX_SLICES]; // multiples of block but for the last; a slice may be empty
 } ck_matrix;
 
+/// Bytes of a column of a packed panel.
+static inline int64_t ck_column_bytes(ck_format format) {
+    switch (format) {
+    case CK_F32: return 64;
+    case CK_F16:
+    case CK_BF16: return 32;
+    case CK_INT8: return 16;
+    case CK_INT4: return 8;
+    case CK_FP8: __builtin_trap();
+    }
+}
+
 /// Bytes of one packed panel.
-static inline int64_t ck_panel_bytes(int32_t format, int64_t columns, int32_t block) {
+static inline int64_t ck_panel_bytes(ck_format format, int64_t columns, int32_t block) {
     const int64_t padded = (columns + block - 1) / block * block;
     switch (format) {
-    case CK_F32: return columns * 64;
-    case CK_F16: return columns * 32;
-    case CK_BF16: return padded * 32;
-    case CK_INT8: return padded * 16;
-    default: return padded * 8;
+    case CK_F32:
+    case CK_F16: return columns * ck_column_bytes(format);
+    case CK_BF16:
+    case CK_INT8:
+    case CK_INT4:
+    case CK_FP8: return padded * ck_column_bytes(format);
     }
 }
 
 /// Packs up to 16 rows of floats ([row_count][columns], rows `stride` apart) into one panel.
-void ck_pack_floats(int32_t format, const float *rows, int64_t row_count, int64_t stride, int64_t columns,
+void ck_pack_floats(ck_format format, const float *rows, int64_t row_count, int64_t stride, int64_t columns,
                     int32_t block, void *panel);
 
 /// Packs up to 16 rows of signed codes into one panel.
-void ck_pack_codes(int32_t format, const int8_t *rows, int64_t row_count, int64_t stride, int64_t columns,
+void ck_pack_codes(ck_format format, const int8_t *rows, int64_t row_count, int64_t stride, int64_t columns,
                    int32_t block, void *panel);
 
 /// The input of a product: float rows, and perhaps the same rows as codes or rounded, which are then used instead.
@@ -202,7 +231,7 @@ typedef struct ck_cache {
     void *keys, *values;
     float *_Nullable key_scales, *_Nullable value_scales; // INT8, signed codes: [block][head][64]
     int64_t heads, head_dim, value_stride;
-    int32_t format; // F32, F16, BF16, INT8, FP8
+    ck_format format; // F32, F16, BF16, INT8 or FP8
 } ck_cache;
 
 /// The norm of query heads or of key heads.
@@ -263,11 +292,15 @@ typedef struct ck_read {
 
 /// Multiplies registers by registers as a product of this format does: the limit of prompts.
 typedef struct ck_peak {
-    int32_t format;
+    ck_format format; // of a matrix
     int64_t rounds;
     double *operations; // [parts]: multiplications and additions done
     float *sinks;       // [parts]
 } ck_peak;
+
+/// One worker's share of a kernel. The arguments are the struct that the kernel's entry in the table names; all kernels
+/// have one type, so that a pool of workers can run any of them.
+typedef void (*_Nonnull ck_kernel)(const void *arguments, ck_part part);
 
 /// The kernels of one instruction set. Every entry is set.
 typedef struct ck_kernels {
@@ -275,16 +308,16 @@ typedef struct ck_kernels {
     /// BF16 weights are multiplied by inputs rounded to bfloat16, with the processor's own instructions: other bits
     /// than those of other tables, but the same for every number of tokens.
     bool rounds_inputs;
-    void (*matmul)(const ck_matmul *, ck_part);     // parts: panels
-    void (*quantize)(const ck_quantize *, ck_part); // parts: tokens
-    void (*round)(const ck_round *, ck_part);       // parts: tokens
-    void (*norm)(const ck_norm *, ck_part);         // parts: tokens
-    void (*add)(const ck_add *, ck_part);           // parts: elements
-    void (*activate)(const ck_activate *, ck_part); // parts: columns
-    void (*store)(const ck_store *, ck_part);       // parts: tokens
-    void (*attend)(const ck_attend *, ck_part);     // parts: (item, cache head) pairs, dealt in turn
-    void (*read)(const ck_read *, ck_part);         // parts: bytes
-    void (*peak)(const ck_peak *, ck_part);         // every part does all rounds
+    ck_kernel matmul;   // ck_matmul; parts: panels
+    ck_kernel quantize; // ck_quantize; parts: tokens
+    ck_kernel round;    // ck_round; parts: tokens
+    ck_kernel norm;     // ck_norm; parts: tokens
+    ck_kernel add;      // ck_add; parts: elements
+    ck_kernel activate; // ck_activate; parts: columns
+    ck_kernel store;    // ck_store; parts: tokens
+    ck_kernel attend;   // ck_attend; parts: (item, cache head) pairs, dealt in turn
+    ck_kernel read;     // ck_read; parts: bytes
+    ck_kernel peak;     // ck_peak; every part does all rounds
 } ck_kernels;
 
 /// The table of that name; NULL if this processor cannot run it or none has the name.
@@ -317,8 +350,5 @@ static inline void ck_pause(void) {
     __asm__ volatile("yield");
 #endif
 }
-
-/// Elements of float types to float32.
-void ck_to_float(int32_t format, const void *source, int64_t count, float *out);
 
 #pragma clang assume_nonnull end

@@ -3,102 +3,140 @@
 #include "../tables.h"
 #include <math.h>
 
-static float load_element(int32_t format, const void *base, int64_t i) {
+/// An element of the cache, or a scale.
+static float load_element(ck_format format, const void *base, int64_t i) {
     switch (format) {
     case CK_F32: return ((const float *)base)[i];
     case CK_F16: return ck_from_f16(((const uint16_t *)base)[i]);
+    case CK_BF16: return ck_from_bf16(((const uint16_t *)base)[i]);
     case CK_INT8: return ((const int8_t *)base)[i];
     case CK_FP8: return ck_from_fp8(((const uint8_t *)base)[i]);
-    default: return ck_from_bf16(((const uint16_t *)base)[i]);
+    case CK_INT4: __builtin_trap();
     }
 }
 
-/// The weight of row `r` of a float panel at column k.
-static float float_weight(int32_t format, const void *panel, int64_t r, int64_t k) {
+static void store_element(ck_format format, void *base, int64_t i, float value) {
     switch (format) {
-    case CK_F32: return ((const float *)panel)[k * 16 + r];
-    case CK_F16: return ck_from_f16(((const uint16_t *)panel)[k * 16 + r]);
-    default: return ck_from_bf16(((const uint16_t *)panel)[(k >> 1) * 32 + r * 2 + (k & 1)]);
+    case CK_F32: ((float *)base)[i] = value; break;
+    case CK_F16: ((uint16_t *)base)[i] = ck_to_f16(value); break;
+    case CK_BF16: ((uint16_t *)base)[i] = ck_to_bf16(value); break;
+    case CK_INT8: ((int8_t *)base)[i] = (int8_t)value; break;
+    case CK_FP8: ((uint8_t *)base)[i] = ck_to_fp8(value); break;
+    case CK_INT4: __builtin_trap();
     }
 }
 
-/// The stored (unsigned) code of row `r` at column k.
-static int32_t code(const ck_matrix *w, const uint8_t *panel, int64_t r, int64_t k) {
-    if (w->format == CK_INT8) return panel[(k >> 2) * 64 + r * 4 + (k & 3)];
-    int64_t first = k / w->block * w->block, i = k - first, half = w->block / 2, j = i < half ? i : i - half;
-    uint8_t byte = panel[first * 8 + (j >> 2) * 64 + r * 4 + (j & 3)];
-    return i < half ? byte & 15 : byte >> 4;
+/// One element of a product's output.
+typedef struct element {
+    const ck_matmul *a;
+    int64_t row, token;
+} element;
+
+/// The panel of an element's row.
+static const void *panel_of(element e) {
+    const ck_matrix *w = e.a->weight;
+    return (const char *)w->data + e.row / 16 * ck_panel_bytes(w->format, w->columns, w->block);
 }
 
-/// One group's part of a slice: sum of codes times inputs, without the weight's scale.
-static float piece_of_codes(const ck_matrix *w, const uint8_t *panel, int64_t r, const ck_input *in, int64_t tokens,
-                            int64_t t, int64_t begin, int64_t end, float zero) {
-    float sum = 0, inputs = 0;
-    int32_t offset = ck_code_offset(w->format);
-    if (!in->codes) {
-        const float *x = in->values + t * in->value_stride;
-        for (int64_t k = begin; k < end; k++) {
-            sum = fmaf((float)(code(w, panel, r, k) - offset), x[k], sum);
-            inputs += x[k];
-        }
-    } else {
-        for (int64_t b = begin / w->block; b * w->block < end; b++) {
-            int64_t at = b * tokens + t;
-            const int8_t *x = in->codes + at * w->block;
-            int32_t codes = ck_code_sum(in->corrections[at]), dot = -offset * codes;
-            for (int64_t k = b * w->block; k < ck_min((b + 1) * w->block, end); k++)
-                dot += code(w, panel, r, k) * x[k % w->block];
-            float scale = in->scales[at];
-            sum = fmaf((float)dot, scale, sum);
-            inputs = fmaf((float)codes, scale, inputs);
-        }
+/// The weight of a float format at column k.
+static float float_weight(element e, int64_t k) {
+    const ck_format format = e.a->weight->format;
+    const int64_t r = e.row % 16;
+    switch (format) {
+    case CK_F32:
+    case CK_F16: return load_element(format, panel_of(e), k * 16 + r);
+    case CK_BF16: return load_element(format, panel_of(e), (k >> 1) * 32 + r * 2 + (k & 1));
+    case CK_INT8:
+    case CK_INT4:
+    case CK_FP8: __builtin_trap();
     }
-    return w->zeros ? fmaf(-zero, inputs, sum) : sum;
 }
 
-static float slice(const ck_matrix *w, const void *panel, int64_t p, int64_t r, const ck_input *in, int64_t tokens,
-                   int64_t t, int64_t begin, int64_t end) {
+/// The signed code of an integer format at column k.
+static int32_t code(element e, int64_t k) {
+    const ck_matrix *w = e.a->weight;
+    const int64_t r = e.row % 16, first = k / w->block * w->block, i = k - first, half = w->block / 2;
+    const int64_t j = i < half ? i : i - half;
+    const uint8_t *panel = panel_of(e);
+    switch (w->format) {
+    case CK_INT8: return panel[(k >> 2) * 64 + r * 4 + (k & 3)] - 128;
+    case CK_INT4: return (panel[first * 8 + (j >> 2) * 64 + r * 4 + (j & 3)] >> (i < half ? 0 : 4) & 15) - 8;
+    case CK_F32:
+    case CK_F16:
+    case CK_BF16:
+    case CK_FP8: __builtin_trap();
+    }
+}
+
+/// The sum of float weights times inputs.
+static float sum_floats(element e, int64_t begin, int64_t end) {
+    const int64_t block = e.a->weight->block;
+    const float *x = e.a->input.values + e.token * e.a->input.value_stride;
+    const uint16_t *rounded = e.a->weight->format == CK_BF16 ? e.a->input.rounded : NULL;
     float sum = 0;
-    if (w->format == CK_BF16 && in->rounded) {
-        for (int64_t k = begin; k < end; k++) {
-            uint16_t x = in->rounded[(k / w->block * tokens + t) * w->block + k % w->block];
-            sum = fmaf(float_weight(w->format, panel, r, k), ck_from_bf16(x), sum);
-        }
-        return sum;
-    }
-    if (w->format < CK_INT8) {
-        const float *x = in->values + t * in->value_stride;
-        for (int64_t k = begin; k < end; k++) sum = fmaf(float_weight(w->format, panel, r, k), x[k], sum);
-        return sum;
-    }
-    while (begin < end) {
-        int64_t piece_end = ck_piece_end(w, begin, end), at = (p * w->group_count + ck_group_of(w, begin)) * 16 + r;
-        float zero = w->zeros ? w->zeros[at] : 0, scale = load_element(w->scale_format, w->scales, at);
-        sum = fmaf(piece_of_codes(w, panel, r, in, tokens, t, begin, piece_end, zero), scale, sum);
-        begin = piece_end;
+    for (int64_t k = begin; k < end; k++) {
+        float input = rounded ? ck_from_bf16(rounded[(k / block * e.a->tokens + e.token) * block + k % block]) : x[k];
+        sum = fmaf(float_weight(e, k), input, sum);
     }
     return sum;
 }
 
-static void matmul(const ck_matmul *a, ck_part part) {
+/// The sum of codes times inputs, and that of the inputs.
+static float sum_codes(element e, int64_t begin, int64_t end, float *inputs) {
+    const int64_t block = e.a->weight->block;
+    const ck_input *in = &e.a->input;
+    const float *x = in->values + e.token * in->value_stride;
+    float sum = *inputs = 0;
+    if (!in->codes) {
+        for (int64_t k = begin; k < end; k++) {
+            sum = fmaf((float)code(e, k), x[k], sum);
+            *inputs += x[k];
+        }
+        return sum;
+    }
+    for (int64_t first = begin; first < end; first += block) {
+        int64_t at = first / block * e.a->tokens + e.token;
+        int32_t dot = 0;
+        for (int64_t k = first; k < ck_min(first + block, end); k++)
+            dot += code(e, k) * in->codes[at * block + k - first];
+        sum = fmaf((float)dot, in->scales[at], sum);
+        *inputs = fmaf((float)ck_code_sum(in->corrections[at]), in->scales[at], *inputs);
+    }
+    return sum;
+}
+
+/// The sum of a slice of columns.
+static float sum_slice(element e, int64_t begin, int64_t end) {
+    const ck_matrix *w = e.a->weight;
+    if (!ck_is_integer(w->format)) return sum_floats(e, begin, end);
+    float sum = 0;
+    for (int64_t piece_end; begin < end; begin = piece_end) {
+        piece_end = ck_piece_end(w, begin, end);
+        int64_t at = (e.row / 16 * w->group_count + ck_group_of(w, begin)) * 16 + e.row % 16;
+        float inputs, piece = sum_codes(e, begin, piece_end, &inputs);
+        if (w->zeros) piece = fmaf(-(float)w->zeros[at], inputs, piece);
+        sum = fmaf(piece, load_element(w->scale_format, w->scales, at), sum);
+    }
+    return sum;
+}
+
+static void matmul(const void *arguments, ck_part part) {
+    const ck_matmul *a = arguments;
     const ck_matrix *w = a->weight;
-    int64_t panel_bytes = ck_panel_bytes(w->format, w->columns, w->block);
     ck_range panels = ck_share(ck_ceil_div(w->rows, 16), part);
-    for (int64_t row = panels.begin * 16; row < ck_min(panels.end * 16, w->rows); row++) {
-        const char *panel = (const char *)w->data + row / 16 * panel_bytes;
+    for (int64_t row = panels.begin * 16; row < ck_min(panels.end * 16, w->rows); row++)
         for (int64_t t = 0; t < a->tokens; t++) {
             float sums[CK_MAX_SLICES];
             for (int s = 0; s < w->slice_count; s++)
-                sums[s] = slice(w, panel, row / 16, row % 16, &a->input, a->tokens, t, s ? w->slice_ends[s - 1] : 0,
-                                w->slice_ends[s]);
+                sums[s] = sum_slice((element){a, row, t}, s ? w->slice_ends[s - 1] : 0, w->slice_ends[s]);
             for (int width = 1; width < w->slice_count; width *= 2)
                 for (int s = 0; s + width < w->slice_count; s += 2 * width) sums[s] += sums[s + width];
             a->output[t * a->output_stride + row] = a->bias ? sums[0] + a->bias[row] : sums[0];
         }
-    }
 }
 
-static void quantize(const ck_quantize *a, ck_part part) {
+static void quantize(const void *arguments, ck_part part) {
+    const ck_quantize *a = arguments;
     ck_range tokens = ck_share(a->tokens, part);
     for (int64_t t = tokens.begin; t < tokens.end; t++) {
         const float *x = a->input + t * a->input_stride;
@@ -110,7 +148,8 @@ static void quantize(const ck_quantize *a, ck_part part) {
     }
 }
 
-static void round_inputs(const ck_round *a, ck_part part) {
+static void round_inputs(const void *arguments, ck_part part) {
+    const ck_round *a = arguments;
     ck_range tokens = ck_share(a->tokens, part);
     int64_t padded = ck_ceil_div(a->columns, a->block) * a->block;
     for (int64_t t = tokens.begin; t < tokens.end; t++)
@@ -141,7 +180,8 @@ static void normalize_row(const float *x, float *out, int64_t columns, ck_norm_w
     }
 }
 
-static void norm(const ck_norm *a, ck_part part) {
+static void norm(const void *arguments, ck_part part) {
+    const ck_norm *a = arguments;
     ck_range tokens = ck_share(a->tokens, part);
     for (int64_t t = tokens.begin; t < tokens.end; t++) {
         float *x = a->hidden + t * a->columns;
@@ -151,7 +191,8 @@ static void norm(const ck_norm *a, ck_part part) {
     }
 }
 
-static void add(const ck_add *a, ck_part part) {
+static void add(const void *arguments, ck_part part) {
+    const ck_add *a = arguments;
     ck_range elements = ck_share(a->count, part);
     for (int64_t i = elements.begin; i < elements.end; i++) a->a[i] = fmaf(a->b[i], a->scale, a->a[i]);
 }
@@ -201,23 +242,14 @@ static float activation(ck_activation kind, float x, float cap) {
     }
 }
 
-static void activate(const ck_activate *a, ck_part part) {
+static void activate(const void *arguments, ck_part part) {
+    const ck_activate *a = arguments;
     ck_range columns = ck_share(a->columns, part);
     for (int64_t t = 0; t < a->tokens; t++)
         for (int64_t i = columns.begin; i < columns.end; i++) {
             float y = activation(a->activation, a->input[t * a->stride + i], a->cap);
             a->output[t * a->output_stride + i] = a->up ? y * a->up[t * a->stride + i] : y;
         }
-}
-
-static void store_element(int32_t format, void *base, int64_t i, float value) {
-    switch (format) {
-    case CK_F32: ((float *)base)[i] = value; break;
-    case CK_F16: ((uint16_t *)base)[i] = ck_to_f16(value); break;
-    case CK_INT8: ((int8_t *)base)[i] = (int8_t)value; break;
-    case CK_FP8: ((uint8_t *)base)[i] = ck_to_fp8(value); break;
-    default: ((uint16_t *)base)[i] = ck_to_bf16(value);
-    }
 }
 
 /// Index of element d of the key (value) at a position of a cache block.
@@ -243,7 +275,8 @@ static float quantize_head(float *x, int64_t count) {
     return scale;
 }
 
-static void store(const ck_store *a, ck_part part) {
+static void store(const void *arguments, ck_part part) {
+    const ck_store *a = arguments;
     ck_range tokens = ck_share(a->tokens, part);
     const ck_cache *c = &a->cache;
     int64_t half = a->rotated / 2;
@@ -317,14 +350,16 @@ static void attend_one(const ck_attend *a, const ck_attention_item *item, int64_
     for (int64_t d = 0; d < c->head_dim; d++) out[d] = result[d] / total;
 }
 
-static void attend(const ck_attend *a, ck_part part) {
+static void attend(const void *arguments, ck_part part) {
+    const ck_attend *a = arguments;
     for (int64_t i = 0; i < a->item_count; i++)
         for (int64_t t = 0; t < a->items[i].token_count; t++)
             for (int64_t h = 0; h < a->query_heads; h++)
                 if ((i * a->cache.heads + a->head_map[h]) % part.count == part.index) attend_one(a, &a->items[i], t, h);
 }
 
-static void read_memory(const ck_read *a, ck_part part) {
+static void read_memory(const void *arguments, ck_part part) {
+    const ck_read *a = arguments;
     ck_range pages = ck_share(a->bytes / 4096, part);
     const uint64_t *data = (const uint64_t *)a->data;
     uint64_t sum = 0;
@@ -332,18 +367,19 @@ static void read_memory(const ck_read *a, ck_part part) {
     a->sinks[part.index] = (float)sum;
 }
 
-static void peak(const ck_peak *a, ck_part part) {
+static void peak(const void *arguments, ck_part part) {
+    const ck_peak *a = arguments;
     float sums[16] = {0}, weight = (float)(a->rounds & 1) * 0.5f;
     int32_t codes[16] = {0}, code = (int32_t)(a->rounds & 1) + 1;
     for (int64_t round = 0; round < a->rounds; round++)
         for (int i = 0; i < 16; i++) {
-            if (a->format < CK_INT8) sums[i] = fmaf(weight, 0.25f, sums[i]);
-            else
+            if (ck_is_integer(a->format))
                 for (int k = 0; k < 4; k++) codes[i] += code * (k + 1);
+            else sums[i] = fmaf(weight, 0.25f, sums[i]);
         }
     for (int i = 0; i < 16; i++) sums[0] += sums[i] + (float)codes[i];
     a->sinks[part.index] = sums[0];
-    a->operations[part.index] = (double)a->rounds * 16 * (a->format < CK_INT8 ? 2 : 8);
+    a->operations[part.index] = (double)a->rounds * 16 * (ck_is_integer(a->format) ? 8 : 2);
 }
 
 const ck_kernels ck_scalar = {

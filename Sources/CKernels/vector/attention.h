@@ -20,17 +20,20 @@ typedef struct attention_rows {
     _Alignas(64) float result[ATTENTION_ROWS][CK_MAX_HEAD];
 } attention_rows;
 
-INLINE vf load_cached(const void *base, int64_t i, const int format) {
-    if (format == CK_F32) return vf_load((const float *)base + i);
-    if (format == CK_F16) return vf_load_f16((const uint16_t *)base + i);
-    if (format == CK_INT8) return vf_load_int8((const int8_t *)base + i);
-    if (format == CK_FP8) return vf_load_fp8((const uint8_t *)base + i);
-    return vf_load_bf16((const uint16_t *)base + i);
+INLINE vf load_cached(const void *base, int64_t i, const ck_format format) {
+    switch (format) {
+    case CK_F32: return vf_load((const float *)base + i);
+    case CK_F16: return vf_load_f16((const uint16_t *)base + i);
+    case CK_BF16: return vf_load_bf16((const uint16_t *)base + i);
+    case CK_INT8: return vf_load_int8((const int8_t *)base + i);
+    case CK_FP8: return vf_load_fp8((const uint8_t *)base + i);
+    case CK_INT4: __builtin_trap();
+    }
 }
 
 /// scores[r][.. 16 B] of B runs of 16 positions from `position` on.
 INLINE void score_runs(const ck_attend *a, const ck_attention_item *item, attention_rows *rows, int64_t head,
-                       int64_t position, const int format, const int R, const int B) {
+                       int64_t position, const ck_format format, const int R, const int B) {
     const ck_cache *c = &a->cache;
     int64_t key[MOST_RUNS];
     const char *ahead[MOST_RUNS];
@@ -83,7 +86,7 @@ static __attribute__((noinline)) void bend_scores(const ck_attend *a, attention_
 /// Masks a row's scores of the runs [first, end) of a span, and turns them into weights. Gives their maximum, and their
 /// sum before values' scales are multiplied in.
 INLINE float weigh_scores(const ck_attend *a, const ck_attention_item *item, attention_rows *rows, int r, int64_t head,
-                          int64_t span, int64_t first, int64_t end, float *sum, const int format) {
+                          int64_t span, int64_t first, int64_t end, float *sum, const ck_format format) {
     const ck_cache *c = &a->cache;
     const int64_t window = a->window;
     vf begin = vf_set1((float)(window ? ck_max(0, rows->positions[r] - window + 1) - span * CK_SPAN : 0));
@@ -120,7 +123,7 @@ INLINE float weigh_scores(const ck_attend *a, const ck_attention_item *item, att
 
 /// result[r][d ..] = result * keep + add * sum of weights times values, for C runs of 16 elements.
 INLINE void add_values(const ck_attend *a, const ck_attention_item *item, attention_rows *rows, int64_t head, int64_t span,
-                       int64_t first, int64_t end, int64_t d, const float *keep, const float *add, const int format,
+                       int64_t first, int64_t end, int64_t d, const float *keep, const float *add, const ck_format format,
                        const int R, const int C) {
     const ck_cache *c = &a->cache;
     vf acc[ATTENTION_ROWS * MOST_RUNS];
@@ -165,7 +168,7 @@ INLINE float exponential(float x) {
 }
 
 INLINE void attend_rows(const ck_attend *a, const ck_attention_item *item, attention_rows *rows, int64_t head,
-                        const int format, const int R) {
+                        const ck_format format, const int R) {
     const ck_cache *c = &a->cache;
     int64_t last = rows->positions[R - 1]; // rows come in order of position
     int64_t begin = a->window ? ck_max(0, rows->positions[0] - a->window + 1) : 0;
@@ -202,7 +205,7 @@ INLINE void attend_rows(const ck_attend *a, const ck_attention_item *item, atten
         }
 }
 
-INLINE void attend_format(const ck_attend *a, ck_part part, const int format) {
+INLINE void attend_format(const ck_attend *a, ck_part part, const ck_format format) {
     attention_rows rows;
     int64_t n = a->cache.head_dim;
     for (int64_t index = 0; index < a->item_count; index++) {
@@ -245,12 +248,14 @@ static void attend_bf16(const ck_attend *a, ck_part part) { attend_format(a, par
 static void attend_int8(const ck_attend *a, ck_part part) { attend_format(a, part, CK_INT8); }
 static void attend_fp8(const ck_attend *a, ck_part part) { attend_format(a, part, CK_FP8); }
 
-static void attend(const ck_attend *a, ck_part part) {
+static void attend(const void *arguments, ck_part part) {
+    const ck_attend *a = arguments;
     switch (a->cache.format) {
     case CK_F32: attend_f32(a, part); break;
     case CK_F16: attend_f16(a, part); break;
+    case CK_BF16: attend_bf16(a, part); break;
     case CK_INT8: attend_int8(a, part); break;
     case CK_FP8: attend_fp8(a, part); break;
-    default: attend_bf16(a, part);
+    case CK_INT4: __builtin_trap();
     }
 }

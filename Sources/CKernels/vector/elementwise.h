@@ -96,14 +96,16 @@ INLINE void norm_of_kind(const ck_norm *a, ck_part part, const ck_norm_kind kind
     }
 }
 
-static void norm(const ck_norm *a, ck_part part) {
+static void norm(const void *arguments, ck_part part) {
+    const ck_norm *a = arguments;
     switch (a->norm.kind) {
     case CK_NORM_RMS: norm_of_kind(a, part, CK_NORM_RMS); break;
     case CK_NORM_LAYER: norm_of_kind(a, part, CK_NORM_LAYER); break;
     }
 }
 
-static void add(const ck_add *a, ck_part part) {
+static void add(const void *arguments, ck_part part) {
+    const ck_add *a = arguments;
     ck_range vectors = ck_share(ck_ceil_div(a->count, 16), part);
     for (int64_t v = vectors.begin; v < vectors.end; v++) {
         int64_t i = v * 16, lanes = ck_min(16, a->count - i);
@@ -124,7 +126,8 @@ INLINE void activate_by(const ck_activate *a, ck_part part, const ck_activation 
         }
 }
 
-static void activate(const ck_activate *a, ck_part part) {
+static void activate(const void *arguments, ck_part part) {
+    const ck_activate *a = arguments;
     switch (a->activation) {
     case CK_SILU: activate_by(a, part, CK_SILU); break;
     case CK_GELU: activate_by(a, part, CK_GELU); break;
@@ -153,7 +156,8 @@ INLINE void quantize_block(const float *x, int8_t *codes, float *scale, int32_t 
     *correction = -128 * vi_sum(sum);
 }
 
-static void quantize(const ck_quantize *a, ck_part part) {
+static void quantize(const void *arguments, ck_part part) {
+    const ck_quantize *a = arguments;
     ck_range tokens = ck_share(a->tokens, part);
     for (int64_t t = tokens.begin; t < tokens.end; t++) {
         const float *x = a->input + t * a->input_stride;
@@ -169,7 +173,8 @@ static void quantize(const ck_quantize *a, ck_part part) {
     }
 }
 
-static void round_inputs(const ck_round *a, ck_part part) {
+static void round_inputs(const void *arguments, ck_part part) {
+    const ck_round *a = arguments;
     ck_range tokens = ck_share(a->tokens, part);
     for (int64_t t = tokens.begin; t < tokens.end; t++) {
         const float *x = a->input + t * a->input_stride;
@@ -216,7 +221,7 @@ INLINE void rotate_head(float *x, const float *cosines, const float *sines, int6
 }
 
 /// Converts a head to the cache's element type; gives its scale. `out` has room for 15 more.
-INLINE float narrow(int32_t format, const float *x, int64_t count, void *out) {
+INLINE float narrow(ck_format format, const float *x, int64_t count, void *out) {
     float scale = 1, inverse = 1;
     if (format == CK_INT8) {
         vf most = vf_zero();
@@ -232,14 +237,17 @@ INLINE float narrow(int32_t format, const float *x, int64_t count, void *out) {
         case CK_F16: vf_store_f16((uint16_t *)out + i, value); break;
         case CK_BF16: vf_store_bf16((uint16_t *)out + i, value); break;
         case CK_INT8: vi_store_int8((int8_t *)out + i, vi_round(vf_mul(value, vf_set1(inverse)))); break;
-        default:
+        case CK_FP8:
             for (int64_t j = i; j < i + lanes; j++) ((uint8_t *)out)[j] = ck_to_fp8(x[j]);
+            break;
+        case CK_INT4: __builtin_trap();
         }
     }
     return scale;
 }
 
-static void store(const ck_store *a, ck_part part) {
+static void store(const void *arguments, ck_part part) {
+    const ck_store *a = arguments;
     ck_range tokens = ck_share(a->tokens, part);
     const ck_cache *c = &a->cache;
     int64_t half = a->rotated / 2, n = c->head_dim;

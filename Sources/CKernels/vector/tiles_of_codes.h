@@ -47,9 +47,8 @@ INLINE void copy_codes(const char *steps, int64_t count, char *out) {
 INLINE chunk open_chunk(const ck_matmul *a, code_sums *sums, int64_t panel, int64_t panels, int64_t begin,
                         int64_t slice_begin, int64_t piece_begin, int64_t piece_end, const int block) {
     const ck_matrix *w = a->weight;
-    const bool is_int4 = w->format == CK_INT4;
     int64_t bytes = ck_panel_bytes(w->format, w->columns, block), end = ck_min(begin + CHUNK, piece_end);
-    const char *packed = (const char *)w->data + panel * bytes + begin * (is_int4 ? 8 : 16);
+    const char *packed = (const char *)w->data + panel * bytes + begin * ck_column_bytes(w->format);
     chunk c = {.steps = sums->steps,
                .first_block = begin / block,
                .block_count = ck_ceil_div(end - begin, block),
@@ -59,8 +58,14 @@ INLINE chunk open_chunk(const ck_matmul *a, code_sums *sums, int64_t panel, int6
                .closes_group = end == piece_end};
     for (int64_t p = 0; p < panels; p++) {
         char *steps = sums->steps + p * CHUNK * 16;
-        if (is_int4) widen_codes(packed + p * bytes, c.block_count, block, steps);
-        else copy_codes(packed + p * bytes, c.block_count * block * 16, steps);
+        switch (w->format) {
+        case CK_INT8: copy_codes(packed + p * bytes, c.block_count * block * 16, steps); break;
+        case CK_INT4: widen_codes(packed + p * bytes, c.block_count, block, steps); break;
+        case CK_F32:
+        case CK_F16:
+        case CK_BF16:
+        case CK_FP8: __builtin_trap();
+        }
     }
     return c;
 }
