@@ -9,6 +9,9 @@
 #define MATRIX_TILES 0
 #endif
 
+/// Of a function whose constant parameters are to become constants of the loops in it.
+#define INLINE static inline __attribute__((always_inline))
+
 static inline int64_t ck_min(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t ck_max(int64_t a, int64_t b) { return a > b ? a : b; }
 static inline int64_t ck_ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }

@@ -1,18 +1,8 @@
+// Vectors of 128 bits, with dot products of bytes.
 #if defined(__aarch64__)
-#include "../tables.h"
-#include <arm_neon.h>
-#include <math.h>
-#include <string.h>
-
-#pragma clang attribute push(__attribute__((target("dotprod"))), apply_to = function)
-#include "neon_operations.h"
-#include "../vector/matmul.h"
-#include "../vector/elementwise.h"
-#include "../vector/attention.h"
-#include "../vector/limits.h"
-#pragma clang attribute pop
-
 #define TABLE ck_neon
-#define TABLE_NAME "neon"
-#include "../vector/table.h"
+#define NAME "neon"
+#define TARGET "dotprod"
+#define OPERATIONS "../arm/neon_operations.h"
+#include "../vector/table_of.inc"
 #endif

@@ -8,8 +8,8 @@
 // multiply-add is an explicit fma. So the number of workers, the number of tokens in a call, the width
 // of the processor's registers and the number of ranks cannot change a result.
 //
-// To add a table: one file that defines the operations of `vector/operations.md` for 16 lanes and
-// includes the headers of `vector/`, and a row in select.c. To add a kernel: scalar/ first, its test, vector/.
+// To add a table: the operations of `vector/operations.md` for 16 lanes, a file that says what they are called and
+// compiled with, and a row in select.c. To add a kernel: scalar/ first, its test, vector/.
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,16 +1,17 @@
 // Matrix tiles of AMX. The meanings are in vector/operations.md.
 //
-// Tiles 0 to 3 hold sums, 4 and 5 inputs, 6 and 7 weights: inputs [tokens][bytes of the block], weights a panel's steps.
+// Tiles 0 to 3 hold sums, 4 and 5 inputs, 6 and 7 weights: inputs [tokens][bytes of the block], weights a panel's
+// steps.
 #pragma once
 #define MATRIX_TILES 1
 #ifdef TILE_STAND_INS
 #include TILE_STAND_INS // of tests: the vectors of another table, and plain C in place of the tile instructions
 #else
 #include "avx512_operations.h"
-OP void mt_store_codes(void *p, vi codes, vi offset) { _mm512_storeu_si512(p, _mm512_sub_epi8(codes, offset)); }
+INLINE void mt_store_codes(void *p, vi codes, vi offset) { _mm512_storeu_si512(p, _mm512_sub_epi8(codes, offset)); }
 #endif
 
-OP void mt_open(int tokens, int block_bytes) {
+INLINE void mt_open(int tokens, int block_bytes) {
     _Alignas(64) struct {
         uint8_t palette, start_row, reserved[14];
         uint16_t row_bytes[16];
@@ -22,22 +23,22 @@ OP void mt_open(int tokens, int block_bytes) {
     }
     _tile_loadconfig(&shapes);
 }
-OP void mt_close(void) { _tile_release(); }
+INLINE void mt_close(void) { _tile_release(); }
 
 #define CODE_TILE(sum, inputs, weights)                                                                                     \
-    OP void mt_start_##sum(const void *w, const void *x, int block) {                                                       \
+    INLINE void mt_start_##sum(const void *w, const void *x, int block) {                                                       \
         _tile_zero(sum);                                                                                                    \
         _tile_loadd(weights, w, 64);                                                                                        \
         _tile_loadd(inputs, x, block);                                                                                      \
         _tile_dpbssd(sum, inputs, weights);                                                                                 \
     }                                                                                                                       \
-    OP void mt_store_##sum(int32_t *out) { _tile_stored(sum, out, 64); }
+    INLINE void mt_store_##sum(int32_t *out) { _tile_stored(sum, out, 64); }
 CODE_TILE(0, 4, 6)
 CODE_TILE(1, 5, 7)
 CODE_TILE(2, 4, 6)
 CODE_TILE(3, 5, 7)
 
-OP void mt_pairs(float *out, const char *w, int64_t w_stride, const char *x, int64_t x_stride, int64_t count, int block, int P,
+INLINE void mt_pairs(float *out, const char *w, int64_t w_stride, const char *x, int64_t x_stride, int64_t count, int block, int P,
                  int M) {
     _tile_zero(0);
     _tile_zero(1);
@@ -64,15 +65,15 @@ OP void mt_pairs(float *out, const char *w, int64_t w_stride, const char *x, int
 }
 
 /// Tiles take subnormal numbers for zero; vectors that stand in for them must too. Gives the mode that it changes.
-OP unsigned mt_flush_subnormals(void) {
+INLINE unsigned mt_flush_subnormals(void) {
     unsigned mode = _mm_getcsr();
     _mm_setcsr(mode | 0x8040);
     return mode;
 }
-OP void mt_restore(unsigned mode) { _mm_setcsr(mode); }
+INLINE void mt_restore(unsigned mode) { _mm_setcsr(mode); }
 
 /// Products of tiles in registers: `rounds` times four.
-OP void mt_peak(int64_t rounds, bool is_integer, float *out) {
+INLINE void mt_peak(int64_t rounds, bool is_integer, float *out) {
     _Alignas(64) char bytes[1024];
     memset(bytes, (int)(rounds & 1), sizeof bytes);
     mt_open(16, 64);

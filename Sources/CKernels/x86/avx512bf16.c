@@ -1,20 +1,10 @@
+// Vectors of 512 bits, with dot products of bytes and of pairs of bfloat16.
 #if defined(__x86_64__)
-#include "../tables.h"
-#include <immintrin.h>
-#include <math.h>
-#include <string.h>
-
-#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512bf16,avx2,fma,f16c"))), apply_to = function)
+#define TABLE ck_avx512bf16
+#define NAME "avx512bf16"
+#define TARGET "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512bf16,avx2,fma,f16c"
+#define OPERATIONS "../x86/avx512_operations.h"
 #define VNNI
 #define BF16
-#include "avx512_operations.h"
-#include "../vector/matmul.h"
-#include "../vector/elementwise.h"
-#include "../vector/attention.h"
-#include "../vector/limits.h"
-#pragma clang attribute pop
-
-#define TABLE ck_avx512bf16
-#define TABLE_NAME "avx512bf16"
-#include "../vector/table.h"
+#include "../vector/table_of.inc"
 #endif

@@ -1,19 +1,9 @@
+// Vectors of 512 bits, with dot products of bytes.
 #if defined(__x86_64__)
-#include "../tables.h"
-#include <immintrin.h>
-#include <math.h>
-#include <string.h>
-
-#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c"))), apply_to = function)
-#define VNNI
-#include "avx512_operations.h"
-#include "../vector/matmul.h"
-#include "../vector/elementwise.h"
-#include "../vector/attention.h"
-#include "../vector/limits.h"
-#pragma clang attribute pop
-
 #define TABLE ck_avx512vnni
-#define TABLE_NAME "avx512vnni"
-#include "../vector/table.h"
+#define NAME "avx512vnni"
+#define TARGET "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c"
+#define OPERATIONS "../x86/avx512_operations.h"
+#define VNNI
+#include "../vector/table_of.inc"
 #endif
