@@ -31,17 +31,17 @@ typedef int8_t signed_bytes __attribute__((ext_vector_type(64), aligned(1)));
 #define MINIMUM(a, b) ((b) < (a) ? (b) : (a))
 #define MAXIMUM(a, b) ((b) > (a) ? (b) : (a))
 
-#define COMBINE(OPERATION, VECTOR, SCALAR)                                                                                 \
-    do {                                                                                                                   \
-        size_t i = 0;                                                                                                      \
-        for (; i + sizeof(VECTOR) / sizeof(SCALAR) <= count; i += sizeof(VECTOR) / sizeof(SCALAR)) {                       \
-            const VECTOR x = *(const VECTOR *)(a + i), y = *(const VECTOR *)(b + i);                                       \
-            *(VECTOR *)(out + i) = OPERATION(x, y);                                                                        \
-        }                                                                                                                  \
-        for (; i < count; i++) {                                                                                           \
-            const SCALAR x = a[i], y = b[i];                                                                               \
-            out[i] = (SCALAR)OPERATION(x, y);                                                                              \
-        }                                                                                                                  \
+#define COMBINE(OPERATION, VECTOR, SCALAR)                                                                                     \
+    do {                                                                                                                       \
+        size_t i = 0;                                                                                                          \
+        for (; i + sizeof(VECTOR) / sizeof(SCALAR) <= count; i += sizeof(VECTOR) / sizeof(SCALAR)) {                           \
+            const VECTOR x = *(const VECTOR *)(a + i), y = *(const VECTOR *)(b + i);                                           \
+            *(VECTOR *)(out + i) = OPERATION(x, y);                                                                            \
+        }                                                                                                                      \
+        for (; i < count; i++) {                                                                                               \
+            const SCALAR x = a[i], y = b[i];                                                                                   \
+            out[i] = (SCALAR)OPERATION(x, y);                                                                                  \
+        }                                                                                                                      \
     } while (0)
 
 CLONES static void combine_floats(cc_reduction reduction, const float *a, const float *b, float *out, size_t count) {

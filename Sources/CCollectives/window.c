@@ -70,9 +70,7 @@ size_t cc_window_bytes(size_t slot_bytes) { return PAGE + 2 * slot_bytes + (slot
 
 static char *region(const cc_window *w, int rank) { return w->memory + (size_t)rank * cc_window_bytes(w->slot_bytes); }
 
-static board *board_of(const cc_window *w, int rank, uint64_t step) {
-    return (board *)region(w, rank) + (step & 1);
-}
+static board *board_of(const cc_window *w, int rank, uint64_t step) { return (board *)region(w, rank) + (step & 1); }
 
 /// Where a rank shows so many bytes in a step: in the half of its slots that the step's parity names, and there in turn at each
 /// of the places where they fit. A line that was read long ago costs less to write: it has left the reader's nearest cache.
@@ -84,9 +82,7 @@ static char *slot_of(const cc_window *w, int rank, uint64_t step, size_t byte_co
 }
 
 /// Where a rank leaves what it has added up for the others.
-static char *result_of(const cc_window *w, int rank) {
-    return region(w, rank) + PAGE + 2 * w->slot_bytes;
-}
+static char *result_of(const cc_window *w, int rank) { return region(w, rank) + PAGE + 2 * w->slot_bytes; }
 
 // MARK: Time
 
@@ -280,10 +276,10 @@ static const void *const *terms_of(cc_window *w, const void *mine, size_t byte_c
     return w->terms;
 }
 
-#define TRY(CALL)                                                                                                          \
-    do {                                                                                                                   \
-        cc_window_status status = (CALL);                                                                                \
-        if (status != CC_WINDOW_DONE) return status;                                                                     \
+#define TRY(CALL)                                                                                                              \
+    do {                                                                                                                       \
+        cc_window_status status = (CALL);                                                                                      \
+        if (status != CC_WINDOW_DONE) return status;                                                                           \
     } while (0)
 
 void *cc_window_place(cc_window *w, size_t byte_count, cc_window_status *status) {
@@ -306,8 +302,7 @@ static size_t segment_start(const cc_window *w, size_t count, size_t per_line, i
 }
 
 /// Each rank adds up a segment of a chunk and shows the sums to the others.
-static cc_window_status reduce_by_segments(cc_window *w, cc_window_request request, const char *in, char *out,
-                                             size_t count) {
+static cc_window_status reduce_by_segments(cc_window *w, cc_window_request request, const char *in, char *out, size_t count) {
     const size_t bytes = cc_type_bytes((cc_type)request.type), per_line = LINE / bytes;
     const size_t first = segment_start(w, count, per_line, w->rank), end = segment_start(w, count, per_line, w->rank + 1);
     TRY(show(w, request, in, count * bytes));
@@ -316,7 +311,7 @@ static cc_window_status reduce_by_segments(cc_window *w, cc_window_request reque
         for (int r = 0; r < w->ranks; r++)
             w->terms[r] = (r == w->rank ? in : slot_of(w, r, w->step, count * bytes)) + first * bytes;
         cc_combine((cc_type)request.type, (cc_reduction)request.reduction, w->terms, w->ranks, result_of(w, w->rank),
-                     end - first);
+                   end - first);
         memcpy(out + first * bytes, result_of(w, w->rank), (end - first) * bytes);
     }
     TRY(show(w, request, NULL, 0));
@@ -330,7 +325,7 @@ static cc_window_status reduce_by_segments(cc_window *w, cc_window_request reque
 }
 
 static cc_window_status all_reduce(cc_window *w, cc_type type, cc_reduction reduction, const char *in, char *out,
-                                     size_t count) {
+                                   size_t count) {
     const size_t bytes = cc_type_bytes(type);
     const cc_window_request request = {CC_WINDOW_ALL_REDUCE, (int32_t)type, (int32_t)reduction, 0, count * bytes};
     // Of two ranks, sums longer than the caches hold.
@@ -346,8 +341,10 @@ static cc_window_status all_reduce(cc_window *w, cc_type type, cc_reduction redu
                 const void *const *terms = terms_of(w, in + done * bytes, some * bytes);
                 // The next part, if it is a whole one.
                 const void *next = count - done >= 2 * some ? in + (done + some) * bytes : NULL;
-                if (is_long) cc_add_to_memory(terms[0], terms[1], (float *)(out + done * bytes), some, next);
-                else cc_combine(type, reduction, terms, w->ranks, out + done * bytes, some);
+                if (is_long)
+                    cc_add_to_memory(terms[0], terms[1], (float *)(out + done * bytes), some, next);
+                else
+                    cc_combine(type, reduction, terms, w->ranks, out + done * bytes, some);
             }
         }
         done += some;
@@ -356,13 +353,12 @@ static cc_window_status all_reduce(cc_window *w, cc_type type, cc_reduction redu
 }
 
 cc_window_status cc_window_all_reduce(cc_window *w, cc_type type, cc_reduction reduction, const void *in, void *out,
-                                          size_t count) {
+                                      size_t count) {
     return finish(w, ticks(w), all_reduce(w, type, reduction, in, out, count));
 }
 
 /// Every rank shows a piece of `byte_count` bytes to each other, in turns, and reduces or keeps what is shown to it.
-static cc_window_status exchange_pieces(cc_window *w, cc_window_request request, const char *in, char *out,
-                                          size_t byte_count) {
+static cc_window_status exchange_pieces(cc_window *w, cc_window_request request, const char *in, char *out, size_t byte_count) {
     const size_t n = (size_t)w->ranks, most = w->slot_bytes / n / LINE * LINE;
     for (size_t done = 0;;) {
         // A piece for each rank, side by side in the slot.
@@ -387,11 +383,11 @@ static cc_window_status exchange_pieces(cc_window *w, cc_window_request request,
     }
 }
 
-cc_window_status cc_window_reduce_scatter(cc_window *w, cc_type type, cc_reduction reduction, const void *in,
-                                              void *out, size_t count) {
+cc_window_status cc_window_reduce_scatter(cc_window *w, cc_type type, cc_reduction reduction, const void *in, void *out,
+                                          size_t count) {
     const size_t bytes = count * cc_type_bytes(type);
     const cc_window_request request = {CC_WINDOW_REDUCE_SCATTER, (int32_t)type, (int32_t)reduction, 0,
-                                         (size_t)w->ranks * bytes};
+                                       (size_t)w->ranks * bytes};
     return finish(w, ticks(w), exchange_pieces(w, request, in, out, bytes));
 }
 

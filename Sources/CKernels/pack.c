@@ -20,8 +20,8 @@ static void pack_row(ck_format format, const float *row, int64_t first, int64_t 
     }
 }
 
-void ck_pack_floats(ck_format format, const float *rows, int64_t row_count, int64_t stride, int64_t columns,
-                    int32_t block, void *panel) {
+void ck_pack_floats(ck_format format, const float *rows, int64_t row_count, int64_t stride, int64_t columns, int32_t block,
+                    void *panel) {
     memset(panel, 0, (size_t)ck_panel_bytes(format, columns, block));
     // Column tiles, so that the panel's lines stay in the cache while 16 rows write to them.
     for (int64_t first = 0; first < columns; first += 64)
@@ -50,8 +50,8 @@ static void pack_block(ck_format format, const int8_t *codes, int64_t count, int
     }
 }
 
-void ck_pack_codes(ck_format format, const int8_t *rows, int64_t row_count, int64_t stride, int64_t columns,
-                   int32_t block, void *panel) {
+void ck_pack_codes(ck_format format, const int8_t *rows, int64_t row_count, int64_t stride, int64_t columns, int32_t block,
+                   void *panel) {
     // The code of zero: 0x80 in a byte, 0x8 in each half of one.
     memset(panel, format == CK_INT4 ? 0x88 : 0x80, (size_t)ck_panel_bytes(format, columns, block));
     for (int64_t first = 0; first < columns; first += block)

@@ -136,7 +136,8 @@ int cmpi_share(cmpi_group group, size_t byte_count, void **out) {
     // It lies at the same place of a page in every process, so that all of them skip as much.
     void *base = NULL;
     MPI_Win window;
-    code = MPI_Win_allocate_shared((MPI_Aint)(byte_count + (rank == 0 ? page_bytes : 0)), 1, MPI_INFO_NULL, comm, &base, &window);
+    code =
+        MPI_Win_allocate_shared((MPI_Aint)(byte_count + (rank == 0 ? page_bytes : 0)), 1, MPI_INFO_NULL, comm, &base, &window);
     if (code != MPI_SUCCESS) return code;
     MPI_Aint size = 0;
     int unit = 0;
@@ -194,15 +195,15 @@ static int look_again(patience *p) {
 }
 
 /// Looks until `TEST`, a call that sets `done`, has set it; `result` is how that ended.
-#define WAIT(TIMEOUT, TEST)                                                                                                \
-    do {                                                                                                                   \
-        patience p = {.timeout = (TIMEOUT)};                                                                               \
-        for (int done = 0;;) {                                                                                             \
-            result = (TEST);                                                                                               \
-            if (result != MPI_SUCCESS || done) break;                                                                      \
-            result = look_again(&p);                                                                                       \
-            if (result != MPI_SUCCESS) break;                                                                              \
-        }                                                                                                                  \
+#define WAIT(TIMEOUT, TEST)                                                                                                    \
+    do {                                                                                                                       \
+        patience p = {.timeout = (TIMEOUT)};                                                                                   \
+        for (int done = 0;;) {                                                                                                 \
+            result = (TEST);                                                                                                   \
+            if (result != MPI_SUCCESS || done) break;                                                                          \
+            result = look_again(&p);                                                                                           \
+            if (result != MPI_SUCCESS) break;                                                                                  \
+        }                                                                                                                      \
     } while (0)
 
 int cmpi_roll_call(cmpi_group group, const int *ranks, int count, uint64_t nanoseconds, bool *present) {
@@ -310,16 +311,15 @@ static MPI_Op library_operation(cc_reduction reduction) {
     return MPI_OP_NULL;
 }
 
-int cmpi_library_all_reduce(const void *in, void *out, size_t count, cc_type type, cc_reduction reduction,
-                            cmpi_group group) {
+int cmpi_library_all_reduce(const void *in, void *out, size_t count, cc_type type, cc_reduction reduction, cmpi_group group) {
     if (type != CC_FLOAT32 && type != CC_INT8) return MPI_ERR_TYPE;
     const MPI_Datatype element = type == CC_FLOAT32 ? MPI_FLOAT : MPI_INT8_T;
     const size_t bytes = cc_type_bytes(type);
     for (size_t done = 0; done < count || count == 0;) {
         const size_t some = count - done < message_limit ? count - done : message_limit;
         const void *from = in == out ? MPI_IN_PLACE : (const char *)in + done * bytes;
-        int code = MPI_Allreduce(from, (char *)out + done * bytes, (int)some, element, library_operation(reduction),
-                                 unwrap(group));
+        int code =
+            MPI_Allreduce(from, (char *)out + done * bytes, (int)some, element, library_operation(reduction), unwrap(group));
         if (code != MPI_SUCCESS || count == 0) return code;
         done += some;
     }

@@ -26,10 +26,10 @@ size_t cc_type_bytes(cc_type type);
 ///
 /// 16-bit floats are combined in float32 and rounded once, to nearest, ties to even; int8 wraps around. `out` may be one of
 /// the terms.
-void cc_combine(cc_type type, cc_reduction reduction, const void *_Nonnull const *_Nonnull terms, int n,
-                  void *_Nonnull out, size_t count);
+void cc_combine(cc_type type, cc_reduction reduction, const void *_Nonnull const *_Nonnull terms, int n, void *_Nonnull out,
+                size_t count);
 
-/// out[i] = a[i] + b[i], for long sums that will not be read soon: past the caches, if `out` is aligned to cache lines. Meanwhile
-/// the `count` elements at `next`, if given, are fetched into the caches. `out` is neither term.
+/// out[i] = a[i] + b[i], for long sums that will not be read soon: past the caches, if `out` is aligned to cache lines.
+/// Meanwhile the `count` elements at `next`, if given, are fetched into the caches. `out` is neither term.
 void cc_add_to_memory(const float *_Nonnull a, const float *_Nonnull b, float *_Nonnull out, size_t count,
-                        const float *_Nullable next);
+                      const float *_Nullable next);

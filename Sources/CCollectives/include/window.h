@@ -71,17 +71,17 @@ void *_Nullable cc_window_place(cc_window *_Nonnull window, size_t byte_count, c
 cc_window_status cc_window_barrier(cc_window *_Nonnull window);
 /// out = the reduction of all ranks' `in`; they may be the same.
 cc_window_status cc_window_all_reduce(cc_window *_Nonnull window, cc_type type, cc_reduction reduction,
-                                          const void *_Nullable in, void *_Nullable out, size_t count);
+                                      const void *_Nullable in, void *_Nullable out, size_t count);
 /// out[0 .. count) = the reduction of elements [rank * count, (rank + 1) * count) of all ranks' `in`.
 cc_window_status cc_window_reduce_scatter(cc_window *_Nonnull window, cc_type type, cc_reduction reduction,
-                                              const void *_Nullable in, void *_Nullable out, size_t count);
+                                          const void *_Nullable in, void *_Nullable out, size_t count);
 /// all = every rank's `mine`, in rank order.
 cc_window_status cc_window_all_gather(cc_window *_Nonnull window, const void *_Nullable mine, void *_Nullable all,
-                                          size_t byte_count);
+                                      size_t byte_count);
 /// out = the bytes [rank * byte_count, (rank + 1) * byte_count) of every rank's `in`, in rank order.
 cc_window_status cc_window_all_to_all(cc_window *_Nonnull window, const void *_Nullable in, void *_Nullable out,
-                                          size_t byte_count);
+                                      size_t byte_count);
 /// On the root, all = every rank's bytes, `byte_counts[r]` of rank r.
-cc_window_status cc_window_gather(cc_window *_Nonnull window, const void *_Nullable mine,
-                                      const size_t *_Nonnull byte_counts, void *_Nullable all, int root);
+cc_window_status cc_window_gather(cc_window *_Nonnull window, const void *_Nullable mine, const size_t *_Nonnull byte_counts,
+                                  void *_Nullable all, int root);
 cc_window_status cc_window_broadcast(cc_window *_Nonnull window, void *_Nullable bytes, size_t byte_count, int root);

@@ -10,9 +10,9 @@ typedef struct {
 } vi;
 
 /// A vector whose register i is EXPRESSION.
-#define EACH(TYPE, EXPRESSION)                                                                                              \
-    TYPE result;                                                                                                            \
-    _Pragma("unroll") for (int i = 0; i < 4; i++) result.q[i] = EXPRESSION;                                                 \
+#define EACH(TYPE, EXPRESSION)                                                                                                 \
+    TYPE result;                                                                                                               \
+    _Pragma("unroll") for (int i = 0; i < 4; i++) result.q[i] = EXPRESSION;                                                    \
     return result
 
 INLINE vf vf_set1(float x) { EACH(vf, vdupq_n_f32(x)); }
@@ -123,7 +123,9 @@ typedef struct {
     int8x16_t q[4];
 } vq;
 typedef int8x16_t vc;
-INLINE vq vq_load(const void *p) { EACH(vq, vreinterpretq_s8_u8(veorq_u8(vld1q_u8((const uint8_t *)p + 16 * i), vdupq_n_u8(0x80)))); }
+INLINE vq vq_load(const void *p) {
+    EACH(vq, vreinterpretq_s8_u8(veorq_u8(vld1q_u8((const uint8_t *)p + 16 * i), vdupq_n_u8(0x80))));
+}
 INLINE void vq_load_nibbles(const void *p, vq *low, vq *high) {
 #pragma unroll
     for (int i = 0; i < 4; i++) {

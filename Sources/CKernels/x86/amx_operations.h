@@ -25,21 +25,21 @@ INLINE void mt_open(int tokens, int block_bytes) {
 }
 INLINE void mt_close(void) { _tile_release(); }
 
-#define CODE_TILE(sum, inputs, weights)                                                                                     \
-    INLINE void mt_start_##sum(const void *w, const void *x, int block) {                                                       \
-        _tile_zero(sum);                                                                                                    \
-        _tile_loadd(weights, w, 64);                                                                                        \
-        _tile_loadd(inputs, x, block);                                                                                      \
-        _tile_dpbssd(sum, inputs, weights);                                                                                 \
-    }                                                                                                                       \
+#define CODE_TILE(sum, inputs, weights)                                                                                        \
+    INLINE void mt_start_##sum(const void *w, const void *x, int block) {                                                      \
+        _tile_zero(sum);                                                                                                       \
+        _tile_loadd(weights, w, 64);                                                                                           \
+        _tile_loadd(inputs, x, block);                                                                                         \
+        _tile_dpbssd(sum, inputs, weights);                                                                                    \
+    }                                                                                                                          \
     INLINE void mt_store_##sum(int32_t *out) { _tile_stored(sum, out, 64); }
 CODE_TILE(0, 4, 6)
 CODE_TILE(1, 5, 7)
 CODE_TILE(2, 4, 6)
 CODE_TILE(3, 5, 7)
 
-INLINE void mt_pairs(float *out, const char *w, int64_t w_stride, const char *x, int64_t x_stride, int64_t count, int block, int P,
-                 int M) {
+INLINE void mt_pairs(float *out, const char *w, int64_t w_stride, const char *x, int64_t x_stride, int64_t count, int block,
+                     int P, int M) {
     _tile_zero(0);
     _tile_zero(1);
     _tile_zero(2);

@@ -9,7 +9,8 @@ typedef struct {
     __m256i low, high;
 } vi;
 
-#define BOTH(expression_low, expression_high) {expression_low, expression_high}
+#define BOTH(expression_low, expression_high)                                                                                  \
+    { expression_low, expression_high }
 
 INLINE vf vf_zero(void) { return (vf)BOTH(_mm256_setzero_ps(), _mm256_setzero_ps()); }
 INLINE vf vf_set1(float x) { return (vf)BOTH(_mm256_set1_ps(x), _mm256_set1_ps(x)); }

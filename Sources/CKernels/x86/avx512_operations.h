@@ -13,7 +13,9 @@ INLINE __mmask16 lane_mask(int64_t n) { return n >= 16 ? 0xFFFF : (__mmask16)((1
 INLINE vf vf_load_n(const float *p, int64_t n) { return _mm512_maskz_loadu_ps(lane_mask(n), p); }
 INLINE void vf_store_n(float *p, vf x, int64_t n) { _mm512_mask_storeu_ps(p, lane_mask(n), x); }
 INLINE vf vf_load_f16(const uint16_t *p) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p)); }
-INLINE void vf_store_f16(uint16_t *p, vf x) { _mm256_storeu_si256((__m256i *)p, _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT)); }
+INLINE void vf_store_f16(uint16_t *p, vf x) {
+    _mm256_storeu_si256((__m256i *)p, _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT));
+}
 INLINE vf vf_load_bf16(const uint16_t *p) {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)p)), 16));
 }
@@ -96,9 +98,7 @@ typedef struct {
     __m512i even, odd;
 } vq;
 typedef vq vc;
-INLINE vq vq_widen(__m512i x) {
-    return (vq){_mm512_and_si512(x, _mm512_set1_epi16(255)), _mm512_srli_epi16(x, 8)};
-}
+INLINE vq vq_widen(__m512i x) { return (vq){_mm512_and_si512(x, _mm512_set1_epi16(255)), _mm512_srli_epi16(x, 8)}; }
 INLINE vq vq_load(const void *p) { return vq_widen(_mm512_loadu_si512(p)); }
 INLINE void vq_load_nibbles(const void *p, vq *low, vq *high) {
     __m512i x = _mm512_loadu_si512(p), mask = _mm512_set1_epi8(15);
@@ -112,8 +112,8 @@ INLINE vc vc_broadcast(const int8_t *p) {
     return (vc){_mm512_srai_epi16(_mm512_slli_epi16(x, 8), 8), _mm512_srai_epi16(x, 8)};
 }
 INLINE vi vi_dot(vi acc, vq weight, vc input) {
-    return _mm512_add_epi32(acc, _mm512_add_epi32(_mm512_madd_epi16(weight.even, input.even),
-                                                  _mm512_madd_epi16(weight.odd, input.odd)));
+    return _mm512_add_epi32(
+        acc, _mm512_add_epi32(_mm512_madd_epi16(weight.even, input.even), _mm512_madd_epi16(weight.odd, input.odd)));
 }
 #endif
 
