@@ -15,7 +15,8 @@ let libraries: KeyValuePairs<String, [String]> = [
     "Tokenization": ["Messages", "CPCRE2"],
     "Sampling": [],
     "Kernels": ["CKernels", "Tensors"],
-    "MPICollectives": ["CMPI", "CCollectives", "CProcess", "Collectives"],
+    "JobWatch": ["CProcess", "Collectives"],
+    "MPICollectives": ["CMPI", "CCollectives", "CProcess", "Collectives", "JobWatch"],
     "Checkpoints": ["JSON", "Messages", "ModulePatterns", "CProcess", "Tensors"],
     "Architectures": ["JSON", "Messages", "Tensors", "Topology"],
     "Layers": ["Tensors", "Kernels", "Collectives", "Topology", "Architectures"],
@@ -35,7 +36,7 @@ let libraries: KeyValuePairs<String, [String]> = [
     ],
     "Bootstrap": [
         "Messages", "ModelOptions", "Weights", "Generation", "Engine", "Models", "Layers", "MPICollectives",
-        "Collectives", "Kernels", "Checkpoints",
+        "JobWatch", "Collectives", "Kernels", "Checkpoints",
         "CostModel", "Architectures", "Topology", "Tokenization", "Tensors", "Sampling", "Quantization", "ProgramEntry",
         "ArgumentParser", "Logging",
     ],
@@ -65,8 +66,8 @@ let commands: KeyValuePairs<String, (directory: String, dependencies: [String])>
     "all_reduce_bench": (
         "AllReduceBench",
         [
-            "ProgramEntry", "Bootstrap", "ModelOptions", "MPICollectives", "Collectives", "Architectures", "Topology",
-            "ArgumentParser",
+            "ProgramEntry", "Bootstrap", "ModelOptions", "MPICollectives", "JobWatch", "Collectives", "Architectures",
+            "Topology", "ArgumentParser",
         ]
     ),
     "sizing": (
@@ -112,7 +113,9 @@ let tests: KeyValuePairs<String, [String]> = [
     "EngineTests": ["Engine", "Collectives", "Sampling"],
     "GenerationTests": ["Generation"],
     "BootstrapTests": ["Bootstrap"],
-    "RankTests": ["MPICollectives", "Collectives", "CProcess"],
+    "JobWatchTests": ["JobWatch", "Collectives"],
+    "MPICollectivesTests": ["MPICollectives", "Collectives"],
+    "RankTests": ["MPICollectives", "JobWatch", "Collectives", "CProcess"],
     "GoldenTests": [],
     "CommandTests": ["Checkpoints", "Kernels", "Tensors"],
 ]

@@ -3,6 +3,7 @@ import Collectives
 import Engine
 import Generation
 import Glibc
+import JobWatch
 import Kernels
 import Layers
 import Logging
