@@ -14,7 +14,8 @@ let libraries: KeyValuePairs<String, [String]> = [
     "Tokenization": ["JSON", "Messages", "CPCRE2"],
     "Sampling": [],
     "Kernels": ["CKernels", "Tensors"],
-    "MPICollectives": ["CMPI", "CCollectives", "CProcess", "Collectives"],
+    "JobWatch": ["CProcess", "Collectives"],
+    "MPICollectives": ["CMPI", "CCollectives", "CProcess", "Collectives", "JobWatch"],
     "Checkpoints": ["JSON", "Messages", "ModulePatterns", "CProcess", "Tensors"],
     "Architectures": ["JSON", "Messages", "Tensors", "Topology"],
     "Layers": ["Tensors", "Kernels", "Collectives", "Topology", "Architectures"],
@@ -34,9 +35,8 @@ let libraries: KeyValuePairs<String, [String]> = [
         "Tensors", "ArgumentParser",
     ],
     "Bootstrap": [
-        "Messages", "ModelOptions", "Generation", "Engine", "Models", "Layers", "MPICollectives",
-        "Collectives", "Kernels",
-        "MemoryPlan", "Architectures", "Topology", "Tokenization", "Tensors", "Sampling",
+        "Messages", "ModelOptions", "Generation", "Engine", "Models", "Layers", "MPICollectives", "JobWatch",
+        "Collectives", "Kernels", "MemoryPlan", "Architectures", "Topology", "Tokenization", "Tensors", "Sampling",
         "ProgramEntry",
         "ArgumentParser", "Logging",
     ],
@@ -66,8 +66,8 @@ let commands: KeyValuePairs<String, (directory: String, dependencies: [String])>
     "all_reduce_bench": (
         "AllReduceBench",
         [
-            "ProgramEntry", "Bootstrap", "ModelOptions", "MPICollectives", "Collectives", "Architectures", "Topology",
-            "ArgumentParser",
+            "ProgramEntry", "Bootstrap", "ModelOptions", "MPICollectives", "JobWatch", "Collectives", "Architectures",
+            "Topology", "ArgumentParser",
         ]
     ),
     "sizing": (
@@ -110,7 +110,9 @@ let tests: KeyValuePairs<String, [String]> = [
     "EngineTests": ["Engine", "Collectives"],
     "GenerationTests": ["Generation"],
     "BootstrapTests": ["Bootstrap"],
-    "RankTests": ["MPICollectives", "Collectives", "CProcess"],
+    "JobWatchTests": ["JobWatch", "Collectives"],
+    "MPICollectivesTests": ["MPICollectives", "Collectives"],
+    "RankTests": ["MPICollectives", "JobWatch", "Collectives", "CProcess"],
     "GoldenTests": [],
     "CommandTests": ["Checkpoints", "Kernels", "Tensors"],
 ]

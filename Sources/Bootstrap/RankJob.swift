@@ -1,6 +1,7 @@
 import Architectures
 import Collectives
 import Engine
+import JobWatch
 import Kernels
 import Layers
 import Logging

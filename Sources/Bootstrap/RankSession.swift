@@ -2,6 +2,7 @@ import Architectures
 import Collectives
 import Engine
 import Generation
+import JobWatch
 import Logging
 import MPICollectives
 import ModelOptions

@@ -153,7 +153,7 @@ size_t cmpi_message_limit(void) { return message_limit; }
 
 // MARK: Waiting
 
-// Tags of a roll call, above those of Swift's `CollectiveTag`; MPI promises tags up to 32767.
+// Tags of a roll call, above those of Swift's `CollectiveOperation`; MPI promises tags up to 32767.
 enum { roll_call_tag = 32000, present_tag = 32001 };
 
 /// Answers the ranks of a group that ask who waits.

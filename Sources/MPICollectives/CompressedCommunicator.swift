@@ -36,7 +36,7 @@ public final class CompressedCommunicator: WrappedCommunicator {
         guard type == .float32, reduction == .sum, size > 1, input.count > 0 else {
             return try inner.allReduce(input, into: output, type, reduction)
         }
-        try requireReduction(input: input.count, output: output.count, type, "allReduce")
+        try requireReduction(input: input.count, output: output.count, type, .allReduce)
         let values = input.bindMemory(to: Float.self)
         let sums = output.bindMemory(to: Float.self)
         switch self.type {

@@ -77,7 +77,7 @@ public final class HierarchicalCommunicator: WrappedCommunicator {
         guard type == .float32 || type == .int8 else {
             return try messages.allReduce(input, into: output, type, reduction)
         }
-        try requireReduction(input: input.count, output: output.count, type, "allReduce")
+        try requireReduction(input: input.count, output: output.count, type, .allReduce)
         ownCount.count(byteCount: input.count)
         // Shares of whole groups of codes, so that sums that travel as int8 do not depend on the way either.
         let granule = Int(CC_GROUP) * type.byteCount
@@ -128,7 +128,7 @@ public final class HierarchicalCommunicator: WrappedCommunicator {
 
     /// To the first rank of the root's host, from there to the other hosts, and inside each.
     public func broadcast(_ bytes: UnsafeMutableRawBufferPointer, from root: Int) throws(CommunicationError) {
-        try requireMember(root, "broadcast")
+        try requireMember(root, .broadcast)
         ownCount.count(byteCount: bytes.count)
         let isRootsHost = hostOfRank[rank] == hostOfRank[root]
         if isRootsHost { try host.broadcast(bytes, from: placeOfRank[root]) }

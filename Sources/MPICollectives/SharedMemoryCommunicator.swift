@@ -75,7 +75,7 @@ public final class SharedMemoryCommunicator: WrappedCommunicator {
     public func place(ofByteCount byteCount: Int) throws(CommunicationError) -> UnsafeMutableRawPointer? {
         var status = CC_WINDOW_DONE
         let place = cc_window_place(window, byteCount, &status)
-        try require(status, "allReduce")
+        try require(status, .allReduce)
         return place
     }
 
@@ -83,12 +83,12 @@ public final class SharedMemoryCommunicator: WrappedCommunicator {
         _ input: UnsafeRawBufferPointer, into output: UnsafeMutableRawBufferPointer, _ type: ReducedType,
         _ reduction: Reduction
     ) throws(CommunicationError) {
-        try requireReduction(input: input.count, output: output.count, type, "allReduce")
+        try requireReduction(input: input.count, output: output.count, type, .allReduce)
         try require(
             cc_window_all_reduce(
                 window, cc_type(type), cc_reduction(reduction), input.baseAddress, output.baseAddress,
                 input.count / type.byteCount),
-            "allReduce")
+            .allReduce)
         clock.count(byteCount: input.count)
     }
 
@@ -96,20 +96,20 @@ public final class SharedMemoryCommunicator: WrappedCommunicator {
         _ input: UnsafeRawBufferPointer, into share: UnsafeMutableRawBufferPointer, _ type: ReducedType,
         _ reduction: Reduction
     ) throws(CommunicationError) {
-        try requireReduction(input: input.count, output: share.count, shares: size, type, "reduceScatter")
+        try requireReduction(input: input.count, output: share.count, shares: size, type, .reduceScatter)
         try require(
             cc_window_reduce_scatter(
                 window, cc_type(type), cc_reduction(reduction), input.baseAddress, share.baseAddress,
                 share.count / type.byteCount),
-            "reduceScatter")
+            .reduceScatter)
         clock.count(byteCount: input.count)
     }
 
     public func allGather(
         _ mine: UnsafeRawBufferPointer, into all: UnsafeMutableRawBufferPointer
     ) throws(CommunicationError) {
-        try requireBytes(all.count, mine.count * size, "allGather")
-        try require(cc_window_all_gather(window, mine.baseAddress, all.baseAddress, mine.count), "allGather")
+        try requireBytes(all.count, mine.count * size, .allGather)
+        try require(cc_window_all_gather(window, mine.baseAddress, all.baseAddress, mine.count), .allGather)
         clock.count(byteCount: mine.count)
     }
 
@@ -118,7 +118,7 @@ public final class SharedMemoryCommunicator: WrappedCommunicator {
     ) throws(CommunicationError) {
         try requireShares(input: input.count, output: output.count)
         try require(
-            cc_window_all_to_all(window, input.baseAddress, output.baseAddress, input.count / size), "allToAll")
+            cc_window_all_to_all(window, input.baseAddress, output.baseAddress, input.count / size), .allToAll)
         clock.count(byteCount: input.count)
     }
 
@@ -127,18 +127,18 @@ public final class SharedMemoryCommunicator: WrappedCommunicator {
     ) throws(CommunicationError) {
         try requireGather(mine: mine.count, byteCounts: byteCounts, all: all.count, root: root)
         try require(
-            cc_window_gather(window, mine.baseAddress, byteCounts, all.baseAddress, Int32(root)), "gather")
+            cc_window_gather(window, mine.baseAddress, byteCounts, all.baseAddress, Int32(root)), .gather)
         clock.count(byteCount: mine.count)
     }
 
     public func broadcast(_ bytes: UnsafeMutableRawBufferPointer, from root: Int) throws(CommunicationError) {
-        try requireMember(root, "broadcast")
-        try require(cc_window_broadcast(window, bytes.baseAddress, bytes.count, Int32(root)), "broadcast")
+        try requireMember(root, .broadcast)
+        try require(cc_window_broadcast(window, bytes.baseAddress, bytes.count, Int32(root)), .broadcast)
         clock.count(byteCount: bytes.count)
     }
 
     public func barrier() throws(CommunicationError) {
-        try require(cc_window_barrier(window), "barrier")
+        try require(cc_window_barrier(window), .barrier)
         clock.count(byteCount: 0)
     }
 
@@ -149,34 +149,21 @@ public final class SharedMemoryCommunicator: WrappedCommunicator {
     }
 
     /// Turns what a call of the window ended with into an error.
-    private func require(_ status: cc_window_status, _ operation: StaticString) throws(CommunicationError) {
+    private func require(_ status: cc_window_status, _ operation: CollectiveOperation) throws(CommunicationError) {
         switch status {
         case CC_WINDOW_DONE:
             return
         case CC_WINDOW_MISMATCH:
-            let wanted = (0..<size).map { Self.description(cc_window_requested(window, Int32($0))) }
-            throw .differingRequests(sequence: clock.times.operationCount + 1, wanted: wanted)
+            let wanted = (0..<size).map { rank in
+                let wish = cc_window_requested(window, Int32(rank))
+                return CollectiveWish(
+                    operation: wish.call, byteCount: Int(wish.byte_count), root: Int(wish.root), type: wish.type,
+                    reduction: wish.reduction)
+            }
+            throw .differingRequests(sequence: clock.times.operationCount + 1, wanted: wanted.map(\.description))
         default:
             let absent = (0..<size).filter { cc_window_is_absent(window, Int32($0)) }
             throw messages.timedOut(operation, absent: absent, after: timeout)
-        }
-    }
-
-    private static func description(_ request: cc_window_request) -> String {
-        let size = "of \(request.byte_count) bytes"
-        func reduction(_ operation: String) -> String {
-            Reduction.wish(
-                operation, reduction: request.reduction, type: request.type, byteCount: Int(request.byte_count))
-        }
-        switch cc_window_call(UInt32(request.call)) {
-        case CC_WINDOW_BARRIER: return "barrier"
-        case CC_WINDOW_ALL_REDUCE: return reduction("allReduce")
-        case CC_WINDOW_REDUCE_SCATTER: return reduction("reduceScatter")
-        case CC_WINDOW_ALL_GATHER: return "allGather \(size)"
-        case CC_WINDOW_ALL_TO_ALL: return "allToAll \(size)"
-        case CC_WINDOW_GATHER: return "gather \(size) to rank \(request.root)"
-        case CC_WINDOW_BROADCAST: return "broadcast \(size) from rank \(request.root)"
-        default: return "an unknown operation \(size)"
         }
     }
 }

@@ -5,8 +5,14 @@ import Testing
 
 /// Reductions and codes in C against their definitions in Swift.
 @Suite struct CombineTests {
-    /// Swift and C name types and reductions by the same numbers.
+    /// Swift and C name types, reductions and operations by the same numbers.
     @Test func numbersAgree() {
+        let calls: [CollectiveOperation: cc_window_call] = [
+            .barrier: CC_WINDOW_BARRIER, .allReduce: CC_WINDOW_ALL_REDUCE, .reduceScatter: CC_WINDOW_REDUCE_SCATTER,
+            .allGather: CC_WINDOW_ALL_GATHER, .gather: CC_WINDOW_GATHER, .broadcast: CC_WINDOW_BROADCAST,
+            .allToAll: CC_WINDOW_ALL_TO_ALL,
+        ]
+        for (operation, call) in calls { #expect(Int32(call.rawValue) == operation.rawValue, "\(operation)") }
         let types: [ReducedType: cc_type] = [
             .float32: CC_FLOAT32, .bfloat16: CC_BFLOAT16, .float16: CC_FLOAT16, .int8: CC_INT8,
         ]

@@ -56,6 +56,13 @@ import Testing
         }
     }
 
+    /// MPI promises tags up to 32767, and roll calls use 32000 and 32001.
+    @Test func tagsOfOperationsAreApart() {
+        let tags = CollectiveOperation.allCases.map(\.tag)
+        #expect(Set(tags).count == tags.count)
+        #expect(tags.allSatisfy { $0 > MessageTag.allowed.upperBound && $0 < 32000 })
+    }
+
     @Test func timesCountBytesAndOperations() throws {
         let times = try withRanks(2) { group in
             var values = [Float](repeating: 1, count: 100)

@@ -17,7 +17,7 @@ typedef enum cc_window_status {
     CC_WINDOW_MISMATCH = 2,
 } cc_window_status;
 
-/// Operations, as ranks tell each other.
+/// Operations, as ranks tell each other; the numbers are those of `CollectiveOperation` in Swift.
 typedef enum cc_window_call {
     CC_WINDOW_BARRIER = 1,
     CC_WINDOW_ALL_REDUCE = 2,
