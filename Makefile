@@ -9,10 +9,14 @@ CLANG_FORMAT = clang-format-14
 C_SOURCES = find Sources Tests -name '*.[ch]' -o -name '*.inc'
 SUDO := $(shell [ "$$(id -u)" -eq 0 ] || echo sudo)
 
-.PHONY: all release demo test test-quick test-ranks test-hosts soak findings test-arm golden bench format lint check setup clean
+.PHONY: all build-tests release demo test test-quick test-mutants test-ranks test-hosts soak findings test-arm golden \
+    bench format lint check setup clean
 
 all: setup
 	swift build $(SWIFT_FLAGS)
+
+build-tests: setup
+	swift build --build-tests $(SWIFT_FLAGS)
 
 release: setup
 	swift build -c release --explicit-target-dependency-import-check error
@@ -23,24 +27,25 @@ demo: release
 	    --max-tokens 200 --temperature 0.8 --top-k 40 --seed 3
 
 # Everything, ranks included.
-test: setup
-	swift build --build-tests $(SWIFT_FLAGS)
+test: build-tests
 	swift test --skip-build $(SWIFT_FLAGS)
 	Launch/test-ranks.sh
 
 # What needs no mpirun and no process of its own: under a minute.
-test-quick: setup
-	swift build --build-tests $(SWIFT_FLAGS)
-	swift test --skip-build $(SWIFT_FLAGS) --skip CommandTests --skip RankTests --skip GoldenTests
+QUICK = --skip CommandTests --skip RankTests --skip GoldenTests
+test-quick: build-tests
+	swift test --skip-build $(SWIFT_FLAGS) $(QUICK)
 
-test-ranks: setup
-	swift build --build-tests $(SWIFT_FLAGS)
+# Breaks chosen lines one at a time and shows that test-quick notices each: half an hour. See Tests/Mutants/run.py.
+test-mutants: setup
+	Tests/Mutants/run.py
+
+test-ranks: build-tests
 	Launch/test-ranks.sh
 
 # Several hosts, as network namespaces of this machine: needs root.
 test-hosts: PACKAGES += iproute2
-test-hosts: setup
-	swift build --build-tests $(SWIFT_FLAGS)
+test-hosts: build-tests
 	Launch/test-hosts.sh
 
 # A million random calls, and a hundred ranks stopped or killed at random moments: half an hour.
@@ -55,8 +60,7 @@ findings: release
 # Every golden checkpoint at every plan: those of the project's shared collection where it lies beside the repository, with
 # a line for each that the runtime does not compute; elsewhere those of Tests/Golden.
 GOLDEN = $(wildcard $(abspath ../shared/golden))
-golden: setup
-	swift build --build-tests $(SWIFT_FLAGS)
+golden: build-tests
 	$(if $(GOLDEN),TRIREME_GOLDEN=$(GOLDEN)) swift test --skip-build $(SWIFT_FLAGS) --filter 'Golden(Model)?Tests'
 
 # The kernels for 64-bit Arm against the scalar ones, under qemu-user.

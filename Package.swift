@@ -1,10 +1,9 @@
 // swift-tools-version: 6.1
 import PackageDescription
 
-/// The layers, lowest first.
+/// The library modules, lowest layer first, with the modules that each may import.
 ///
-/// A module may import only the modules named here; `make` builds with `--explicit-target-dependency-import-check
-/// error`, so the compiler holds it.
+/// `make` builds with `--explicit-target-dependency-import-check error`, so the compiler enforces this.
 let libraries: KeyValuePairs<String, [String]> = [
     "Messages": [],
     "JSON": ["Messages"],
@@ -15,11 +14,12 @@ let libraries: KeyValuePairs<String, [String]> = [
     "Tokenization": ["JSON", "Messages", "CPCRE2"],
     "Sampling": [],
     "Kernels": ["CKernels", "Tensors"],
-    "MPICollectives": ["CMPI", "CProcess", "Collectives"],
+    "JobWatch": ["CProcess", "Collectives"],
+    "MPICollectives": ["CMPI", "CCollectives", "CProcess", "Collectives", "JobWatch"],
     "Checkpoints": ["JSON", "Messages", "ModulePatterns", "CProcess", "Tensors"],
     "Architectures": ["JSON", "Messages", "Tensors", "Topology"],
     "Layers": ["Tensors", "Kernels", "Collectives", "Topology", "Architectures"],
-    "Quantization": ["JSON", "Messages", "Tensors", "Checkpoints", "Architectures"],
+    "Quantization": ["JSON", "Messages", "Tensors", "Checkpoints"],
     "Weights": ["Messages", "Quantization", "Checkpoints", "Architectures", "Topology", "Tensors"],
     "Models": [
         "Layers", "Weights", "Quantization", "Checkpoints", "Architectures", "Topology", "Collectives", "Kernels",
@@ -27,7 +27,7 @@ let libraries: KeyValuePairs<String, [String]> = [
     ],
     "MemoryPlan": ["Architectures", "Topology", "Tensors"],
     "Sizing": ["Messages", "ModulePatterns", "MemoryPlan", "Architectures", "Topology", "Tensors"],
-    "Engine": ["Models", "Weights", "Layers", "Sampling", "Collectives", "Topology", "Tensors", "Kernels"],
+    "Engine": ["Models", "Layers", "Sampling", "Collectives", "Tensors", "Kernels"],
     "Generation": ["Engine", "Tokenization", "Sampling"],
     "ProgramEntry": ["Messages", "CProcess", "ArgumentParser"],
     "ModelOptions": [
@@ -35,15 +35,14 @@ let libraries: KeyValuePairs<String, [String]> = [
         "Tensors", "ArgumentParser",
     ],
     "Bootstrap": [
-        "Messages", "ModelOptions", "Weights", "Generation", "Engine", "Models", "Layers", "MPICollectives",
-        "Collectives", "Kernels", "Checkpoints",
-        "MemoryPlan", "Architectures", "Topology", "Tokenization", "Tensors", "Sampling", "Quantization",
+        "Messages", "ModelOptions", "Generation", "Engine", "Models", "Layers", "MPICollectives", "JobWatch",
+        "Collectives", "Kernels", "MemoryPlan", "Architectures", "Topology", "Tokenization", "Tensors", "Sampling",
         "ProgramEntry",
         "ArgumentParser", "Logging",
     ],
 ]
 
-/// Program name, directory under `Sources/Commands`, and what it may import.
+/// The programs, each with its directory under `Sources/Commands` and the modules that it may import.
 let commands: KeyValuePairs<String, (directory: String, dependencies: [String])> = [
     "generate": (
         "Generate",
@@ -54,7 +53,7 @@ let commands: KeyValuePairs<String, (directory: String, dependencies: [String])>
     ),
     "evaluate": (
         "Evaluate",
-        ["ProgramEntry", "Bootstrap", "ModelOptions", "Generation", "Engine", "Tokenization", "ArgumentParser"]
+        ["ProgramEntry", "Bootstrap", "ModelOptions", "Generation", "Tokenization", "ArgumentParser"]
     ),
     "bench": (
         "Bench",
@@ -67,8 +66,8 @@ let commands: KeyValuePairs<String, (directory: String, dependencies: [String])>
     "all_reduce_bench": (
         "AllReduceBench",
         [
-            "ProgramEntry", "Bootstrap", "ModelOptions", "MPICollectives", "Collectives", "Architectures", "Topology",
-            "ArgumentParser",
+            "ProgramEntry", "Bootstrap", "ModelOptions", "MPICollectives", "JobWatch", "Collectives", "Architectures",
+            "Topology", "ArgumentParser",
         ]
     ),
     "sizing": (
@@ -82,40 +81,43 @@ let commands: KeyValuePairs<String, (directory: String, dependencies: [String])>
     "quantize": (
         "Quantize",
         [
-            "Messages", "ProgramEntry", "ModelOptions", "Quantization", "Checkpoints", "Architectures", "Tensors",
+            "Messages", "ProgramEntry", "ModelOptions", "Quantization",
             "ArgumentParser",
         ]
     ),
 ]
 
-/// Test target under `Tests`, and what it may import besides `TestSupport`.
+/// The test targets under `Tests`, each with the modules that it may import besides `TestSupport`.
 let tests: KeyValuePairs<String, [String]> = [
     "MessagesTests": ["Messages"],
     "JSONTests": ["JSON"],
     "TensorsTests": ["Tensors"],
     "TopologyTests": ["Topology"],
     "CollectivesTests": ["Collectives"],
+    "CCollectivesTests": ["CCollectives", "Collectives"],
     "TokenizationTests": ["Tokenization"],
     "SamplingTests": ["Sampling"],
     "KernelsTests": ["CKernels", "Kernels", "Tensors", "TileStandIns"],
     "CheckpointsTests": ["JSON", "Checkpoints", "Tensors"],
-    "ArchitecturesTests": ["Architectures", "Topology", "Tensors"],
-    "QuantizationTests": ["Quantization", "Checkpoints", "Architectures", "Tensors"],
+    "ArchitecturesTests": ["Architectures", "Topology"],
+    "QuantizationTests": ["Quantization", "Checkpoints", "Tensors"],
     "ModelsTests": [
         "Models", "ModelOptions", "Weights", "Layers", "Quantization", "Checkpoints", "Architectures", "MemoryPlan",
         "Sizing", "Topology", "Collectives", "Kernels", "Tensors", "Engine", "Sampling", "AllocationCounter",
     ],
-    "SizingTests": ["Sizing", "MemoryPlan", "Architectures", "Topology", "Tensors"],
+    "SizingTests": ["Sizing", "Architectures", "Topology", "Tensors"],
     "ModelOptionsTests": ["ModelOptions", "ProgramEntry", "Topology"],
-    "EngineTests": ["Engine", "Collectives", "Sampling"],
+    "EngineTests": ["Engine", "Collectives"],
     "GenerationTests": ["Generation"],
     "BootstrapTests": ["Bootstrap"],
-    "RankTests": ["MPICollectives", "Collectives", "CProcess"],
+    "JobWatchTests": ["JobWatch", "Collectives"],
+    "MPICollectivesTests": ["MPICollectives", "Collectives"],
+    "RankTests": ["MPICollectives", "JobWatch", "Collectives", "CProcess"],
     "GoldenTests": [],
     "CommandTests": ["Checkpoints", "Kernels", "Tensors"],
 ]
 
-/// Data that is compiled into a module: programs stay single files.
+/// Data files that are compiled into modules, so that programs stay single files.
 let resources: [String: [Resource]] = [
     "Architectures": [.embedInCode("Resources/models.json")],
     "Sizing": [.embedInCode("Resources/profiles.json")],
@@ -127,21 +129,21 @@ let products: [String: Target.Dependency] = [
     "Logging": .product(name: "Logging", package: "swift-log"),
 ]
 
-/// What a step, or a search over plans, runs through.
+/// The modules that a step, or a search over plans, runs through.
 ///
-/// Optimised in debug builds too: unspecialised generics take memory from the heap, which the allocation test counts,
-/// and the tests would take minutes more.
+/// They are optimised in debug builds too. Unspecialised generics allocate on the heap, which the allocation test
+/// counts, and the tests would take minutes longer.
 let optimizedModules: Set<String> = [
     "Messages", "JSON", "Topology", "Architectures", "MemoryPlan", "Sizing", "Tensors", "Collectives", "Kernels",
     "Layers",
     "Models", "Engine",
     "Sampling", "Checkpoints",
     "Quantization", "Tokenization",
-    // Compares millions of elements with a definition in double precision.
-    "KernelsTests",
+    // These compare millions of elements with their definitions.
+    "KernelsTests", "TestSupport",
 ]
 
-/// Optimised in debug builds, or as the configuration has it.
+/// The settings of a module, which optimise it in debug builds if it is one of `optimizedModules`.
 func settings(_ name: String) -> [SwiftSetting] {
     optimizedModules.contains(name) ? [.unsafeFlags(["-O"], .when(configuration: .debug))] : []
 }
@@ -158,7 +160,8 @@ let foreign: [Target] = [
         name: "MPILibrary", pkgConfig: Context.environment["MPI_PKG_CONFIG"] ?? "ompi-c",
         providers: [.apt(["libopenmpi-dev"])]),
     .systemLibrary(name: "CPCRE2", pkgConfig: "libpcre2-8", providers: [.apt(["libpcre2-dev"])]),
-    .target(name: "CMPI", dependencies: ["MPILibrary"]),
+    .target(name: "CCollectives"),
+    .target(name: "CMPI", dependencies: ["MPILibrary", "CCollectives"]),
     .target(name: "CKernels", cSettings: fullSwitches),
     .target(name: "CProcess"),
 ]
@@ -182,7 +185,9 @@ let package = Package(
                 path: "Sources/Commands/\($0.value.directory)")
         }
         + [
-            .target(name: "TestSupport", dependencies: ["Collectives", "Tensors"], path: "Tests/Support"),
+            .target(
+                name: "TestSupport", dependencies: ["Collectives", "Tensors"], path: "Tests/Support",
+                swiftSettings: settings("TestSupport")),
             .target(name: "AllocationCounter", path: "Tests/AllocationCounter"),
             .target(
                 name: "TileStandIns", dependencies: ["CKernels"], path: "Tests/TileStandIns",

@@ -4,7 +4,8 @@
 # INT, TERM, HUP and QUIT end the job. Open MPI 4.1.4 then waits a second, ends its ranks by SIGTERM, a second later by SIGKILL,
 # and exits with 1 whatever they returned. That second (odls_base_sigkill_timeout) is not shortened: with 0 the SIGKILL comes at
 # once, and ranks could neither say goodbye nor name a rank that was lost. A second signal makes mpirun give up its ranks, so
-# what came to the whole process group, mpirun in it, is not passed on: a sleeper in the group tells.
+# what came to the whole process group, mpirun in it, is not passed on: a sleeper in the group tells. An mpirun that is still
+# there after 4 seconds is killed, and its ranks die with it (`cprocess_install`).
 
 launch() {
     # mpirun waits for ever for the end of a closed input; it hides that output goes nowhere.
@@ -68,9 +69,19 @@ launch() {
     status=0
     wait "$mpirun" 2>/dev/null || status=$? # a signal ends a wait
     if [ -n "$interrupted" ]; then
-        sleep 0.1
-        ! kill -0 "$sleeper" 2>/dev/null || kill -TERM "$mpirun" 2>/dev/null || :
-        while kill -0 "$mpirun" 2>/dev/null; do wait "$mpirun" 2>/dev/null || :; done
+        # Where VTALRM (26) ends the sleeper, no signal of the group had done so before.
+        ended=0
+        kill -VTALRM "$sleeper" 2>/dev/null || :
+        wait "$sleeper" 2>/dev/null || ended=$?
+        [ "$ended" -ne $((128 + 26)) ] || kill -TERM "$mpirun" 2>/dev/null || :
+        # By a count, because `wait` has no limit.
+        looks=0
+        while kill -0 "$mpirun" 2>/dev/null && [ "$looks" -lt 40 ]; do
+            sleep 0.1 || :
+            looks=$((looks + 1))
+        done
+        kill -KILL "$mpirun" 2>/dev/null || :
+        wait "$mpirun" 2>/dev/null || :
         status=130 reason="interrupted"
     elif [ "$status" -gt 128 ]; then
         reason="a rank, or mpirun, was ended by signal $((status - 128)), and no rank could say which"

@@ -1,13 +1,13 @@
 import Tensors
 import Topology
 
-/// A step as far as its activations go.
+/// The properties of a step that determine the size of its activations.
 public struct StepShape: Hashable, Sendable {
-    /// Rows of the residual stream.
+    /// Tokens of the step, which are rows of the residual stream.
     public var tokenCount: Int
-    /// Rows of logits at a time.
+    /// Rows of logits that are computed at once.
     public var logitRows: Int
-    /// Whether inputs of products with integer weights are quantized, and those with bfloat16 weights may be rounded.
+    /// Whether inputs are quantized for products with integer weights and may be rounded for bfloat16 weights.
     public var quantizesActivations: Bool
     /// Whether the kernels round the inputs of products with bfloat16 weights.
     public var roundsInputs: Bool
@@ -20,30 +20,30 @@ public struct StepShape: Hashable, Sendable {
     }
 }
 
-/// What a layer, or the head, takes of a step's arena: the inventory of activations beside that of parameters.
+/// The inventory of a layer's, or the head's, activations in a step's arena.
 ///
-/// The moments follow from the same description as the layers (`DecoderLayer`, `GroupedAttention`, `FeedForwardLayer`); a
-/// test holds their maximum equal to the arena's high-water mark.
+/// The moments follow from the same description as the layers (`DecoderLayer`, `GroupedAttention`,
+/// `FeedForwardLayer`); a test checks that their maximum equals the arena's high-water mark.
 public struct ActivationInventory: Hashable, Sendable {
-    /// What is alive at once.
+    /// Activations that are alive at the same time.
     struct Moment: Hashable, Sendable {
-        /// Features of the float32 rows.
+        /// The widths of the float32 activations, in features.
         var widths: [Int]
-        /// The input of a product in the form of its weight's type.
+        /// The product's input, converted to suit the weight's type; nil: it stays float32.
         var input: Input?
     }
 
-    /// The input of a product, in blocks of columns.
+    /// A converted input of a product, stored in blocks of columns.
     struct Input: Hashable, Sendable {
         var columns: Int
         var block: Int
-        /// Whether weights are integers; else they are bfloat16.
+        /// Whether the weights are integers; otherwise they are bfloat16.
         var isInteger: Bool
     }
 
     private(set) var moments: [Moment] = []
 
-    /// Bytes at the moment that takes the most.
+    /// The number of bytes of the largest moment.
     ///
     /// - Parameter rows: tokens of the step, or rows of logits.
     public func byteCount(rows: Int, _ step: StepShape) -> Int {
@@ -53,7 +53,7 @@ public struct ActivationInventory: Hashable, Sendable {
         }.max() ?? 0
     }
 
-    /// Adds a product with a matrix, while rows of these widths are alive.
+    /// Records a product with a matrix while activations of these widths are alive.
     fileprivate mutating func multiply(
         _ columns: Int, _ layout: ContractionLayout, _ formats: [ComputeFormat], alive widths: [Int]
     ) {
@@ -69,7 +69,7 @@ public struct ActivationInventory: Hashable, Sendable {
 }
 
 extension ActivationInventory.Input {
-    /// As `CPUBackend` takes it: codes, scales and corrections, or rounded numbers.
+    /// The bytes that `CPUBackend` allocates: codes, scales and corrections, or rounded numbers.
     fileprivate func byteCount(rows: Int, _ step: StepShape) -> Int {
         guard step.quantizesActivations, isInteger || step.roundsInputs else { return 0 }
         let blocks = (columns + block - 1) / block
@@ -81,11 +81,11 @@ extension ActivationInventory.Input {
 }
 
 extension DecoderConfiguration {
-    /// What a layer takes of the arena on a rank, besides the residual stream.
+    /// The activations of a layer in a rank's arena, without the residual stream.
     ///
-    /// Of experts, those that a token goes through are counted as if they were one.
+    /// The experts that process a token are counted as one wide expert.
     ///
-    /// - Parameter format: how the matrix of a parameter is packed.
+    /// - Parameter format: the packed format of a parameter's matrix.
     public func activations(
         ofLayer index: Int, at placement: Placement, format: (ParameterName) -> ComputeFormat
     ) -> ActivationInventory {
@@ -126,7 +126,7 @@ extension DecoderConfiguration {
         }
         let hidden = ContractionLayout(length: hiddenSize)
         var inventory = ActivationInventory()
-        // Alive during a branch: what its norm gives, and of parallel branches the other's result.
+        // During a branch, its norm's output is alive and, if branches are parallel, the other branch's output.
         let hasNorm = layer.normParts.contains
         var alive = hasNorm(.attentionNorm) ? [hiddenSize] : []
         if layer.order != .sequential { alive.append(hiddenSize) }
@@ -137,18 +137,18 @@ extension DecoderConfiguration {
         if layer.order == .sequential { alive = [] }
         if hasNorm(.feedForwardNorm) { alive.append(hiddenSize) }
         inventory.multiply(hiddenSize, hidden, formats.wide, alive: alive + [widths.wide])
-        // Without a gate the activation's result takes the place of its input.
+        // Without a gate, the activation function works in place.
         inventory.multiply(
             widths.narrow, layer.feedForward.contraction(shardCount: placement.group.count), formats.down,
             alive: alive + [widths.wide] + (layer.feedForward.isGated ? [widths.narrow] : []))
         return inventory
     }
 
-    /// What the final norm and the head take of the arena on a rank of the last stage.
+    /// The activations of the final norm and the head in the arena of a rank of the last stage.
     ///
     /// - Parameters:
     ///   - headRows: the rank's share of the vocabulary.
-    ///   - isGathered: whether the rank brings several rows of all shares together, besides.
+    ///   - isGathered: whether the rank also gathers several rows of logits from all shards.
     public func headActivations(headRows: Int, isGathered: Bool, headFormat: ComputeFormat) -> ActivationInventory {
         var inventory = ActivationInventory()
         let alive = [hiddenSize, hiddenSize, headRows]
@@ -157,14 +157,14 @@ extension DecoderConfiguration {
         return inventory
     }
 
-    /// What a rank that has no head, and brings the logits together, takes of the arena.
+    /// The activations of a rank that has no head but gathers the logits.
     public func gatheredLogits() -> ActivationInventory {
         var inventory = ActivationInventory()
         inventory.gather(vocabularySize, alive: [])
         return inventory
     }
 
-    /// Bytes that a step takes on a rank from its start to its end: angles, the residual stream and what is to be added to it.
+    /// Bytes that live for a whole step: rotary angles, the residual stream and the pending addition to it.
     public func streamByteCount(_ step: StepShape) -> Int {
         func bytes(_ width: Int) -> Int { Arena.roundedUp(step.tokenCount * width * MemoryLayout<Float>.size) }
         return rotations.reduce(0) { $0 + 2 * bytes(($1?.dimension ?? 0) / 2) } + 2 * bytes(hiddenSize)

@@ -2,10 +2,10 @@ import Foundation
 import JSON
 import Messages
 
-/// A model's `config.json`, read with checks: every number has a range, every fault names its key.
+/// A model's `config.json`, read with checks: every number has a range, and every error names its key.
 ///
-/// The text is what Python programs write and read: of keys given twice the last counts, and NaN or Infinity are faults
-/// only where they are read.
+/// The syntax is what Python programs write and read: the last of duplicate keys counts, and NaN or Infinity is an
+/// error only if it is read.
 public struct ConfigurationFile: Sendable {
     private typealias Field = JSONField<ConfigurationError>
 
@@ -107,7 +107,7 @@ public struct ConfigurationFile: Sendable {
         return numbers
     }
 
-    /// One token id or a list of them; -1, which older files write for none, is left out.
+    /// Reads one token id or a list of them, and leaves out -1, which older files write for "none".
     public func tokenIDs(_ key: String) throws(ConfigurationError) -> [Int] {
         guard let found = try given(key) else { return [] }
         let range = -1...Int(Int32.max)
@@ -144,7 +144,7 @@ extension ConfigurationError: JSONFieldFailure {
     }
 }
 
-/// What can be wrong with a model's configuration.
+/// An error in a model's configuration.
 public enum ConfigurationError: Error, Equatable, CustomStringConvertible {
     case malformed(path: String, reason: String)
     case missingKey(path: String, key: String)

@@ -6,20 +6,20 @@ public struct DecoderConfiguration: Equatable, Sendable {
     public var modelType: String
     public var hiddenSize: Int
     public var vocabularySize: Int
-    /// Whether the output head is the embedding.
+    /// Whether the output head shares the embedding's weights.
     public var tiesEmbeddings: Bool
-    /// The longest context that the model was made for, scaled rotary embedding included.
+    /// The longest context that the model was made for, in tokens, with rotary scaling.
     public var positionLimit: Int
     public var embedding = EmbeddingConfiguration()
     public var layers: [LayerConfiguration]
-    /// What the results of attention and feed-forward are multiplied by before they are added to the stream (Granite).
+    /// The factor on the outputs of attention and feed-forward before they join the residual stream (Granite).
     public var residualScale: Float = 1
     /// The norm between the last layer and the head.
     public var finalNorm: NormConfiguration
     public var head = HeadConfiguration()
-    /// Parts beside the decoder, by name and number of parameters: a vision tower and what joins it to the decoder.
+    /// Parts of the model other than the decoder, such as a vision tower and its projector.
     public var companions: [Companion] = []
-    /// What the family does that no kind of this description expresses, in words for messages.
+    /// Features of the family that no kind of this description expresses, in words for messages.
     public var otherFeatures: [String] = []
 
     public init(
@@ -35,7 +35,7 @@ public struct DecoderConfiguration: Equatable, Sendable {
         self.finalNorm = finalNorm
     }
 
-    /// The rotations of the layers, each once, in the order of the layers.
+    /// The distinct rotations of the layers, in layer order; nil stands for layers without one.
     public var rotations: [Rotation?] {
         var rotations: [Rotation?] = []
         for layer in layers where !rotations.contains(layer.attention.rotation) {
@@ -44,7 +44,7 @@ public struct DecoderConfiguration: Equatable, Sendable {
         return rotations
     }
 
-    /// The arithmetic of a norm; nil for parameters that are no norm.
+    /// The configuration of the norm that a parameter belongs to; nil for parameters of other modules.
     public func norm(_ name: ParameterName) -> NormConfiguration? {
         switch name {
         case .finalNorm: return finalNorm
@@ -60,17 +60,17 @@ public struct DecoderConfiguration: Equatable, Sendable {
     }
 }
 
-/// What happens between a token's row of the embedding and the first layer.
+/// How a token's embedding row becomes the input of the first layer.
 public struct EmbeddingConfiguration: Equatable, Sendable {
-    /// What rows of the embedding are multiplied by.
+    /// The factor on embedding rows.
     public var scale: Float = 1
-    /// Rows of a table that are added by position; nil: there is no such table.
+    /// The table of learned position embeddings; nil: there is none.
     public var learnedPositions: LearnedPositions?
 }
 
-/// A table with a row for each position, which is added to the embedding.
+/// A table with a row for each position that is added to the token's embedding.
 public struct LearnedPositions: Equatable, Sendable {
-    /// Rows of the table.
+    /// The number of positions; the table has `offset` more rows.
     public var count: Int
     /// The row of the first position.
     public var offset: Int
@@ -81,18 +81,18 @@ public struct LearnedPositions: Equatable, Sendable {
     }
 }
 
-/// What happens between the final norm and the logits.
+/// How the final norm's output becomes logits.
 public struct HeadConfiguration: Equatable, Sendable {
     public var hasBias = false
-    /// What logits are multiplied by.
+    /// The factor on logits.
     public var scale: Float = 1
-    /// Logits x become cap · tanh(x / cap); nil: they stay as they are (Gemma 2, arXiv:2408.00118).
+    /// The soft cap, by which a logit x becomes cap · tanh(x / cap) (Gemma 2, arXiv:2408.00118); nil: none.
     public var cap: Float?
 }
 
-/// A part of a model beside its decoder, of which only the size is known.
+/// A part of a model other than its decoder; only its size is known.
 public struct Companion: Equatable, Sendable {
-    /// Such as `vision_tower`.
+    /// The part's name, such as `vision_tower`.
     public var name: String
     public var parameterCount: Int
 
@@ -102,13 +102,13 @@ public struct Companion: Equatable, Sendable {
     }
 }
 
-/// A norm's arithmetic and which parameters it has.
+/// The arithmetic and the parameters of a norm.
 public struct NormConfiguration: Hashable, Sendable {
     public var kind: NormKind
     public var hasBias: Bool
-    /// What is added to the mean of squares, or to the variance, before the root is taken.
+    /// The number added to the mean square, or to the variance, before the square root.
     public var epsilon: Float
-    /// What is added to the weight that checkpoints store: 1 where they store the difference from 1 (Gemma, Nemotron).
+    /// The number added to stored weights: 1 for checkpoints that store the difference from 1 (Gemma, Nemotron).
     public var weightOffset: Float
 
     public init(kind: NormKind, hasBias: Bool = false, epsilon: Float, weightOffset: Float = 0) {

@@ -1,24 +1,24 @@
 import Messages
 import Tensors
 
-/// Reads what most families have in common from a `config.json`, whatever its keys are called.
+/// Reads from a `config.json` what most families have in common, under the keys that each family uses.
 ///
-/// A family sets the keys and the values of its class in transformers where they differ from Llama's, and then changes what
-/// its layers do differently.
+/// A family sets the keys and the defaults of its class in transformers where they differ from Llama's, and then
+/// changes what its layers do differently.
 struct DecoderReader {
     /// The names of keys.
     ///
-    /// Of lists the first that is there counts.
+    /// In a list, the first key that the file has counts.
     struct Keys {
         var hiddenSize = "hidden_size"
         var layerCount = "num_hidden_layers"
         var headCount = "num_attention_heads"
-        /// nil: every query head has keys and values of its own.
+        /// nil: every query head has a key-value head of its own.
         var keyValueHeadCount: String? = "num_key_value_heads"
         var headDimension = "head_dim"
         var intermediateSize = "intermediate_size"
         var vocabularySize = "vocab_size"
-        /// The second is what the first conversions of Llama call it.
+        /// The first conversions of Llama use the second name.
         var lengths = ["max_position_embeddings", "max_sequence_length"]
         var normEpsilon = "rms_norm_eps"
         var activation = "hidden_act"
@@ -31,26 +31,25 @@ struct DecoderReader {
 
     let file: ConfigurationFile
     var keys = Keys()
-    /// The sizes of a file that leaves them out, by their keys.
+    /// Defaults for sizes that the file leaves out, by key.
     var sizes: [String: Int] = [:]
-    /// The longest context of a file that does not say; nil: it must.
+    /// The default for the longest context; nil: the file must give it.
     var length: Int?
-    /// The norm of the layers' width, with the epsilon of a file that does not say.
+    /// The norm over the hidden size, with the default epsilon.
     var norm = NormConfiguration(kind: .rms, epsilon: 1e-6)
-    /// The activation of a file that does not say.
+    /// The default activation function.
     var activation = Activation.silu
     var isGated = true
-    /// The feed-forward's width as a multiple of the layer's, where the file does not say; nil: it must.
+    /// The default intermediate size as a multiple of the hidden size; nil: the file must give the intermediate size.
     var widthMultiple: Int?
     var ties = false
     var isRotary = true
     var pairing = Rotation.Pairing.halves
-    /// The share of a head's features that is rotated where the file does not say; nil: whole heads, and the file may not
-    /// say otherwise.
+    /// The default fraction of a head's features that is rotated; nil: whole heads, and the file may not differ.
     var rotatedShare: Double?
-    /// The base of rotary embedding of a file that does not say.
+    /// The default base of the rotary embedding.
     var theta = 10_000.0
-    /// Whether scaled rotary embedding reaches beyond the length that the file gives.
+    /// Whether rotary scaling extends the context beyond the length that the file gives.
     var countsScaling = true
 
     init(_ file: ConfigurationFile) {
@@ -76,9 +75,9 @@ struct DecoderReader {
         return try integer(keys.lengths[0], in: Self.lengths)
     }
 
-    /// A decoder of layers that are all alike.
+    /// Reads a decoder whose layers are all the same.
     ///
-    /// - Parameter intermediateSize: the feed-forward's width; nil: what the file says.
+    /// - Parameter intermediateSize: the width of the feed-forward; nil: the file's.
     func decoder(intermediateSize: Int? = nil) throws(ConfigurationError) -> DecoderConfiguration {
         let hidden = try hiddenSize()
         let trainedLength = try trainedLength()
@@ -133,7 +132,7 @@ struct DecoderReader {
             RotaryEmbedding(file, trainedLength: trainedLength, thetaKey: keys.theta, defaultTheta: theta))
     }
 
-    /// A rotation of some features.
+    /// Returns a rotation of the first `dimension` features of each head.
     func rotation(dimension: Int, _ embedding: RotaryEmbedding) throws(ConfigurationError) -> Rotation {
         guard dimension % 2 == 0, dimension > 0 else {
             throw file.unsupported(
@@ -170,7 +169,7 @@ extension DecoderConfiguration {
         for index in layers.indices { change(&layers[index], index) }
     }
 
-    /// Changes every layer's attention, where it is of the grouped kind.
+    /// Changes the attention of every layer with grouped-query attention.
     mutating func changeAttention(_ change: (inout GroupedQueryAttention, _ layer: Int) -> Void) {
         changeLayers { layer, index in
             guard case .groupedQuery(var attention) = layer.attention else { return }
@@ -179,7 +178,7 @@ extension DecoderConfiguration {
         }
     }
 
-    /// Changes every layer's feed-forward, where it is dense.
+    /// Changes the feed-forward of every layer with a dense one.
     mutating func changeFeedForward(_ change: (inout FeedForward) -> Void) {
         changeLayers { layer, _ in
             guard case .dense(var feedForward) = layer.feedForward else { return }
@@ -188,20 +187,20 @@ extension DecoderConfiguration {
         }
     }
 
-    /// Gives a layer other feed-forwards where `choose` names one.
+    /// Replaces the feed-forward of every layer for which `choose` returns one.
     mutating func replaceFeedForward(_ choose: (_ layer: Int) -> FeedForwardKind?) {
         changeLayers { layer, index in layer.feedForward = choose(index) ?? layer.feedForward }
     }
 }
 
-/// What `layer_types` says of a layer's attention.
+/// The kinds of attention that `layer_types` names.
 enum LayerKind: String {
     case full = "full_attention"
     case sliding = "sliding_attention"
 }
 
 extension ConfigurationFile {
-    /// The kind of each layer; nil where the file does not say.
+    /// The kind of each layer; nil if the file does not give it.
     ///
     /// - Parameter supported: the kinds that the family has.
     func layerKinds(count: Int, supported: Set<LayerKind>) throws(ConfigurationError) -> [LayerKind]? {
@@ -220,7 +219,9 @@ extension ConfigurationFile {
         return kinds
     }
 
-    /// The windows of layers: of those that `layer_types` calls sliding, or that `isSliding` names where it is missing.
+    /// The attention window of each layer; nil for layers that are not sliding.
+    ///
+    /// `layer_types` says which layers are sliding, or `isSliding` if the file does not have that key.
     func windows(
         _ window: Int?, count: Int, isSliding: (_ layer: Int) -> Bool
     ) throws(ConfigurationError) -> [Int?] {
@@ -230,14 +231,14 @@ extension ConfigurationFile {
         }
     }
 
-    /// A number that a file may leave out, for the usual one, or set to null, for none.
+    /// A number that defaults to `usual` if its key is missing; null means none.
     func number(_ key: String, in range: ClosedRange<Double>, usual: Double) throws(ConfigurationError) -> Double? {
         contains(key) ? try optionalNumber(key, in: range) : usual
     }
 
-    /// Experts of the width `size`, as most families describe them.
+    /// Experts of intermediate size `size`, as most families describe them.
     ///
-    /// - Parameter keys: of their number; the first that is there counts.
+    /// - Parameter keys: possible keys of the number of experts; the first that the file has counts.
     func experts(_ keys: String..., size: Int) throws(ConfigurationError) -> ExpertFeedForward {
         let count = try integer(keys.first(where: has) ?? keys[0], in: 1...1 << 16)
         let usual = try optionalInteger("num_experts_per_tok", in: 1...count)

@@ -2,11 +2,11 @@ import Foundation
 import Tensors
 import Topology
 
-/// One layer: attention and feed-forward, with norms around them, added to its input.
+/// One decoder layer: attention and feed-forward with their norms, both added to the residual stream.
 public struct LayerConfiguration: Equatable, Hashable, Sendable {
     public var attention: AttentionKind
     public var feedForward: FeedForwardKind
-    /// The norms of the width of the layer's input.
+    /// The configuration of the norms over the hidden size.
     public var norm: NormConfiguration
     public var norms: NormPlacement
     public var order: BranchOrder
@@ -22,7 +22,7 @@ public struct LayerConfiguration: Equatable, Hashable, Sendable {
         self.order = order
     }
 
-    /// The norms of the layer's width that it has, in the order in which a token meets them.
+    /// The layer's norms over the hidden size, in execution order.
     public var normParts: [LayerPart] {
         let isBefore = norms != .after
         let isAfter = norms != .before
@@ -34,25 +34,25 @@ public struct LayerConfiguration: Equatable, Hashable, Sendable {
     }
 }
 
-/// Where a layer has norms of the width of its input.
+/// Where a layer applies norms over the hidden size.
 public enum NormPlacement: Hashable, Sendable {
     /// Before attention and before the feed-forward.
     case before
-    /// After each of them.
+    /// After attention and after the feed-forward.
     case after
-    /// Before and after each of them.
+    /// Before and after both attention and the feed-forward.
     case around
 }
 
-/// What the feed-forward of a layer reads.
+/// Which input the feed-forward of a layer reads.
 public enum BranchOrder: Hashable, Sendable {
-    /// The sum of the layer's input and the attention's result.
+    /// The layer's input plus the attention's output.
     case sequential
-    /// The layer's input, as attention does; either has a norm of its own, or both read the result of one norm (GPT-J).
+    /// The layer's input, which attention reads too; the branches share one norm (GPT-J) or have one each.
     case parallel(sharesNorm: Bool)
 }
 
-/// How a layer's tokens look at each other.
+/// The kind of attention of a layer.
 public enum AttentionKind: Hashable, Sendable {
     case groupedQuery(GroupedQueryAttention)
     case latent(LatentAttention)
@@ -64,7 +64,7 @@ public enum AttentionKind: Hashable, Sendable {
         }
     }
 
-    /// Heads that keys and values have when they are not kept in a shorter form.
+    /// The number of key-value heads; for latent attention, the number after expansion from the latent vector.
     public var keyValueHeadCount: Int {
         switch self {
         case .groupedQuery(let attention): attention.keyValueHeadCount
@@ -80,7 +80,7 @@ public enum AttentionKind: Hashable, Sendable {
         }
     }
 
-    /// Positions that a token sees, itself included; nil: all before it.
+    /// The number of positions that a token attends to, itself included; nil: no limit.
     public var window: Int? {
         switch self {
         case .groupedQuery(let attention): attention.window
@@ -88,7 +88,7 @@ public enum AttentionKind: Hashable, Sendable {
         }
     }
 
-    /// How positions turn queries and keys; nil: they do not.
+    /// The rotation of queries and keys by position; nil: none.
     public var rotation: Rotation? {
         switch self {
         case .groupedQuery(let attention): attention.rotation
@@ -118,18 +118,18 @@ public enum AttentionKind: Hashable, Sendable {
 public struct GroupedQueryAttention: Hashable, Sendable {
     public var queryHeadCount: Int
     public var keyValueHeadCount: Int
-    /// Features of a query, a key and a value.
+    /// Features per head of queries, keys and values.
     public var headDimension: Int
     /// Whether query, key and value projections have biases.
     public var hasInputBias = false
     public var hasOutputBias = false
-    /// Positions that a token sees, itself included; nil: all before it.
+    /// The number of positions that a token attends to, itself included; nil: no limit.
     public var window: Int?
     /// Queries, keys and values are cut off at plus and minus this number; nil: they stay as they are (MPT, `clip_qkv`).
     public var projectionLimit: Float?
     /// How positions turn queries and keys; nil: they do not.
     public var rotation: Rotation?
-    /// The norm of queries and of keys before they are rotated; nil: they have none.
+    /// The norm applied to queries and to keys before rotation; nil: none.
     public var queryKeyNorm: QueryKeyNorm?
     public var scores = ScoreConfiguration()
 
@@ -140,20 +140,20 @@ public struct GroupedQueryAttention: Hashable, Sendable {
         self.rotation = rotation
     }
 
-    /// What the products of queries and keys are multiplied by.
+    /// The factor on the products of queries and keys.
     public var scoreScale: Float { scores.scale ?? 1 / Float(headDimension).squareRoot() }
 }
 
-/// A norm of queries and of keys before they meet.
+/// A norm applied to queries and to keys before their product.
 public struct QueryKeyNorm: Hashable, Sendable {
     public var span: Span
     public var norm: NormConfiguration
 
-    /// What is normalized together.
+    /// The features that are normalized together.
     public enum Span: Hashable, Sendable {
-        /// The features of a head; all heads share one weight.
+        /// The features of one head; all heads share one weight vector.
         case perHead
-        /// All heads together; every feature has a weight.
+        /// The features of all heads; every feature has its own weight.
         case allHeads
     }
 
@@ -163,31 +163,31 @@ public struct QueryKeyNorm: Hashable, Sendable {
     }
 }
 
-/// What happens to the products of queries and keys before they become weights.
+/// How the products of queries and keys are changed before the softmax.
 public struct ScoreConfiguration: Hashable, Sendable {
-    /// What they are multiplied by; nil: 1 / √(features of a head).
+    /// The factor on the products; nil: 1 / √(head dimension).
     public var scale: Float?
-    /// Scores x become cap · tanh(x / cap); nil: they stay as they are (Gemma 2, arXiv:2408.00118).
+    /// The soft cap, by which a score x becomes cap · tanh(x / cap) (Gemma 2, arXiv:2408.00118); nil: none.
     public var cap: Float?
-    /// Whether scores fall with distance by a slope for each head, and how steep the slopes are.
+    /// The bias that lowers scores in proportion to distance, with a slope per head; nil: none.
     public var linearBias: LinearBias?
-    /// Whether each head has a learned logit that takes attention from the tokens (gpt-oss).
+    /// Whether each head has a learned sink: a logit that takes a share of the softmax (gpt-oss).
     public var hasSinks = false
 }
 
-/// Slopes of scores over distance, one for each head (ALiBi: Press et al., arXiv:2108.12409).
+/// A bias on scores that is linear in distance, with one slope per head (ALiBi: Press et al., arXiv:2108.12409).
 public struct LinearBias: Hashable, Sendable {
-    /// The exponent of the last head's slope: 2^-maximum.
+    /// The negated exponent of the last head's slope, which is 2^-maximum.
     public var maximum: Double
 
     public init(maximum: Double = 8) {
         self.maximum = maximum
     }
 
-    /// The slopes of all heads, by their global numbers.
+    /// The slopes of all heads, indexed by global head number.
     ///
-    /// Those of a number of heads that is no power of two are every second one of the next power's, which are the slopes of
-    /// the power below, and then the others, as far as needed.
+    /// If `headCount` is not a power of two, the slopes of the next lower power come first. The remaining heads take
+    /// the first, third, fifth … slopes of the next higher power.
     public func slopes(headCount: Int) -> [Float] {
         var power = 1
         while power < headCount { power *= 2 }
@@ -202,11 +202,11 @@ public struct LinearBias: Hashable, Sendable {
 /// Rotation of queries and keys by their positions.
 public struct Rotation: Hashable, Sendable {
     public var embedding: RotaryEmbedding
-    /// The first features of a head, which are rotated; the others stay as they are.
+    /// The number of features that are rotated: the first ones of each head.
     public var dimension: Int
     public var pairing: Pairing
 
-    /// Which features of a head make a pair, as checkpoints order them.
+    /// Which features of a head form a pair, in the checkpoint's order.
     public enum Pairing: Hashable, Sendable {
         /// Feature i and feature i + dimension / 2.
         case halves
@@ -221,20 +221,20 @@ public struct Rotation: Hashable, Sendable {
     }
 }
 
-/// Attention whose keys and values are made from a short vector for each position, which is all that is kept of it.
+/// Attention that caches a short latent vector per position and expands keys and values from it.
 ///
 /// Multi-head latent attention: DeepSeek-AI, arXiv:2405.04434.
 public struct LatentAttention: Hashable, Sendable {
     public var headCount: Int
-    /// Length of the vector that queries are made from; nil: they are made from the layer's input.
+    /// Length of the latent vector that queries are expanded from; nil: they are projected from the layer's input.
     public var queryRank: Int?
-    /// Length of the vector that keys and values are made from.
+    /// Length of the latent vector that keys and values are expanded from.
     public var keyValueRank: Int
-    /// How a part of queries and keys is turned; that part of a key is shared by all heads.
+    /// The rotation of one part of each query and key; all heads share that part of the key.
     public var rotation: Rotation
-    /// Features of a query or key that are not rotated.
+    /// Features per query or key head that are not rotated.
     public var plainDimension: Int
-    /// Features of a value.
+    /// Features per value head.
     public var valueDimension: Int
 
     public init(
@@ -250,16 +250,16 @@ public struct LatentAttention: Hashable, Sendable {
 
     /// Features of a query head.
     public var headDimension: Int { rotation.dimension + plainDimension }
-    /// Numbers kept for each position.
+    /// Numbers cached for each position: the latent vector and the rotated part of the key.
     public var cachedDimension: Int { keyValueRank + rotation.dimension }
 }
 
-/// What follows attention in a layer.
+/// The kind of feed-forward of a layer.
 public enum FeedForwardKind: Hashable, Sendable {
     case dense(FeedForward)
     case experts(ExpertFeedForward)
 
-    /// The share of experts that a token goes through.
+    /// The fraction of the experts that process a token; 1 without experts.
     public var activeShare: Double {
         switch self {
         case .dense: 1
@@ -267,7 +267,7 @@ public enum FeedForwardKind: Hashable, Sendable {
         }
     }
 
-    /// Whether a second matrix gates the first.
+    /// Whether there is a gate projection beside the up projection.
     var isGated: Bool {
         switch self {
         case .dense(let feedForward): feedForward.isGated
@@ -275,7 +275,7 @@ public enum FeedForwardKind: Hashable, Sendable {
         }
     }
 
-    /// The first of its matrices that a plan divides.
+    /// The first of its matrices that tensor parallelism divides.
     var firstPart: LayerPart {
         switch self {
         case .dense(let feedForward): feedForward.isGated ? .gate : .up
@@ -283,7 +283,7 @@ public enum FeedForwardKind: Hashable, Sendable {
         }
     }
 
-    /// How the down projection's sum is cut, and so where gate and up may be divided.
+    /// How the down projection's sum is cut, and hence where gate and up may be divided.
     public func contraction(shardCount: Int) -> ContractionLayout {
         switch self {
         case .dense(let feedForward): ContractionLayout(length: feedForward.intermediateSize, shardCount: shardCount)
@@ -292,7 +292,7 @@ public enum FeedForwardKind: Hashable, Sendable {
     }
 }
 
-/// down(activation(gate(x)) · up(x)), or down(activation(up(x))) without a gate.
+/// A dense feed-forward: down(activation(gate(x)) · up(x)), or down(activation(up(x))) without a gate.
 public struct FeedForward: Hashable, Sendable {
     public var intermediateSize: Int
     public var activation: Activation
@@ -307,16 +307,16 @@ public struct FeedForward: Hashable, Sendable {
     }
 }
 
-/// Many gated feed-forwards, of which a router chooses a few for each token.
+/// A mixture of gated experts, of which a router chooses a few for each token.
 public struct ExpertFeedForward: Hashable, Sendable {
     public var expertCount: Int
-    /// Experts that a token goes through.
+    /// Experts chosen per token.
     public var activeCount: Int
-    /// Width of an expert.
+    /// Intermediate size of one expert.
     public var expertSize: Int
-    /// Width of the feed-forward that every token goes through besides; 0: none.
+    /// Intermediate size of the shared expert, which processes every token; 0: there is none.
     public var sharedSize: Int
-    /// Whether a number computed from the token scales the shared one.
+    /// Whether a scalar computed from the token scales the shared expert's output.
     public var hasSharedGate = false
     /// Whether the router adds a number to each expert's score (its bias, or a correction that balances load).
     public var hasRouterBias = false

@@ -2,27 +2,27 @@ import Foundation
 
 /// Shapes of published models by name, for measurements and plans without their files.
 ///
-/// `Resources/models.json`: the keys of each model's published `config.json` that say how large it is.
+/// `Resources/models.json` holds the keys of each model's published `config.json` that determine its size.
 public enum ModelCatalogue {
-    /// One model.
+    /// A published model.
     public struct Entry: Sendable {
         public let name: String
-        /// Where it is published on Hugging Face.
+        /// The model's repository on Hugging Face.
         public let repository: String
-        /// Parameters that its authors count; nil where they say none.
+        /// The parameter count that its authors publish; nil if they publish none.
         public let publishedParameterCount: Int?
-        /// The scheme in which it is published, such as `awq`; nil: plain floats.
+        /// The quantization scheme of the published weights, such as `awq`; nil: floating point.
         public let quantization: String?
-        /// Its `config.json`.
+        /// The keys of the model's `config.json`.
         public let configuration: ConfigurationFile
 
-        /// Its shape.
+        /// The model's shape.
         public func decoder() throws(ConfigurationError) -> DecoderConfiguration {
             try ModelDescription(configuration).decoder
         }
     }
 
-    /// All models, those of a published deployment guide first.
+    /// All models; those of a published deployment guide come first.
     public static let entries: [Entry] = {
         do {
             let file = try ConfigurationFile.list(Data(PackageResources.models_json), path: "the catalogue")
@@ -38,7 +38,7 @@ public enum ModelCatalogue {
                     configuration: configuration.renamed("the catalogue's \(name)"))
             }
         } catch {
-            // It is part of the program, and a test reads it all.
+            // The catalogue is compiled in, and a test reads all of it.
             preconditionFailure("the catalogue is damaged: \(error)")
         }
     }()
@@ -48,7 +48,7 @@ public enum ModelCatalogue {
     /// The names, in the order of the catalogue.
     public static var names: [String] { entries.map(\.name) }
 
-    /// The model of this name; letters' case does not matter.
+    /// The model with this name, compared without regard to case.
     public static func entry(named name: String) -> Entry? {
         byName[name] ?? entries.first { $0.name.lowercased() == name.lowercased() }
     }

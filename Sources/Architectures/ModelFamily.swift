@@ -10,7 +10,7 @@ public struct ModelDescription: Sendable {
         self.names = names
     }
 
-    /// Reads a configuration by the family that it names.
+    /// Reads a configuration as the family that it names does.
     public init(_ file: ConfigurationFile) throws(ConfigurationError) {
         self = try ModelFamily.named(by: file).describe(file)
     }
@@ -18,7 +18,7 @@ public struct ModelDescription: Sendable {
 
 /// How one model family's `config.json` and tensor names map onto a `ModelDescription`.
 public struct ModelFamily: Sendable {
-    /// The values of `model_type` that mean this family.
+    /// The values of `model_type` that name this family.
     public let modelTypes: [String]
     public let describe: @Sendable (ConfigurationFile) throws(ConfigurationError) -> ModelDescription
 
@@ -30,7 +30,7 @@ public struct ModelFamily: Sendable {
         self.describe = describe
     }
 
-    /// Every family, the most usual ones first.
+    /// Every family, the most common ones first.
     public static let all: [ModelFamily] = [
         .llama, .mistral, .qwen2, .qwen3, .gemma2, .gemma3, .phi3, .gptOSS, .deepSeek, .qwen3MoE, .mixtral, .llama4,
         .glm4MoE, .qwen2MoE, .gemma, .olmo2, .internLM2, .chatGLM, .baichuan, .qwen, .falcon, .mpt, .gptNeoX, .gptJ,

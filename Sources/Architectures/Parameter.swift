@@ -3,12 +3,12 @@ import Topology
 /// What a parameter is, independent of how a checkpoint names it.
 public enum ParameterName: Hashable, Sendable {
     case embedding
-    /// Rows that are added to those of the embedding by position.
+    /// The table of learned position embeddings.
     case positions
     case layer(Int, LayerPart)
     case finalNorm
     case head
-    /// All of a part beside the decoder.
+    /// All parameters of a companion of the decoder, such as a vision tower, as one.
     case companion(String)
 
     public static func attentionNorm(layer: Int) -> Self { .layer(layer, .attentionNorm) }
@@ -21,7 +21,7 @@ public enum ParameterName: Hashable, Sendable {
     public static func up(layer: Int) -> Self { .layer(layer, .up) }
     public static func down(layer: Int) -> Self { .layer(layer, .down) }
 
-    /// The layer that it belongs to; nil for those outside of layers.
+    /// The layer that the parameter belongs to; nil for parameters outside the layers.
     public var layer: Int? {
         if case .layer(let layer, _) = self { layer } else { nil }
     }
@@ -37,7 +37,7 @@ public enum LayerPart: Hashable, Sendable, CaseIterable {
     case queryNorm
     case keyNorm
     case sinks
-    /// Of latent attention: into and out of the short vectors.
+    // Latent attention: projections into and out of the latent vectors, and the norms of these vectors.
     case queryDown
     case queryDownNorm
     case queryUp
@@ -62,7 +62,7 @@ public enum LayerPart: Hashable, Sendable, CaseIterable {
 
 /// One tensor of a model: the inventory that the loader, the cost model and the tests share.
 public struct Parameter: Equatable, Sendable {
-    /// Which part of a module it is.
+    /// Which tensor of a module it is.
     public enum Role: Equatable, Sendable {
         /// A linear layer's matrix, `[output, input]`, or `[experts, output, input]`.
         case matrix
@@ -74,7 +74,7 @@ public struct Parameter: Equatable, Sendable {
         case table
         /// A number for each query head, `[heads]`.
         case perHead
-        /// Numbers of which only the count is known.
+        /// Elements of which only the number is known.
         case other
     }
 
@@ -83,10 +83,10 @@ public struct Parameter: Equatable, Sendable {
     public let shape: [Int]
     public let sharding: Sharding
 
-    /// Elements.
+    /// The number of elements.
     public var count: Int { shape.reduce(1, *) }
 
-    /// Whether it is one of those that quantizing a model makes small: a matrix of a layer, but no router.
+    /// Whether quantizing a model applies to it: a matrix of a layer, but neither a router nor a shared expert's gate.
     public var isLinear: Bool {
         guard case .layer(_, let part) = name else { return false }
         return role == .matrix && part != .router && part != .sharedScale
@@ -94,17 +94,18 @@ public struct Parameter: Equatable, Sendable {
 }
 
 extension DecoderConfiguration {
-    /// Every parameter of the model, in the order in which a token meets them.
+    /// Every parameter of the model, in execution order.
     ///
-    /// A tied head has no entry of its own: `.head` of a model that ties is the embedding again.
+    /// A tied head has no entry of its own, because it is the embedding.
     public func parameters() -> [Parameter] {
         let (before, after) = (entranceParameters(), exitParameters())
         return before + layers.enumerated().flatMap { parameters(of: $1, at: $0) } + after
     }
 
-    /// The parameters that a stage needs: those of its layers, the tables on the first, norm and head on the last.
+    /// The parameters that a stage needs.
     ///
-    /// A tied embedding is on the last stage too.
+    /// Every stage has those of its layers, the first stage also the tables, and the last stage also the final norm and
+    /// the head. A tied embedding is on the last stage too.
     public func parameters(ofStageAt placement: Placement) -> [Parameter] {
         let entrance =
             placement.isFirstStage
@@ -152,7 +153,7 @@ extension DecoderConfiguration {
                 parameters.append(
                     Parameter(name: .layer(index, part), role: .matrix, shape: shape, sharding: sharding))
                 guard hasBias else { continue }
-                // A bias that is added after a sum over ranks is on every rank.
+                // Every rank adds the bias after the all-reduce, so all of them hold it.
                 parameters.append(
                     Parameter(
                         name: .layer(index, part), role: .bias, shape: shape.dropLast(),

@@ -1,6 +1,6 @@
 import Topology
 
-/// A plan that a model, or the number of ranks, cannot take: every problem at once.
+/// All reasons why a plan does not fit a model or the number of ranks.
 public struct PlanError: Error, Equatable, CustomStringConvertible {
     public let problems: [String]
 
@@ -14,9 +14,9 @@ public struct PlanError: Error, Equatable, CustomStringConvertible {
 extension ParallelPlan {
     /// Checks the plan against the model before a byte of weights is read.
     ///
-    /// Only what is truly impossible is refused.
+    /// It refuses only plans that cannot run.
     ///
-    /// - Parameter names: how messages call tensors; nil: by their part in the model.
+    /// - Parameter names: the tensor names for messages; nil: messages name the part of the model instead.
     public func validate(for decoder: DecoderConfiguration, rankCount: Int, names: TensorNames?) throws(PlanError) {
         func shown(_ name: ParameterName) -> String {
             if let names { return "tensor \"\(names.module(name)).weight\"" }

@@ -1,16 +1,16 @@
 import Foundation
 import Messages
 
-// How a configuration says that angles are made; as transformers 5 reads it (`PreTrainedConfig.convert_rope_params_to_dict`
-// and `standardize_rope_params`).
+// Reads rotary parameters from a configuration as transformers 5 does
+// (`PreTrainedConfig.convert_rope_params_to_dict` and `standardize_rope_params`).
 
 extension RotaryEmbedding {
-    /// Lengths of contexts that a configuration may name.
+    /// Context lengths that a configuration may give.
     private static let lengths = 1...1 << 30
     private static let thetas = 1.0...1e15
     private static let factors = 1.0...1e6
 
-    /// Keys that say how angles are stretched, and so need a type.
+    /// Keys that parameterize a kind of scaling, and therefore require a type.
     private static let scalingKeys = [
         "factor", "original_max_position_embeddings", "low_freq_factor", "high_freq_factor", "beta_fast", "beta_slow",
         "attention_factor", "mscale", "mscale_all_dim", "truncate", "short_factor", "long_factor",
@@ -18,14 +18,14 @@ extension RotaryEmbedding {
 
     /// Reads `rope_parameters`, and the older `rope_theta` with `rope_scaling` (`type` or `rope_type`).
     ///
-    /// Where both are there, `rope_scaling` counts unless it is empty: who stretches a model's contexts adds it. It takes the
-    /// base from the other if it has none.
+    /// If both objects are present, `rope_scaling` counts unless it is empty, because users add it to extend a model's
+    /// context. If it has no base, the base is the file's own, else that of `rope_parameters`.
     ///
     /// - Parameters:
     ///   - trainedLength: the longest context that the model was trained on.
-    ///   - thetaKey: the key of the base outside of these objects.
-    ///   - defaultTheta: the base of a file that gives none.
-    ///   - kind: the kind of layer whose parameters are read where the file gives them by kind; nil: they must all be alike.
+    ///   - thetaKey: the key of the base outside these objects.
+    ///   - defaultTheta: the base if the file gives none.
+    ///   - kind: the kind of layer to read if the file gives parameters by kind; nil: all kinds must be equal.
     init(
         _ file: ConfigurationFile, trainedLength: Int, thetaKey: String = "rope_theta", defaultTheta: Double = 10_000,
         kind: LayerKind? = nil
@@ -52,7 +52,7 @@ extension RotaryEmbedding {
         if let read { self = read }
     }
 
-    /// The share of a head's features that is rotated, where a file says so.
+    /// The fraction of a head's features that is rotated; nil if the file does not give it.
     static func partialFactor(_ file: ConfigurationFile) throws(ConfigurationError) -> Double? {
         var found: Double?
         for key in ["rope_parameters", "rope_scaling"] {
@@ -63,8 +63,9 @@ extension RotaryEmbedding {
         return try file.optionalNumber("partial_rotary_factor", in: 0...1) ?? found
     }
 
-    /// The objects that a key holds: one, one for each kind of layer (or that of the wanted kind), or none if it is missing or
-    /// empty.
+    /// The parameter objects under a key.
+    ///
+    /// There is one, or one for each kind of layer (or only the wanted kind), or none if the key is missing or empty.
     private static func byLayerKind(
         _ key: String, of file: ConfigurationFile, _ wanted: LayerKind?
     ) throws(ConfigurationError) -> [ConfigurationFile] {
@@ -81,9 +82,9 @@ extension RotaryEmbedding {
         return objects
     }
 
-    /// How angles are stretched.
+    /// Reads the scaling from an object of rotary parameters.
     ///
-    /// - Parameter rotary: base and length, without scaling yet.
+    /// - Parameter rotary: the base and the trained length; its scaling is not set yet.
     private static func scaling(
         _ parameters: ConfigurationFile, of file: ConfigurationFile, _ rotary: RotaryEmbedding
     ) throws(ConfigurationError) -> Scaling {
@@ -108,7 +109,7 @@ extension RotaryEmbedding {
         case "linear":
             return .linear(factor: try parameters.number("factor", in: factors))
         case "dynamic":
-            // The reference does not look at `original_max_position_embeddings` here.
+            // The reference ignores `original_max_position_embeddings` here.
             return .dynamic(factor: try parameters.number("factor", in: factors))
         case "llama3":
             guard let original else {
@@ -159,7 +160,7 @@ extension RotaryEmbedding {
             attentionFactor: attentionFactor, truncates: try parameters.optionalBool("truncate") ?? true)
     }
 
-    /// The longest context that the scaling is meant for: what vLLM takes for a model's limit.
+    /// The longest context that the scaling is meant for, which vLLM takes as the model's limit.
     var reach: Int {
         let stretched =
             switch scaling {

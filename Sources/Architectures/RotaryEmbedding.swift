@@ -1,6 +1,6 @@
 import Foundation
 
-/// Rotary position embedding: pairs of elements of a head turn by an angle that grows with the position.
+/// Rotary position embedding: pairs of features of a head are rotated by angles proportional to the position.
 ///
 /// Formulas: Su et al., arXiv:2104.09864; scalings as in Hugging Face
 /// transformers (`modeling_rope_utils.py`), which published checkpoints refer to.
@@ -16,18 +16,20 @@ public struct RotaryEmbedding: Hashable, Sendable {
         self.trainedLength = trainedLength
     }
 
-    /// How angles are stretched for contexts longer than those trained on.
+    /// How angles are scaled for contexts longer than the trained length.
     public enum Scaling: Hashable, Sendable {
         case none
-        /// Positions divided by the factor.
+        /// Positions are divided by the factor.
         case linear(factor: Double)
-        /// A larger base for contexts longer than the trained ones ("NTK"): fixed at the longest context of the run.
+        /// A larger base for contexts beyond the trained length ("dynamic NTK"), fixed for the run's longest context.
         case dynamic(factor: Double)
         /// YaRN, Peng et al., arXiv:2309.00071.
         case yarn(Yarn)
-        /// Llama 3.1: long wavelengths divided by the factor, short ones kept, a ramp between.
+        /// Llama 3.1: low frequencies are divided by the factor, high ones are kept, with a ramp between.
         case llama3(factor: Double, lowFrequencyFactor: Double, highFrequencyFactor: Double, originalLength: Int)
-        /// LongRoPE, Ding et al., arXiv:2402.13753: a factor for each pair, other ones beyond the original length. Not computed.
+        /// LongRoPE, Ding et al., arXiv:2402.13753: a factor per pair, with a second set beyond the original length.
+        ///
+        /// This runtime does not compute it.
         case longRope(shortFactors: [Double], longFactors: [Double], originalLength: Int)
     }
 
@@ -37,13 +39,13 @@ public struct RotaryEmbedding: Hashable, Sendable {
         public var originalLength: Int
         public var betaFast: Double
         public var betaSlow: Double
-        /// What cosines and sines are multiplied by.
+        /// The factor on cosines and sines.
         public var attentionFactor: Double
         /// Whether the ramp's ends are rounded to whole dimensions.
         public var truncates: Bool
     }
 
-    /// What cosines and sines are multiplied by.
+    /// The factor on cosines and sines.
     public var amplitude: Float {
         if case .yarn(let yarn) = scaling { return Float(yarn.attentionFactor) }
         return 1
@@ -80,7 +82,7 @@ public struct RotaryEmbedding: Hashable, Sendable {
 
 extension RotaryEmbedding.Yarn {
     fileprivate func scaled(_ plain: [Double], base: Double, dimension: Int) -> [Float] {
-        /// The pair that makes that many turns over the original length.
+        /// The fractional index of the pair that makes `turns` turns over the original length.
         func pair(turns: Double) -> Double {
             Double(dimension) * log(Double(originalLength) / (turns * 2 * .pi)) / (2 * log(base))
         }

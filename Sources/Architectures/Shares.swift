@@ -2,21 +2,21 @@ import Topology
 
 // Where a weight is cut: which rows and columns of each parameter a rank keeps.
 
-/// What one rank keeps of a parameter; of one with experts, of each of them.
+/// The part of a parameter that one rank keeps; with experts, the part of each expert.
 public struct ParameterShare: Equatable, Sendable {
-    /// Experts, else 1.
+    /// The number of experts; 1 for parameters without experts.
     public var copies: Int
-    /// Output features; of a vector, its elements.
+    /// Output features; for a vector, its elements.
     public var rows: Range<Int>
-    /// Input features; of a vector, one.
+    /// Input features; for a vector, a single column.
     public var columns: Range<Int>
 
-    /// Elements.
+    /// The number of elements that the rank keeps.
     public var count: Int { copies * rows.count * columns.count }
 }
 
 extension DecoderConfiguration {
-    /// What a rank keeps of a parameter that its stage holds.
+    /// The part of a parameter that a rank keeps, if the rank's stage holds the parameter.
     public func share(of parameter: Parameter, at placement: Placement) -> ParameterShare {
         let isVector = parameter.role != .matrix && parameter.role != .table
         let shape = isVector ? parameter.shape + [1] : parameter.shape
@@ -35,7 +35,7 @@ extension DecoderConfiguration {
         return share
     }
 
-    /// How the sum over a matrix's input is cut.
+    /// How the sum over a matrix's input features is cut.
     public func contraction(of parameter: Parameter, shardCount: Int) -> ContractionLayout {
         let length = parameter.shape[parameter.shape.count - 1]
         guard case .layer(let layer, let part) = parameter.name, parameter.sharding == .row else {
@@ -45,7 +45,7 @@ extension DecoderConfiguration {
             ? layers[layer].attention.outputContraction : ContractionLayout(length: length, shardCount: shardCount)
     }
 
-    /// A shard of the features between up and down, or of all heads' outputs.
+    /// One shard's range of the features between up and down, or of the concatenated outputs of all heads.
     private func features(of parameter: Parameter, length: Int, at placement: Placement) -> Range<Int> {
         if case .layer(_, .attentionOutput) = parameter.name {
             return rows(ofHeads: .query, of: parameter, length: length, at: placement)

@@ -1,37 +1,37 @@
 import Topology
 
-/// Where a family's checkpoints keep the parameters of a model: names of tensors, and which rows of them.
+/// Where a family's checkpoints store each parameter: the names of tensors, and the rows within them.
 ///
-/// A table, not code: a family lists the modules of its checkpoints and which parts of a layer each of them holds.
+/// It is a table, not code: a family lists the modules of its checkpoints and the parts of a layer that each holds.
 public struct TensorNames: Sendable {
-    /// What may stand before the names of the decoder's body; the first for which a checkpoint has an embedding counts.
+    /// Possible prefixes of all names but the head's; the first under which a checkpoint has an embedding counts.
     private var prefixes: [String]
     private let embedding: String
     private let positions: String?
     private let finalNorm: String
-    /// The head's whole name: it belongs to no body.
+    /// The head's full name, which takes no prefix.
     private let head: String
-    /// What comes before a layer's number.
+    /// The text before a layer's number.
     private let layers: String
     private let modules: [LayerPart: StoredModule]
 
-    /// A module of a layer in a checkpoint, and the parts of the layer that its rows hold.
+    /// A module of a layer in a checkpoint, and the parts of the layer that are stored in its rows.
     public struct StoredModule: Sendable {
-        /// Its name after the layer's number; `*` stands for the number of an expert.
+        /// The module's name after the layer's number; `*` stands for the number of an expert.
         let name: String
-        /// Parts in the order of their rows.
+        /// The parts that it holds, in the order of their rows.
         let parts: [LayerPart]
         let arrangement: Arrangement
         /// Whether the matrix is stored as `[input, output]` (GPT-2's Conv1D).
         let isTransposed: Bool
-        /// Whether the name is that of the tensor itself, without `.weight`.
+        /// Whether the name is the tensor's whole name, without `.weight` or `.bias`.
         let isBare: Bool
 
-        /// How the rows of several parts share a tensor.
+        /// How the rows of several parts are arranged in one tensor.
         public enum Arrangement: Sendable {
             /// All rows of a part, then those of the next.
             case stacked
-            /// For each key-value head: the queries' heads that read it, its keys, its values.
+            /// For each key-value head: the query heads that read it, then its key, then its value.
             case byKeyValueHead
         }
 
@@ -48,7 +48,7 @@ public struct TensorNames: Sendable {
     }
 
     /// - Parameters:
-    ///   - prefixes: what may stand before all names but the head's, most usual first.
+    ///   - prefixes: possible prefixes of all names but the head's, the most common first.
     ///   - positions: the table of learned positions; nil: the family has none.
     public init(
         prefixes: [String], embedding: String, positions: String? = nil, finalNorm: String, head: String = "lm_head",
@@ -63,14 +63,14 @@ public struct TensorNames: Sendable {
         self.modules = Dictionary(modules.flatMap { module in module.parts.map { ($0, module) } }) { _, last in last }
     }
 
-    /// The same table with other modules for some parts.
+    /// Returns the same table with other modules for some parts.
     func replacing(_ changes: StoredModule...) -> TensorNames {
         TensorNames(
             prefixes: prefixes, embedding: embedding, positions: positions, finalNorm: finalNorm, head: head,
             layers: layers, Array(modules.values) + changes)
     }
 
-    /// The same table with the prefix for which a checkpoint has an embedding.
+    /// Returns the same table with the one prefix under which a checkpoint has an embedding.
     ///
     /// - Parameter holds: whether the checkpoint has a tensor of that name.
     public func located(_ holds: (_ tensor: String) -> Bool) -> TensorNames {
@@ -81,7 +81,7 @@ public struct TensorNames: Sendable {
 
     private var prefix: String { prefixes[0] }
 
-    /// The name of the module that holds a parameter, without `.weight` or `.bias`; of experts that of the first.
+    /// The name of the module that holds a parameter, without `.weight` or `.bias`; for experts, the first one's.
     public func module(_ name: ParameterName) -> String {
         switch name {
         case .embedding: prefix + embedding
@@ -93,7 +93,9 @@ public struct TensorNames: Sendable {
         }
     }
 
-    /// A part that no checkpoint of the family stores is still told from others in messages.
+    /// The name of the module that holds a part, without the layer's prefix.
+    ///
+    /// A part that the family's checkpoints do not store gets a name too, so that messages can name it.
     private func moduleName(of part: LayerPart, expert: Int) -> String {
         guard let module = modules[part] else { return "\(part)" }
         return module.name.split(separator: "*", omittingEmptySubsequences: false).joined(separator: "\(expert)")
@@ -101,7 +103,7 @@ public struct TensorNames: Sendable {
 
     private var layerPrefix: String { prefix + layers }
 
-    /// The layer whose tensor it is; nil for tensors outside of layers.
+    /// The layer that a tensor belongs to; nil for tensors outside the layers.
     public func layer(of tensor: String) -> Int? {
         guard tensor.hasPrefix(layerPrefix) else { return nil }
         return Int(tensor.dropFirst(layerPrefix.count).prefix { $0 != "." })
@@ -128,7 +130,7 @@ public struct TensorNames: Sendable {
         }
     }
 
-    /// Which rows of its module a part has, and how many rows the module has in all.
+    /// Which rows of its module hold a part, and how many rows the module has in total.
     private func storedRows(
         of parameter: Parameter, _ part: LayerPart, _ module: StoredModule, in layer: LayerConfiguration,
         _ decoder: DecoderConfiguration, _ index: Int
@@ -140,7 +142,7 @@ public struct TensorNames: Sendable {
             map.headDimension = layer.attention.headDimension
             map.interleaved = rotation.dimension
         }
-        // Rows of a matrix, elements of a vector; of experts, of each of them.
+        // The rows of a matrix or the elements of a vector; with experts, those of one expert.
         let rowsOf = { (parameter: Parameter) in
             parameter.shape[parameter.role == .matrix ? parameter.shape.count - 2 : parameter.shape.count - 1]
         }
@@ -165,18 +167,18 @@ public struct TensorNames: Sendable {
         return (map, total)
     }
 
-    /// Why a tensor that is no parameter of the model changes no answer; nil where that is not known.
+    /// Why a tensor that is no parameter of the model does not affect its output; nil if that is unknown.
     public func unusedKind(of tensor: String, layerCount: Int) -> UnusedTensorKind? {
         if let layer = layer(of: tensor), layer >= layerCount { return .beyondTheLast }
         return UnusedTensorKind.known.first { $0.matches(tensor) }
     }
 
-    /// The modules outside of layers.
+    /// The modules outside the layers.
     public var outerModules: [String] {
         [module(.embedding), module(.finalNorm), module(.head)] + (positions == nil ? [] : [module(.positions)])
     }
 
-    /// The names of Llama in Hugging Face's transformers, which most families share.
+    /// The tensor names of Llama in Hugging Face transformers, which most families share.
     public static let huggingFace = TensorNames(
         prefixes: ["model."], embedding: "embed_tokens", finalNorm: "norm", layers: "layers.",
         [
@@ -194,43 +196,44 @@ public struct TensorNames: Sendable {
         ])
 }
 
-/// A stored tensor that holds a parameter, and which of its rows.
+/// A stored tensor that holds a parameter, and the rows that belong to the parameter.
 public struct ParameterSource: Sendable {
     /// The module's name.
     public let module: String
-    /// `.weight`, `.bias`, or nothing.
+    /// The suffix of the tensor's name: `.weight`, `.bias`, or empty.
     public let suffix: String
-    /// Which of the stored rows the parameter's are.
+    /// Which of the stored rows belong to the parameter.
     public let rows: StoredRows
     /// Rows that the tensor must have.
     public let storedRows: Int
     /// Whether a matrix is stored as `[input, output]`.
     public let isTransposed: Bool
-    /// What is added to every stored number (`NormConfiguration.weightOffset`).
+    /// The number added to every stored element (`NormConfiguration.weightOffset`).
     public let offset: Float
 
     /// The tensor's name.
     public var tensor: String { module + suffix }
 }
 
-/// Where the rows of a parameter lie among those of the tensor that holds it.
+/// Where the rows of a parameter are among the rows of the tensor that holds it.
 public struct StoredRows: Equatable, Sendable {
-    /// The stored row of the first row (of the first group).
+    /// The index of the stored row that holds the parameter's first row.
     var offset = 0
-    /// Consecutive rows that are stored together, and stored rows from one such group to the next; 0: all are together.
+    /// Rows of one contiguous group, and the distance between groups in stored rows; 0: all rows are contiguous.
     var groupRows = 0
     var groupStride = 0
-    /// Features of a head, and how many of its first ones are stored as pairs 0, 1, 2, 3 … though kernels want the first
-    /// halves of all pairs before the second ones; 0: none.
+    /// Features per head, and how many of them, from the first, are stored as interleaved pairs; 0: none.
+    ///
+    /// Kernels want the first elements of all pairs before the second ones.
     var headDimension = 0
     var interleaved = 0
 
     public init() {}
 
-    /// Whether every row is where it is in the tensor.
+    /// Whether every row has the same index in the tensor.
     public var isIdentity: Bool { self == StoredRows() }
 
-    /// The stored row of a row.
+    /// The index of the stored row that holds a row of the parameter.
     public func stored(_ row: Int) -> Int {
         var row = row
         if interleaved > 0 {
@@ -244,7 +247,7 @@ public struct StoredRows: Equatable, Sendable {
         return offset + row / groupRows * groupStride + row % groupRows
     }
 
-    /// The stored rows of a range of rows, as runs of neighbours in the order of the rows.
+    /// The stored rows that hold a range of rows, as contiguous runs in the order of that range.
     public func runs(of rows: Range<Int>) -> [Range<Int>] {
         var runs: [Range<Int>] = []
         for row in rows {
@@ -259,11 +262,11 @@ public struct StoredRows: Equatable, Sendable {
     }
 }
 
-/// A kind of tensor that checkpoints hold and decoding does not need.
+/// A kind of tensor that checkpoints contain but decoding does not need.
 public struct UnusedTensorKind: Sendable {
-    /// Why it is not needed, in a few words for a warning.
+    /// Why the tensor is not needed, in a few words for a warning.
     public let reason: String
-    /// Whether it is so usual that nobody needs to hear of it.
+    /// Whether it is too common to deserve a warning.
     public let isUsual: Bool
     let matches: @Sendable (String) -> Bool
 
@@ -277,15 +280,15 @@ public struct UnusedTensorKind: Sendable {
         }
     }
 
-    /// The kinds that are known by their names.
+    /// The kinds that are recognized by tensor name.
     static let known = [
         endings(
             "rotary angles are computed", isUsual: true, ".rotary_emb.inv_freq", "rotary_pos_emb.inv_freq"),
-        // Buffers of GPT-2, GPT-J and GPT-NeoX: a triangle of ones, and a number.
+        // Causal masks that GPT-2, GPT-J and GPT-NeoX store as buffers.
         endings("masks are computed", isUsual: true, ".attn.bias", ".attention.bias"),
         endings("rotary angles are computed", ".rotary_emb.cos_cached", ".rotary_emb.sin_cached"),
         endings("masks and positions are computed", ".masked_bias", ".position_ids"),
-        // The cache finds scales of its own; vLLM too goes without these unless it keeps an fp8 cache by them.
+        // The cache computes its own scales; vLLM also ignores these unless it uses them for an fp8 cache.
         endings(
             "the cache has scales of its own", ".k_scale", ".v_scale", ".q_scale", ".prob_scale", ".kv_scale",
             ".k_proj.output_scale", ".v_proj.output_scale", ".k_zero_point", ".v_zero_point"),

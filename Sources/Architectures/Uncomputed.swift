@@ -1,9 +1,9 @@
 import Tensors
 
 extension DecoderConfiguration {
-    /// What this runtime does not compute yet of a model like this, in words for messages; empty: it computes all of it.
+    /// The features of the model that this runtime does not compute yet, in words for messages; empty: none.
     ///
-    /// Plans are made for all models (`sizing`).
+    /// `sizing` plans for models with such features too.
     public var uncomputedFeatures: [String] {
         var features: [String] = []
         func add(_ condition: Bool, _ feature: String) {

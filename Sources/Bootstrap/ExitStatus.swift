@@ -16,7 +16,7 @@ extension ExitStatus {
             switch error {
             case let error as TokenizationError: error.isMissingInput ? .missingInput : .badInput
             case is SamplingError: .usage
-            case is RequestError: .badInput
+            case is RequestError, is LogitsNotFinite: .badInput
             case let error as AgreedError: ExitStatus(rawValue: error.status) ?? .defect
             case is CommunicationError: .lostRank
             case is LoadingInterrupted: .interrupted

@@ -1,4 +1,4 @@
-import MPICollectives
+import JobWatch
 import ProgramEntry
 
 /// Reads the whole of an input on a rank: a file, a pipe, or standard input for `-`.

@@ -1,6 +1,7 @@
 import Architectures
 import Collectives
 import Engine
+import JobWatch
 import Kernels
 import Layers
 import Logging
@@ -117,6 +118,7 @@ struct RankJob {
         let run: RunPlan
         let runner: RankRunner
         let pool: WorkerPool
+        let probe: LimitProbe
         let time: Duration
     }
 
@@ -160,14 +162,14 @@ struct RankJob {
             \(formattedByteCount(runner.decoder.weightByteCount)) of weights on this rank, loaded in \
             \(time.formattedSeconds) s
             """)
-        observe(runner, formats: run.formats, kernels: resources.kernels, pool: pool)
-        return Loaded(run: run, runner: runner, pool: pool, time: time)
+        observe(runner)
+        let probe = LimitProbe(kernels: resources.kernels, pool: pool, formats: run.formats, world: world)
+        runner.onAside = probe.measure
+        return Loaded(run: run, runner: runner, pool: pool, probe: probe, time: time)
     }
 
-    /// Tells the watch what the runner does, and gives it what `bench` and `--trace-step` ask for.
-    private func observe(
-        _ runner: RankRunner, formats: [ParameterName: ComputeFormat], kernels: KernelTable, pool: WorkerPool
-    ) {
+    /// Tells the watch what the runner does, and prints the steps that are traced.
+    private func observe(_ runner: RankRunner) {
         runner.onPhase = { phase, step in
             let next: Phase =
                 switch phase {
@@ -177,7 +179,6 @@ struct RankJob {
                 }
             heartbeat.activity.enter(next, step: step)
         }
-        runner.onMeasure = LimitProbe(kernels: kernels, pool: pool, formats: formats).measure
         runner.onTrace = { trace, step in trace.print(step: step, rank: world.rank) }
     }
 
@@ -188,7 +189,6 @@ struct RankJob {
         let (runner, context) = (loaded.runner, loaded.runner.decoder.context)
         // Only from here on do ranks work in step: until now each reads at its own speed, and later rank 0 may wait for a reader.
         context.setTimeout(arguments.collectives.operationPatience)
-        defer { context.setTimeout(nil) }
         guard let input = prepared.input else {
             try runner.follow()
             return nil
@@ -197,7 +197,7 @@ struct RankJob {
             runner: runner, cacheBlockCount: loaded.run.cacheBlockCount, blockLength: CacheStorage.blockLength)
         let session = RankSession(
             model: opened.model, engine: engine, tokenizer: input.tokenizer, logger: logger, limits: loaded.run.limits,
-            formats: loaded.run.formats)
+            formats: loaded.run.formats, probe: loaded.probe)
         let result = try body(session, input.value)
         try engine.stop()
         return result
@@ -208,6 +208,7 @@ struct RankJob {
         _ opened: Opened, _ resources: Resources, _ loaded: Loaded, _ result: Result?,
         _ report: (Result, RunReport) throws -> Void
     ) throws -> ExitStatus {
+        loaded.runner.decoder.context.setTimeout(nil)
         heartbeat.activity.enter(.finishing)
         let mine = [
             loaded.runner.decoder.weightByteCount, loaded.run.cacheByteCount, loaded.run.activationByteCount,

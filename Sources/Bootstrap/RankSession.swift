@@ -2,6 +2,7 @@ import Architectures
 import Collectives
 import Engine
 import Generation
+import JobWatch
 import Logging
 import MPICollectives
 import ModelOptions
@@ -18,6 +19,7 @@ public struct RankSession {
     public let limits: StepLimits
     /// How matrices are packed.
     public let formats: [ParameterName: ComputeFormat]
+    let probe: LimitProbe
 }
 
 /// What a run was and took, known when it is over.
@@ -93,6 +95,12 @@ extension RankSession {
         var ends = Set(model.endTokens.map { Int32($0) })
         if ends.isEmpty, let end = tokenizer.value?.endOfText { ends.insert(end.rawValue) }
         return Generator(engine: engine, tokenizer: tokenizer.value, endTokens: ends)
+    }
+
+    /// Measures the hardware's limits on all ranks at once: bytes read, and operations of the layers' format, per second.
+    public func measureLimits() throws -> [Double] {
+        try engine.runAside()
+        return probe.sums
     }
 
     /// Whether the user or the launcher wants the run to end.

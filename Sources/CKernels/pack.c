@@ -20,8 +20,8 @@ static void pack_row(ck_format format, const float *row, int64_t first, int64_t 
     }
 }
 
-void ck_pack_floats(ck_format format, const float *rows, int64_t row_count, int64_t stride, int64_t columns,
-                    int32_t block, void *panel) {
+void ck_pack_floats(ck_format format, const float *rows, int64_t row_count, int64_t stride, int64_t columns, int32_t block,
+                    void *panel) {
     memset(panel, 0, (size_t)ck_panel_bytes(format, columns, block));
     // Column tiles, so that the panel's lines stay in the cache while 16 rows write to them.
     for (int64_t first = 0; first < columns; first += 64)
@@ -56,8 +56,8 @@ static int zero_codes(ck_format format) {
     return ck_column_bytes(format) == 16 ? offset : offset << 4 | offset;
 }
 
-void ck_pack_codes(ck_format format, const int8_t *rows, int64_t row_count, int64_t stride, int64_t columns,
-                   int32_t block, void *panel) {
+void ck_pack_codes(ck_format format, const int8_t *rows, int64_t row_count, int64_t stride, int64_t columns, int32_t block,
+                   void *panel) {
     memset(panel, zero_codes(format), (size_t)ck_panel_bytes(format, columns, block));
     for (int64_t first = 0; first < columns; first += block)
         for (int64_t r = 0; r < row_count; r++)

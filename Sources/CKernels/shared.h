@@ -74,8 +74,7 @@ static inline uint8_t ck_to_fp8(float value) {
     uint32_t bits = ck_float_bits(value), sign = (bits >> 24) & 0x80, magnitude = bits & 0x7FFFFFFF;
     if (magnitude > 0x7F800000) return (uint8_t)(sign | 0x7F);
     // Adding 2^14 aligns the unit in the last place with that of a subnormal, 2^-9, so the addition rounds.
-    if (magnitude < 0x3C800000)
-        return (uint8_t)(sign | (ck_float_bits(ck_bits_float(magnitude) + 16384.0f) - 0x46800000));
+    if (magnitude < 0x3C800000) return (uint8_t)(sign | (ck_float_bits(ck_bits_float(magnitude) + 16384.0f) - 0x46800000));
     int64_t code = ((int64_t)magnitude + 0x7FFFF + ((magnitude >> 20) & 1)) >> 20;
     return (uint8_t)(sign | (uint32_t)ck_min(code - (120 << 3), 0x7E));
 }

@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <mpi.h>
 #include <sched.h>
+#include <stdlib.h>
 #include <string.h>
 
 // A power of two well under INT_MAX, so that pieces of a long message stay aligned to every element type.
@@ -77,12 +78,22 @@ void cmpi_library_version(char *text, size_t capacity) {
 }
 
 // Groups that are alive, so that a rank that waits in one of them answers roll calls of all.
-enum { MOST_GROUPS = 256 };
-static MPI_Comm groups[MOST_GROUPS];
-static int group_count;
+static MPI_Comm *groups;
+static int group_count, group_room;
 
-static void add_group(MPI_Comm comm) {
-    if (comm != MPI_COMM_NULL && group_count < MOST_GROUPS) groups[group_count++] = comm;
+/// Notes a group that MPI has made if `code` says so, and gives it to the caller; returns MPI's error code.
+static int add_group(int code, MPI_Comm comm, cmpi_group *out) {
+    *out = wrap(comm);
+    if (code != MPI_SUCCESS || comm == MPI_COMM_NULL) return code;
+    if (group_count == group_room) {
+        const int room = group_room ? 2 * group_room : 16;
+        MPI_Comm *larger = realloc(groups, (size_t)room * sizeof *groups);
+        if (!larger) return MPI_ERR_NO_MEM;
+        groups = larger;
+        group_room = room;
+    }
+    groups[group_count++] = comm;
+    return MPI_SUCCESS;
 }
 
 static void remove_group(MPI_Comm comm) {
@@ -99,17 +110,13 @@ int cmpi_size(cmpi_group group, int *size) { return MPI_Comm_size(unwrap(group),
 int cmpi_split(cmpi_group group, int color, int key, cmpi_group *out) {
     MPI_Comm comm = MPI_COMM_NULL;
     int code = MPI_Comm_split(unwrap(group), color, key, &comm);
-    if (code == MPI_SUCCESS) add_group(comm);
-    *out = wrap(comm);
-    return code;
+    return add_group(code, comm, out);
 }
 
 int cmpi_split_by_host(cmpi_group group, int key, cmpi_group *out) {
     MPI_Comm comm = MPI_COMM_NULL;
     int code = MPI_Comm_split_type(unwrap(group), MPI_COMM_TYPE_SHARED, key, MPI_INFO_NULL, &comm);
-    if (code == MPI_SUCCESS) add_group(comm);
-    *out = wrap(comm);
-    return code;
+    return add_group(code, comm, out);
 }
 
 int cmpi_free(cmpi_group group) {
@@ -129,7 +136,8 @@ int cmpi_share(cmpi_group group, size_t byte_count, void **out) {
     // It lies at the same place of a page in every process, so that all of them skip as much.
     void *base = NULL;
     MPI_Win window;
-    code = MPI_Win_allocate_shared((MPI_Aint)(byte_count + (rank == 0 ? page_bytes : 0)), 1, MPI_INFO_NULL, comm, &base, &window);
+    code =
+        MPI_Win_allocate_shared((MPI_Aint)(byte_count + (rank == 0 ? page_bytes : 0)), 1, MPI_INFO_NULL, comm, &base, &window);
     if (code != MPI_SUCCESS) return code;
     MPI_Aint size = 0;
     int unit = 0;
@@ -145,7 +153,7 @@ size_t cmpi_message_limit(void) { return message_limit; }
 
 // MARK: Waiting
 
-// Tags of a roll call, above those of Swift's `CollectiveTag`; MPI promises tags up to 32767.
+// Tags of a roll call, above those of Swift's `CollectiveOperation`; MPI promises tags up to 32767.
 enum { roll_call_tag = 32000, present_tag = 32001 };
 
 /// Answers the ranks of a group that ask who waits.
@@ -179,7 +187,7 @@ enum { LOOKS = 512, ROLL_CALL_EVERY = 10000000 };
 static int look_again(patience *p) {
     if (++p->looks % LOOKS) return MPI_SUCCESS;
     sched_yield();
-    p->waited += lap(&p->last);
+    p->waited += cc_lap(&p->last);
     if (p->timeout && p->waited > p->timeout) return CMPI_TIMED_OUT;
     if (p->waited < p->asked + ROLL_CALL_EVERY) return MPI_SUCCESS;
     p->asked = p->waited;
@@ -187,15 +195,15 @@ static int look_again(patience *p) {
 }
 
 /// Looks until `TEST`, a call that sets `done`, has set it; `result` is how that ended.
-#define WAIT(TIMEOUT, TEST)                                                                                                \
-    do {                                                                                                                   \
-        patience p = {.timeout = (TIMEOUT)};                                                                               \
-        for (int done = 0;;) {                                                                                             \
-            result = (TEST);                                                                                               \
-            if (result != MPI_SUCCESS || done) break;                                                                      \
-            result = look_again(&p);                                                                                       \
-            if (result != MPI_SUCCESS) break;                                                                              \
-        }                                                                                                                  \
+#define WAIT(TIMEOUT, TEST)                                                                                                    \
+    do {                                                                                                                       \
+        patience p = {.timeout = (TIMEOUT)};                                                                                   \
+        for (int done = 0;;) {                                                                                                 \
+            result = (TEST);                                                                                                   \
+            if (result != MPI_SUCCESS || done) break;                                                                          \
+            result = look_again(&p);                                                                                           \
+            if (result != MPI_SUCCESS) break;                                                                                  \
+        }                                                                                                                      \
     } while (0)
 
 int cmpi_roll_call(cmpi_group group, const int *ranks, int count, uint64_t nanoseconds, bool *present) {
@@ -205,8 +213,8 @@ int cmpi_roll_call(cmpi_group group, const int *ranks, int count, uint64_t nanos
         int code = MPI_Send(NULL, 0, MPI_BYTE, ranks[i], roll_call_tag, comm);
         if (code != MPI_SUCCESS) return code;
     }
-    const uint64_t began = now();
-    while (now() - began < nanoseconds) {
+    const uint64_t began = cc_now();
+    while (cc_now() - began < nanoseconds) {
         int code = cmpi_answer_roll_calls();
         for (int i = 0; i < count && code == MPI_SUCCESS; i++) {
             int found = 0;
@@ -293,37 +301,37 @@ int cmpi_mrecv(void *bytes, size_t byte_count, cmpi_message *claimed, uint64_t t
 
 int cmpi_library_barrier(cmpi_group group) { return MPI_Barrier(unwrap(group)); }
 
-static MPI_Op library_operation(cmpi_operation operation) {
-    switch (operation) {
-    case CMPI_SUM: return MPI_SUM;
-    case CMPI_PRODUCT: return MPI_PROD;
-    case CMPI_MINIMUM: return MPI_MIN;
-    default: return MPI_MAX;
+static MPI_Op library_operation(cc_reduction reduction) {
+    switch (reduction) {
+    case CC_SUM: return MPI_SUM;
+    case CC_PRODUCT: return MPI_PROD;
+    case CC_MINIMUM: return MPI_MIN;
+    case CC_MAXIMUM: return MPI_MAX;
     }
+    return MPI_OP_NULL;
 }
 
-int cmpi_library_all_reduce(const void *in, void *out, size_t count, cmpi_type type, cmpi_operation operation,
-                            cmpi_group group) {
-    if (type != CMPI_FLOAT32 && type != CMPI_INT8) return MPI_ERR_TYPE;
-    const MPI_Datatype element = type == CMPI_FLOAT32 ? MPI_FLOAT : MPI_INT8_T;
-    const size_t bytes = cmpi_type_bytes(type);
+int cmpi_library_all_reduce(const void *in, void *out, size_t count, cc_type type, cc_reduction reduction, cmpi_group group) {
+    if (type != CC_FLOAT32 && type != CC_INT8) return MPI_ERR_TYPE;
+    const MPI_Datatype element = type == CC_FLOAT32 ? MPI_FLOAT : MPI_INT8_T;
+    const size_t bytes = cc_type_bytes(type);
     for (size_t done = 0; done < count || count == 0;) {
         const size_t some = count - done < message_limit ? count - done : message_limit;
         const void *from = in == out ? MPI_IN_PLACE : (const char *)in + done * bytes;
-        int code = MPI_Allreduce(from, (char *)out + done * bytes, (int)some, element, library_operation(operation),
-                                 unwrap(group));
+        int code =
+            MPI_Allreduce(from, (char *)out + done * bytes, (int)some, element, library_operation(reduction), unwrap(group));
         if (code != MPI_SUCCESS || count == 0) return code;
         done += some;
     }
     return MPI_SUCCESS;
 }
 
-int cmpi_library_reduce_scatter(const void *in, void *out, size_t count, cmpi_type type, cmpi_operation operation,
+int cmpi_library_reduce_scatter(const void *in, void *out, size_t count, cc_type type, cc_reduction reduction,
                                 cmpi_group group) {
-    if (type != CMPI_FLOAT32 && type != CMPI_INT8) return MPI_ERR_TYPE;
+    if (type != CC_FLOAT32 && type != CC_INT8) return MPI_ERR_TYPE;
     if (count > INT_MAX) return MPI_ERR_COUNT;
-    return MPI_Reduce_scatter_block(in, out, (int)count, type == CMPI_FLOAT32 ? MPI_FLOAT : MPI_INT8_T,
-                                    library_operation(operation), unwrap(group));
+    return MPI_Reduce_scatter_block(in, out, (int)count, type == CC_FLOAT32 ? MPI_FLOAT : MPI_INT8_T,
+                                    library_operation(reduction), unwrap(group));
 }
 
 int cmpi_library_all_gather(const void *mine, void *all, size_t byte_count, cmpi_group group) {

@@ -128,7 +128,8 @@ void cprocess_see_launcher_end(int milliseconds) {
     const int launcher = rank >= 0 ? (int)syscall(SYS_pidfd_open, getppid(), 0) : -1;
     if (launcher < 0) return;
     if (fork() == 0) {
-        // In a session of its own, so that the launcher's last signals pass by, and with none of the pipes whose end it waits for.
+        // In a session of its own, so that the launcher's last signals pass by, and with none of the pipes whose end it waits
+        // for.
         setsid();
         dup2(launcher, 0);
         syscall(SYS_close_range, 1, ~0u, 0);
@@ -223,7 +224,8 @@ static const struct {
     int number;
     const char *name;
 } faults[] = {
-    {SIGILL, "SIGILL"}, {SIGTRAP, "SIGTRAP"}, {SIGSEGV, "SIGSEGV"}, {SIGBUS, "SIGBUS"}, {SIGFPE, "SIGFPE"}, {SIGABRT, "SIGABRT"},
+    {SIGILL, "SIGILL"}, {SIGTRAP, "SIGTRAP"}, {SIGSEGV, "SIGSEGV"},
+    {SIGBUS, "SIGBUS"}, {SIGFPE, "SIGFPE"},   {SIGABRT, "SIGABRT"},
 };
 enum { FAULTS = sizeof faults / sizeof *faults };
 

@@ -61,7 +61,8 @@ void cprocess_tell(cprocess_message message) {
         digits((uint64_t)r, name);
         const socklen_t length = address_of(name, &address);
         // Ranks of other hosts are not there.
-        if (r != message.rank) sendto(fd, &message, sizeof message, MSG_NOSIGNAL | MSG_DONTWAIT, (struct sockaddr *)&address, length);
+        if (r != message.rank)
+            sendto(fd, &message, sizeof message, MSG_NOSIGNAL | MSG_DONTWAIT, (struct sockaddr *)&address, length);
     }
 }
 

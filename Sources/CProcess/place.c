@@ -65,8 +65,10 @@ void job_name(char *name, size_t capacity) {
     const launcher *l = mine();
     const char *job = l && l->job ? getenv(l->job) : NULL;
     // Ranks of a host have one parent; the user's number keeps jobs of others out.
-    if (job) snprintf(name, capacity, "trireme.%u.%.60s", (unsigned)getuid(), job);
-    else snprintf(name, capacity, "trireme.%u.parent%d", (unsigned)getuid(), (int)getppid());
+    if (job)
+        snprintf(name, capacity, "trireme.%u.%.60s", (unsigned)getuid(), job);
+    else
+        snprintf(name, capacity, "trireme.%u.parent%d", (unsigned)getuid(), (int)getppid());
 }
 
 // MARK: Neighbours
@@ -119,7 +121,9 @@ uint64_t cprocess_age(void) {
     const char *end = text ? strrchr(text, ')') : NULL;
     unsigned long long start = 0;
     // The 22nd field, counted from the process's number: in ticks since the machine was started.
-    const bool found = end && sscanf(end + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu", &start) == 1;
+    const bool found =
+        end &&
+        sscanf(end + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu", &start) == 1;
     free(text);
     struct timespec now;
     const long ticks = sysconf(_SC_CLK_TCK);

@@ -14,9 +14,8 @@ public final class CheckedCommunicator: WrappedCommunicator {
     public init(_ inner: any Communicator) {
         self.inner = inner
         all = .allocate(capacity: inner.size)
-        let none = Request(sequence: 0, operation: .barrier, root: 0, byteCount: 0, detail: 0)
-        mine.initialize(to: none)
-        all.initialize(repeating: none, count: inner.size)
+        mine.initialize(to: Request(.barrier))
+        all.initialize(repeating: Request(.barrier), count: inner.size)
     }
 
     deinit {
@@ -72,8 +71,7 @@ public final class CheckedCommunicator: WrappedCommunicator {
 
     public func send(_ bytes: UnsafeRawBufferPointer, to rank: Int, tag: MessageTag) throws(CommunicationError) {
         mine.pointee = Request(
-            sequence: 0, operation: .message, root: Int32(truncatingIfNeeded: rank), byteCount: Int64(bytes.count),
-            detail: UInt64(bitPattern: Int64(tag.rawValue)))
+            .send, root: rank, byteCount: bytes.count, detail: UInt64(bitPattern: Int64(tag.rawValue)))
         try inner.send(Self.bytes(mine, 1), to: rank, tag: tag)
         try inner.send(bytes, to: rank, tag: tag)
     }
@@ -82,7 +80,8 @@ public final class CheckedCommunicator: WrappedCommunicator {
         into bytes: UnsafeMutableRawBufferPointer, from rank: Int, tag: MessageTag
     ) throws(CommunicationError) {
         try inner.receive(into: Self.mutableBytes(mine, 1), from: rank, tag: tag)
-        guard mine.pointee.operation == .message, mine.pointee.byteCount == Int64(bytes.count) else {
+        guard mine.pointee.operation == CollectiveOperation.send.rawValue, mine.pointee.byteCount == Int64(bytes.count)
+        else {
             throw .byteCountMismatch(
                 operation: "receive of tag \(tag.rawValue) from rank \(rank)", rank: rank, expected: bytes.count,
                 found: Int(mine.pointee.byteCount))
@@ -102,13 +101,10 @@ public final class CheckedCommunicator: WrappedCommunicator {
     }
 
     private func compare(
-        _ operation: Operation, root: Int = -1, byteCount: Int = 0, detail: UInt64 = 0
+        _ operation: CollectiveOperation, root: Int = -1, byteCount: Int = 0, detail: UInt64 = 0
     ) throws(CommunicationError) {
         sequence += 1
-        let wish = Request(
-            sequence: Int64(sequence), operation: operation, root: Int32(truncatingIfNeeded: root),
-            byteCount: Int64(byteCount), detail: detail)
-        mine.pointee = wish
+        mine.pointee = Request(operation, sequence: sequence, root: root, byteCount: byteCount, detail: detail)
         try inner.allGather(Self.bytes(mine, 1), into: Self.mutableBytes(all, size))
         let requests = UnsafeBufferPointer(start: all, count: size)
         guard requests.allSatisfy({ $0 == requests[0] }) else {
@@ -131,57 +127,28 @@ public final class CheckedCommunicator: WrappedCommunicator {
     }
 }
 
-/// The operations that ranks can disagree about.
-///
-/// Integers, because they travel as bytes.
-private struct Operation: Equatable {
-    let code: Int32
-
-    static let allReduce = Operation(code: 1)
-    static let allGather = Operation(code: 2)
-    static let gather = Operation(code: 3)
-    static let broadcast = Operation(code: 4)
-    static let barrier = Operation(code: 5)
-    static let split = Operation(code: 6)
-    static let message = Operation(code: 7)
-    static let reduceScatter = Operation(code: 8)
-    static let allToAll = Operation(code: 9)
-
-    var name: String {
-        switch self {
-        case .allReduce: "allReduce"
-        case .allGather: "allGather"
-        case .gather: "gather"
-        case .broadcast: "broadcast"
-        case .barrier: "barrier"
-        case .split: "split"
-        case .message: "a message"
-        case .reduceScatter: "reduceScatter"
-        case .allToAll: "allToAll"
-        default: "operation \(code)"
-        }
-    }
-}
-
 /// What one rank wants to do next, as it travels: 32 bytes, all of them meaningful, no padding.
 private struct Request: Equatable, CustomStringConvertible {
     var sequence: Int64
-    var operation: Operation
+    /// The number of a `CollectiveOperation`: what another rank sends may be none.
+    var operation: Int32
     var root: Int32
     var byteCount: Int64
+    /// The digest of a gather's sizes, a message's tag, or the numbers of a reduction and its type.
     var detail: UInt64
 
+    init(_ operation: CollectiveOperation, sequence: Int = 0, root: Int = -1, byteCount: Int = 0, detail: UInt64 = 0) {
+        self.sequence = Int64(sequence)
+        self.operation = operation.rawValue
+        self.root = Int32(truncatingIfNeeded: root)
+        self.byteCount = Int64(byteCount)
+        self.detail = detail
+    }
+
     var description: String {
-        switch operation {
-        case .barrier, .split: operation.name
-        case .broadcast: "broadcast of \(byteCount) bytes from rank \(root)"
-        case .gather: "gather of \(byteCount) bytes (sizes' digest \(String(detail, radix: 16))) to rank \(root)"
-        case .message: "a message of \(byteCount) bytes to rank \(root)"
-        case .allReduce, .reduceScatter:
-            Reduction.wish(
-                operation.name, reduction: Int32(detail & 0xFF), type: Int32(detail >> 8 & 0xFF),
-                byteCount: Int(byteCount))
-        default: "\(operation.name) of \(byteCount) bytes"
-        }
+        CollectiveWish(
+            operation: operation, byteCount: Int(byteCount), root: Int(root), type: Int32(detail >> 8 & 0xFF),
+            reduction: Int32(detail & 0xFF), sizes: detail
+        ).description
     }
 }

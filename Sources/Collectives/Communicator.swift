@@ -179,12 +179,12 @@ public struct CommunicationTimes: Equatable, Sendable {
 
 /// The checks that every conformance makes of its arguments, in one place so that their errors agree.
 extension Communicator {
-    package func requirePartner(_ partner: Int, _ operation: StaticString) throws(CommunicationError) {
+    package func requirePartner(_ partner: Int, _ operation: CollectiveOperation) throws(CommunicationError) {
         try requireMember(partner, operation)
         if partner == rank { throw .toItself(operation: "\(operation)", rank: partner) }
     }
 
-    package func requireMember(_ member: Int, _ operation: StaticString) throws(CommunicationError) {
+    package func requireMember(_ member: Int, _ operation: CollectiveOperation) throws(CommunicationError) {
         guard (0..<size).contains(member) else {
             throw .noSuchRank(operation: "\(operation)", rank: member, groupSize: size)
         }
@@ -195,7 +195,7 @@ extension Communicator {
     }
 
     package func requireBytes(
-        _ found: Int, _ expected: Int, _ operation: StaticString
+        _ found: Int, _ expected: Int, _ operation: CollectiveOperation
     ) throws(CommunicationError) {
         guard found == expected else {
             throw .byteCountMismatch(operation: "\(operation)", rank: rank, expected: expected, found: found)
@@ -204,7 +204,7 @@ extension Communicator {
 
     /// Checks a reduction's sizes on this rank: whole elements, and as many out as go in (`shares` times).
     package func requireReduction(
-        input: Int, output: Int, shares: Int = 1, _ type: ReducedType, _ operation: StaticString
+        input: Int, output: Int, shares: Int = 1, _ type: ReducedType, _ operation: CollectiveOperation
     ) throws(CommunicationError) {
         try requireBytes(input, output * shares, operation)
         try requireBytes(output, output / type.byteCount * type.byteCount, operation)
@@ -212,20 +212,21 @@ extension Communicator {
 
     /// Checks the sizes of an exchange of everyone with everyone on this rank.
     package func requireShares(input: Int, output: Int) throws(CommunicationError) {
-        try requireBytes(output, input, "allToAll")
-        try requireBytes(input, input / size * size, "allToAll")
+        try requireBytes(output, input, .allToAll)
+        try requireBytes(input, input / size * size, .allToAll)
     }
 
     /// Checks a gather's sizes on this rank.
     package func requireGather(
         mine: Int, byteCounts: [Int], all: Int, root: Int
     ) throws(CommunicationError) {
-        try requireMember(root, "gather")
+        try requireMember(root, .gather)
         guard byteCounts.count == size else {
             throw .byteCountMismatch(
-                operation: "gather's list of byte counts", rank: rank, expected: size, found: byteCounts.count)
+                operation: "\(CollectiveOperation.gather)'s list of byte counts", rank: rank, expected: size,
+                found: byteCounts.count)
         }
-        try requireBytes(mine, byteCounts[rank], "gather")
-        if rank == root { try requireBytes(all, byteCounts.reduce(0, +), "gather") }
+        try requireBytes(mine, byteCounts[rank], .gather)
+        if rank == root { try requireBytes(all, byteCounts.reduce(0, +), .gather) }
     }
 }

@@ -29,15 +29,6 @@ public enum Reduction: Int32, CaseIterable, Sendable {
 }
 
 extension Reduction {
-    /// What a rank asks for, in the words of an error: `allReduce (sum) of 8 bytes of float32`.
-    ///
-    /// Numbers, because that is how wishes travel.
-    package static func wish(_ operation: String, reduction: Int32, type: Int32, byteCount: Int) -> String {
-        let reduction = Reduction(rawValue: reduction).map { "\($0)" } ?? "unknown"
-        let type = ReducedType(rawValue: type).map { "\($0)" } ?? "unknown elements"
-        return "\(operation) (\(reduction)) of \(byteCount) bytes of \(type)"
-    }
-
     /// Reduces terms of several ranks, element by element: the reference that faster ways are compared with.
     ///
     /// - Parameters:

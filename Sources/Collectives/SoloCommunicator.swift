@@ -19,7 +19,7 @@ public final class SoloCommunicator: Communicator {
         _ input: UnsafeRawBufferPointer, into output: UnsafeMutableRawBufferPointer, _ type: ReducedType,
         _ reduction: Reduction
     ) throws(CommunicationError) {
-        try requireReduction(input: input.count, output: output.count, type, "allReduce")
+        try requireReduction(input: input.count, output: output.count, type, .allReduce)
         if input.baseAddress != UnsafeRawPointer(output.baseAddress) { output.copyMemory(from: input) }
         record(input.count)
     }
@@ -28,7 +28,7 @@ public final class SoloCommunicator: Communicator {
         _ input: UnsafeRawBufferPointer, into share: UnsafeMutableRawBufferPointer, _ type: ReducedType,
         _ reduction: Reduction
     ) throws(CommunicationError) {
-        try requireReduction(input: input.count, output: share.count, type, "reduceScatter")
+        try requireReduction(input: input.count, output: share.count, type, .reduceScatter)
         share.copyMemory(from: input)
         record(input.count)
     }
@@ -36,7 +36,7 @@ public final class SoloCommunicator: Communicator {
     public func allGather(
         _ mine: UnsafeRawBufferPointer, into all: UnsafeMutableRawBufferPointer
     ) throws(CommunicationError) {
-        try requireBytes(all.count, mine.count, "allGather")
+        try requireBytes(all.count, mine.count, .allGather)
         all.copyMemory(from: mine)
         record(mine.count)
     }
@@ -58,18 +58,18 @@ public final class SoloCommunicator: Communicator {
     }
 
     public func broadcast(_ bytes: UnsafeMutableRawBufferPointer, from root: Int) throws(CommunicationError) {
-        try requireMember(root, "broadcast")
+        try requireMember(root, .broadcast)
         record(bytes.count)
     }
 
     public func send(_ bytes: UnsafeRawBufferPointer, to rank: Int, tag: MessageTag) throws(CommunicationError) {
-        try requirePartner(rank, "send")
+        try requirePartner(rank, .send)
     }
 
     public func receive(
         into bytes: UnsafeMutableRawBufferPointer, from rank: Int, tag: MessageTag
     ) throws(CommunicationError) {
-        try requirePartner(rank, "receive")
+        try requirePartner(rank, .receive)
     }
 
     public func barrier() throws(CommunicationError) {

@@ -24,9 +24,9 @@ public final class ThreadCommunicator: Communicator {
         _ input: UnsafeRawBufferPointer, into output: UnsafeMutableRawBufferPointer, _ type: ReducedType,
         _ reduction: Reduction
     ) throws(CommunicationError) {
-        try requireReduction(input: input.count, output: output.count, type, "allReduce")
+        try requireReduction(input: input.count, output: output.count, type, .allReduce)
         if input.baseAddress != UnsafeRawPointer(output.baseAddress) { output.copyMemory(from: input) }
-        try together("allReduce", output) { () throws(CommunicationError) in
+        try together(.allReduce, output) { () throws(CommunicationError) in
             // Each rank reduces its own segment of all buffers, in place, and hands the results out.
             let count = output.count / type.byteCount
             let segment = ReductionTree.segment(ofCount: count, part: rank, parts: size)
@@ -46,8 +46,8 @@ public final class ThreadCommunicator: Communicator {
         _ input: UnsafeRawBufferPointer, into share: UnsafeMutableRawBufferPointer, _ type: ReducedType,
         _ reduction: Reduction
     ) throws(CommunicationError) {
-        try requireReduction(input: input.count, output: share.count, shares: size, type, "reduceScatter")
-        try together("reduceScatter", UnsafeMutableRawBufferPointer(mutating: input)) { () throws(CommunicationError) in
+        try requireReduction(input: input.count, output: share.count, shares: size, type, .reduceScatter)
+        try together(.reduceScatter, UnsafeMutableRawBufferPointer(mutating: input)) { () throws(CommunicationError) in
             let terms = (0..<size).compactMap {
                 group.deposits[$0].base.map { UnsafeRawPointer($0 + rank * share.count) }
             }
@@ -59,8 +59,8 @@ public final class ThreadCommunicator: Communicator {
     public func allGather(
         _ mine: UnsafeRawBufferPointer, into all: UnsafeMutableRawBufferPointer
     ) throws(CommunicationError) {
-        try requireBytes(all.count, mine.count * size, "allGather")
-        try together("allGather", UnsafeMutableRawBufferPointer(mutating: mine)) { () throws(CommunicationError) in
+        try requireBytes(all.count, mine.count * size, .allGather)
+        try together(.allGather, UnsafeMutableRawBufferPointer(mutating: mine)) { () throws(CommunicationError) in
             for other in 0..<size {
                 copy(from: other, into: all, at: other * mine.count)
             }
@@ -72,7 +72,7 @@ public final class ThreadCommunicator: Communicator {
     ) throws(CommunicationError) {
         try requireShares(input: input.count, output: output.count)
         let share = input.count / size
-        try together("allToAll", UnsafeMutableRawBufferPointer(mutating: input)) { () throws(CommunicationError) in
+        try together(.allToAll, UnsafeMutableRawBufferPointer(mutating: input)) { () throws(CommunicationError) in
             guard let target = output.baseAddress else { return }
             for other in 0..<size {
                 guard let source = group.deposits[other].base else { continue }
@@ -85,7 +85,7 @@ public final class ThreadCommunicator: Communicator {
         _ mine: UnsafeRawBufferPointer, byteCounts: [Int], into all: UnsafeMutableRawBufferPointer, to root: Int
     ) throws(CommunicationError) {
         try requireGather(mine: mine.count, byteCounts: byteCounts, all: all.count, root: root)
-        try together("gather", UnsafeMutableRawBufferPointer(mutating: mine), sameLength: false) {
+        try together(.gather, UnsafeMutableRawBufferPointer(mutating: mine), sameLength: false) {
             () throws(CommunicationError) in
             guard rank == root else { return }
             var offset = 0
@@ -93,7 +93,8 @@ public final class ThreadCommunicator: Communicator {
                 let found = group.deposits[other].byteCount
                 guard found == byteCounts[other] else {
                     throw .byteCountMismatch(
-                        operation: "gather", rank: other, expected: byteCounts[other], found: found)
+                        operation: "\(CollectiveOperation.gather)", rank: other, expected: byteCounts[other],
+                        found: found)
                 }
                 copy(from: other, into: all, at: offset)
                 offset += found
@@ -102,14 +103,14 @@ public final class ThreadCommunicator: Communicator {
     }
 
     public func broadcast(_ bytes: UnsafeMutableRawBufferPointer, from root: Int) throws(CommunicationError) {
-        try requireMember(root, "broadcast")
-        try together("broadcast", bytes) { () throws(CommunicationError) in
+        try requireMember(root, .broadcast)
+        try together(.broadcast, bytes) { () throws(CommunicationError) in
             if rank != root { copy(from: root, into: bytes, at: 0) }
         }
     }
 
     public func send(_ bytes: UnsafeRawBufferPointer, to rank: Int, tag: MessageTag) throws(CommunicationError) {
-        try requirePartner(rank, "send")
+        try requirePartner(rank, .send)
         try requireAllowed(tag)
         clock.start()
         let message = Array(bytes)
@@ -122,12 +123,12 @@ public final class ThreadCommunicator: Communicator {
     public func receive(
         into bytes: UnsafeMutableRawBufferPointer, from rank: Int, tag: MessageTag
     ) throws(CommunicationError) {
-        try requirePartner(rank, "receive")
+        try requirePartner(rank, .receive)
         try requireAllowed(tag)
         clock.start()
         let box = mailbox(from: rank, to: self.rank, tag)
         let message = try group.world.locked { () throws(CommunicationError) in
-            try group.world.wait(for: "receive", members: group.members, timeout: timeout) {
+            try group.world.wait(for: .receive, members: group.members, timeout: timeout) {
                 [rank]
             } until: {
                 group.world.hasMessage(in: box)
@@ -137,7 +138,8 @@ public final class ThreadCommunicator: Communicator {
         clock.addWait()
         guard let message, message.count == bytes.count else {
             throw .byteCountMismatch(
-                operation: "receive", rank: rank, expected: bytes.count, found: message?.count ?? 0)
+                operation: "\(CollectiveOperation.receive)", rank: rank, expected: bytes.count,
+                found: message?.count ?? 0)
         }
         bytes.copyBytes(from: message)
         clock.finish(byteCount: bytes.count)
@@ -145,25 +147,25 @@ public final class ThreadCommunicator: Communicator {
 
     public func barrier() throws(CommunicationError) {
         clock.start()
-        try group.meet(rank: rank, for: "barrier", timeout: timeout)
+        try group.meet(rank: rank, for: .barrier, timeout: timeout)
         clock.addWait()
         clock.finish(byteCount: 0)
     }
 
     public func split(color: Int, key: Int) throws(CommunicationError) -> any Communicator {
         let wish = ThreadGroup.Deposit(base: nil, byteCount: 0, color: color, key: key)
-        try group.meet(rank: rank, for: "split", timeout: timeout, wish)
+        try group.meet(rank: rank, for: .split, timeout: timeout, wish)
         let ranks = (0..<size)
             .filter { group.deposits[$0].color == color }
             .sorted { (group.deposits[$0].key, $0) < (group.deposits[$1].key, $1) }
         let subgroup = try group.subgroup(color: color, ranks: ranks)
-        try group.meet(rank: rank, for: "split", mustComplete: true)
+        try group.meet(rank: rank, for: .split, mustComplete: true)
         return ThreadCommunicator(group: subgroup, rank: ranks.firstIndex(of: rank) ?? 0, timeout: timeout)
     }
 
     /// Runs `body` while every rank's buffer is laid out for the others.
     private func together(
-        _ operation: StaticString, _ bytes: UnsafeMutableRawBufferPointer, sameLength: Bool = true,
+        _ operation: CollectiveOperation, _ bytes: UnsafeMutableRawBufferPointer, sameLength: Bool = true,
         _ body: () throws(CommunicationError) -> Void
     ) throws(CommunicationError) {
         clock.start()

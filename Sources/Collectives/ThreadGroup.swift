@@ -49,7 +49,7 @@ final class ThreadWorld: @unchecked Sendable {
     ///   - members: the number here of each rank of the group.
     ///   - awaited: ranks of the group that are waited for.
     func wait(
-        for operation: StaticString, members: [Int], timeout: Duration?, mustComplete: Bool = false,
+        for operation: CollectiveOperation, members: [Int], timeout: Duration?, mustComplete: Bool = false,
         awaited: () -> [Int], until isDone: () -> Bool
     ) throws(CommunicationError) {
         let began = OperationClock.now()
@@ -151,7 +151,7 @@ final class ThreadGroup: @unchecked Sendable {
     /// The meeting that ends an operation passes `mustComplete`: all ranks are inside and will arrive, and none may
     /// leave early while another still reads its buffer.
     func meet(
-        rank: Int, for operation: StaticString, timeout: Duration? = nil, mustComplete: Bool = false,
+        rank: Int, for operation: CollectiveOperation, timeout: Duration? = nil, mustComplete: Bool = false,
         _ deposit: Deposit? = nil
     ) throws(CommunicationError) {
         try world.locked { () throws(CommunicationError) in

@@ -1,19 +1,19 @@
-/// Which blocks of the key-value cache each sequence has.
+/// The assignment of key-value cache blocks to sequences.
 ///
-/// Every rank keeps its own copy and changes it by the same messages in the same order, so all copies are equal.
+/// Every rank keeps its own copy and applies the same messages in the same order, so all copies are equal.
 public struct BlockTable {
-    /// Positions in a block.
+    /// Positions per block.
     public let blockLength: Int
     private var free: [Int32]
     private var counts: [Int]
-    /// The sequences' lists, one after another, at fixed places: the attention kernel reads them by address.
+    /// The block lists of all sequences at fixed offsets, because the attention kernel reads them by address.
     private let lists: UnsafeMutablePointer<Int32>
     private let listCapacity: Int
     private let owner: BlockLists
 
     public init(blockCount: Int, blockLength: Int, sequenceCount: Int, sequenceLength: Int) {
         self.blockLength = blockLength
-        // Taken from the end: the lowest numbers first.
+        // Blocks are taken from the end, so the lowest numbers come first.
         free = (0..<Int32(blockCount)).reversed()
         counts = Array(repeating: 0, count: sequenceCount)
         listCapacity = cacheBlockCount(forLength: sequenceLength, blockLength: blockLength)
@@ -21,10 +21,10 @@ public struct BlockTable {
         lists = owner.elements
     }
 
-    /// Blocks that no sequence has.
+    /// The number of blocks that no sequence has.
     public var freeCount: Int { free.count }
 
-    /// Gives a sequence blocks for `length` positions in all; false if there are not enough.
+    /// Extends a sequence's blocks to hold `length` positions in total; returns false if there are not enough.
     public mutating func extend(_ sequence: SequenceID, toLength length: Int) -> Bool {
         let wanted = cacheBlockCount(forLength: length, blockLength: blockLength)
         guard wanted <= listCapacity, wanted - counts[sequence.slot] <= free.count else { return false }
@@ -36,13 +36,13 @@ public struct BlockTable {
         return true
     }
 
-    /// Takes all blocks of a sequence back.
+    /// Frees all blocks of a sequence.
     public mutating func release(_ sequence: SequenceID) {
         for index in (0..<counts[sequence.slot]).reversed() { free.append(lists[sequence.slot * listCapacity + index]) }
         counts[sequence.slot] = 0
     }
 
-    /// The sequence's blocks, by position / block length.
+    /// The sequence's blocks, indexed by position / block length.
     public func blocks(of sequence: SequenceID) -> UnsafePointer<Int32> {
         UnsafePointer(lists + sequence.slot * listCapacity)
     }

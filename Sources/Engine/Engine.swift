@@ -1,20 +1,19 @@
 import Collectives
 import Models
 import Sampling
-import Weights
 
-/// Rank 0's side of the runtime: takes requests, decides the steps, draws the tokens.
+/// Rank 0's side of the runtime, which takes requests, decides the steps and draws the tokens.
 ///
-/// Rank 0 decides and the others follow (`RankRunner.follow`). Tokens are drawn on one rank.
+/// The other ranks follow its messages (`RankRunner.follow`).
 public final class Engine {
     public let runner: RankRunner
-    /// Times of the steps so far, prompts and decoding apart.
+    /// Times of the steps so far, separately for prefill and decode.
     public private(set) var statistics = Statistics()
 
     /// Times of steps of one kind.
     public struct StepTimes: Sendable {
         public var steps = 0
-        /// Tokens computed (prompts) or drawn (decoding).
+        /// The tokens computed in prefill, or drawn in decode.
         public var tokens = 0
         public var total: Duration = .zero
         public var wait: Duration = .zero
@@ -31,12 +30,14 @@ public final class Engine {
 
     /// A request that has not ended.
     ///
-    /// A class, so that a draw changes the sampler's counts where they lie.
+    /// It is a class, so that a draw updates the sampler's counts in place.
     private final class Active {
         let request: Request
-        /// Tokens that were in the cache before the request's own.
+        /// The tokens that were in the cache before the request's own.
         let history: [Int32]
-        /// Made for the first draw: it has the size of the vocabulary, and a batch may have many requests that wait.
+        /// The sampler, created at the first draw.
+        ///
+        /// It is as large as the vocabulary, and many requests of a batch may be waiting.
         var sampler: Sampler?
         var newTokens = 0
 
@@ -51,15 +52,15 @@ public final class Engine {
     private var active: [RequestID: Active] = [:]
     private var nextID = 0
     private var chunks: [Chunk] = []
-    private var failure: ModelError?
-    /// Trace the step of this number.
+    private var failure: LogitsNotFinite?
+    /// The number of the step to trace; nil: none.
     public var tracedStep: Int?
 
-    /// A chunk of the step that is being taken.
+    /// A chunk of the current step.
     private struct Chunk {
         let request: RequestID
         let firstPosition: Int
-        /// Whether every token gives logits, for the probabilities of a prompt.
+        /// Whether every token gives logits, from which the prompt's log-probabilities follow.
         let givesAll: Bool
     }
 
@@ -75,9 +76,9 @@ public final class Engine {
 
     /// Takes a request.
     ///
-    /// It gets as many new tokens as it asks for, or as the longest sequence has room for if that is less.
+    /// The number of new tokens is limited to what the longest sequence has room for.
     ///
-    /// - Parameter previous: a finished request that stayed in the cache; the new tokens follow its own.
+    /// - Parameter previous: a finished request that stayed in the cache; the request's tokens follow its tokens.
     /// - Throws: `RequestError` for a request that could never be computed.
     public func submit(_ request: Request, continuing previous: RequestID? = nil) throws(RequestError) -> RequestID {
         var request = request
@@ -111,7 +112,7 @@ public final class Engine {
         scheduler.finish(id, staysInCache: staysInCache)
     }
 
-    /// Takes one step on all ranks; what it brought goes to `handle`.
+    /// Runs one step on all ranks, and passes its events to `handle`.
     public func step(_ handle: (Event) -> Void) throws {
         message.begin(.step)
         chunks.removeAll(keepingCapacity: true)
@@ -142,14 +143,14 @@ public final class Engine {
         if let failure { throw failure }
     }
 
-    /// Has every rank measure its hardware's limits at the same time; gives the sums over the ranks.
-    public func measureLimits() throws(CommunicationError) -> [Double] {
-        message.begin(.measure)
+    /// Has every rank run the task that it was given (`RankRunner.onAside`), all at the same time.
+    public func runAside() throws {
+        message.begin(.aside)
         try message.broadcast(over: runner.decoder.context.world)
-        return try runner.measure()
+        try runner.onAside()
     }
 
-    /// Forgets the times of the steps so far.
+    /// Resets the times of the steps so far.
     public func resetStatistics() {
         statistics = Statistics()
     }
@@ -160,7 +161,7 @@ public final class Engine {
         try message.broadcast(over: runner.decoder.context.world)
     }
 
-    /// Handles one row of logits; whether a token was drawn from it.
+    /// Handles one row of logits; returns whether a token was drawn from it.
     private func take(
         _ logits: UnsafeMutableBufferPointer<Float>, of chunk: Chunk, offset: Int, _ handle: (Event) -> Void
     ) -> Bool {
@@ -168,10 +169,11 @@ public final class Engine {
         let row = chunk.firstPosition + offset
         let readable = UnsafeBufferPointer(logits)
         guard logits.allSatisfy(\.isFinite) else {
-            failure = .logitsNotFinite(step: runner.stepCount)
+            failure = LogitsNotFinite(step: runner.stepCount)
             return false
         }
-        // Row i of a prompt gives the probabilities of its token i + 1; the last one, and rows of new tokens, are drawn from.
+        // Row i of a prompt gives the probability of its token i + 1. Tokens are drawn from the other rows: the last
+        // one of a prompt and those of new tokens.
         if chunk.givesAll, row + 1 < state.request.promptTokens.count {
             let token = Int(state.request.promptTokens[row + 1])
             handle(
@@ -184,7 +186,7 @@ public final class Engine {
         }
         let top = state.request.topLogProbabilityCount.map { bestTokens($0, in: readable) } ?? []
         let digest = state.request.wantsDigests ? self.digest(of: readable) : nil
-        // The sampler may write to the row, so a copy is kept where the drawn token's probability is wanted.
+        // The sampler may write to the row, so it is copied if the drawn token's log-probability is wanted.
         let original = state.request.topLogProbabilityCount.map { _ in Array(readable) }
         let token = draw(from: logits, for: state)
         state.newTokens += 1
@@ -222,13 +224,23 @@ public final class Engine {
         handle(.finished(id, reason))
     }
 
-    /// FNV-1a, 64 bits, over the bits of the logits, a word of 32 bits at a time.
+    /// The 64-bit FNV-1a hash of the bits of the logits, taken as words of 32 bits.
     private func digest(of logits: UnsafeBufferPointer<Float>) -> UInt64 {
         logits.reduce(0xCBF2_9CE4_8422_2325) { ($0 ^ UInt64($1.bitPattern)) &* 0x100_0000_01B3 }
     }
 }
 
-/// A step has nothing to compute though requests wait: a defect, which must not become an endless loop.
+/// The logits of a step are not finite numbers, so that no token can be drawn.
+public struct LogitsNotFinite: Error, Equatable, CustomStringConvertible {
+    /// The number of the step.
+    public let step: Int
+
+    public var description: String {
+        "step \(step) gave logits that are not finite numbers; a weight or scale of the checkpoint may be damaged"
+    }
+}
+
+/// An error for a step that computes nothing although requests wait, so that a defect does not loop for ever.
 struct StalledEngine: Error, CustomStringConvertible {
     let description = "requests wait, but none can be computed; this is a defect, please report it"
 }

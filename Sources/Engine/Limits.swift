@@ -1,15 +1,15 @@
-/// The sizes that a run is planned for; every buffer follows from them.
+/// The sizes that a run is planned for, which determine the size of every buffer.
 public struct StepLimits: Equatable, Sendable {
-    /// Tokens in one step, all sequences together.
+    /// The largest number of tokens per step, over all sequences.
     public var tokenCount: Int
-    /// Sequences at a time.
+    /// The largest number of concurrent sequences.
     public var sequenceCount: Int
-    /// The longest sequence, prompt and new tokens together.
+    /// The largest number of tokens per sequence, prompt and new tokens together.
     public var sequenceLength: Int
 
-    /// Rows of logits computed and sent to rank 0 at a time.
+    /// The number of rows of logits that are computed and sent to rank 0 at once.
     public static let logitRows = 32
-    /// Tokens of a prompt whose attention is computed together.
+    /// The number of tokens of a chunk whose attention is computed together.
     public static let attentionTile = 16
 
     public init(tokenCount: Int, sequenceCount: Int, sequenceLength: Int) {
@@ -19,12 +19,12 @@ public struct StepLimits: Equatable, Sendable {
     }
 }
 
-/// Blocks of the key-value cache that a sequence of a length takes.
+/// The number of key-value cache blocks that a sequence of a length needs.
 public func cacheBlockCount(forLength length: Int, blockLength: Int) -> Int {
     (length + blockLength - 1) / blockLength
 }
 
-/// A place for a sequence, reused when the sequence has been released.
+/// The slot of a sequence, which is reused after the sequence has been released.
 public struct SequenceID: Hashable, Sendable {
     public let slot: Int
 
@@ -33,11 +33,11 @@ public struct SequenceID: Hashable, Sendable {
     }
 }
 
-/// Which positions of a chunk give logits.
+/// The positions of a chunk that give logits.
 public enum ChunkOutput: Int32, Sendable {
     case none = 0
-    /// After the last token.
+    /// Only the last token gives logits.
     case last = 1
-    /// After every token.
+    /// Every token gives logits.
     case all = 2
 }

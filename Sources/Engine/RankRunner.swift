@@ -4,24 +4,24 @@ import Layers
 import Models
 import Tensors
 
-/// What this rank does between steps, for whoever watches over the job.
+/// What a rank is doing, for whoever watches over the job.
 public enum RunnerPhase: Sendable {
     case waiting
     case prefill
     case decode
 }
 
-/// Where a row of logits belongs.
+/// The token that a row of logits belongs to.
 public struct OutputPlace: Sendable {
-    /// The number of the chunk in its step.
+    /// The index of the chunk in its step.
     public let chunk: Int
-    /// The token's number in the chunk.
+    /// The index of the token in the chunk.
     public let offset: Int
 }
 
-/// Takes steps: the same code on every rank, driven by rank 0's messages.
+/// Runs steps with the same code on every rank, driven by rank 0's messages.
 ///
-/// Owns the buffers that a step needs. After the first steps of each size it allocates nothing.
+/// It owns the buffers that a step needs. After the first steps of each size it allocates nothing.
 public final class RankRunner {
     public let decoder: Decoder
     public let backend: CPUBackend
@@ -30,8 +30,8 @@ public final class RankRunner {
     public var onPhase: (RunnerPhase, Int) -> Void = { _, _ in }
     /// Called with the table of a traced step.
     public var onTrace: (StepTrace, Int) -> Void = { _, _ in }
-    /// Measures this rank's hardware; equally many figures on every rank.
-    public var onMeasure: () -> [Double] = { [] }
+    /// A task that all ranks run between steps when rank 0 asks for it (`Engine.runAside`); it may make collective calls.
+    public var onAside: () throws -> Void = {}
     /// Steps taken so far.
     public private(set) var stepCount = 0
 
@@ -40,20 +40,20 @@ public final class RankRunner {
     private let tokens: UnsafeMutablePointer<Int32>
     private let slots: UnsafeMutablePointer<CacheSlot>
     private let items: UnsafeMutablePointer<AttentionItem>
-    /// The step's angles, for each of the model's rotations.
+    /// The step's angles for each of the model's distinct rotations.
     private let angles: UnsafeMutablePointer<Angles>
-    /// The rows of the step that give logits, and where they are in their chunks.
+    /// The rows of the step that give logits, and the tokens that these belong to.
     private var outputRows: [Int32] = []
     private var outputPlaces: [OutputPlace] = []
-    /// Rank 0: the logits of some rows, `[rows][vocabulary]`.
+    /// The logits of some rows, `[rows][vocabulary]`, on rank 0; nil on the others.
     private let logits: UnsafeMutablePointer<Float>?
     private let logitsCount: Int
-    /// How much of one row of logits each rank computes.
+    /// The bytes of one row of logits that each rank computes.
     private let logitBytes: [Int]
-    /// The same of some rows; kept, because a step must not allocate.
+    /// The bytes of the current rows that each rank computes; stored, because a step must not allocate.
     private var gathered: [Int]
 
-    /// - Parameter cacheBlockCount: blocks of the key-value cache, as the decoder was loaded with.
+    /// - Parameter cacheBlockCount: the number of key-value cache blocks that the decoder was loaded with.
     public init(
         decoder: Decoder, backend: CPUBackend, limits: StepLimits, cacheBlockCount: Int, quantizesActivations: Bool
     ) {
@@ -87,7 +87,7 @@ public final class RankRunner {
         logits?.deallocate()
     }
 
-    /// Ranks other than 0: takes the steps that rank 0 announces until it says stop.
+    /// Runs the steps that rank 0 announces until it says stop; every rank but 0 calls this.
     public func follow() throws {
         let message = StepMessage(limits: limits)
         while true {
@@ -95,34 +95,15 @@ public final class RankRunner {
             try message.broadcast(over: decoder.context.world)
             switch message.kind {
             case .step: try take(message) { _, _ in }
-            case .measure: _ = try measure()
-            default: return
+            case .aside: try onAside()
+            case .stop, nil: return
             }
-        }
-    }
-
-    /// Measures on all ranks at once, which share the memory's bandwidth; gives the sums over the ranks.
-    func measure() throws(CommunicationError) -> [Double] {
-        let world = decoder.context.world
-        try world.barrier()
-        let mine = onMeasure()
-        let all = UnsafeMutableBufferPointer<Double>.allocate(capacity: mine.count * world.size)
-        defer { all.deallocate() }
-        do {
-            try mine.withUnsafeBytes { try world.allGather($0, into: UnsafeMutableRawBufferPointer(all)) }
-        } catch let error as CommunicationError {
-            throw error
-        } catch {
-            preconditionFailure("allGather throws nothing else")
-        }
-        return mine.indices.map { index in
-            stride(from: index, to: all.count, by: mine.count).reduce(0) { $0 + all[$1] }
         }
     }
 
     /// Takes one step.
     ///
-    /// On rank 0 `consume` gets every row of logits asked for, in the order of the chunks; it may write to the row.
+    /// On rank 0 `consume` gets every requested row of logits, in the order of the chunks; it may write to the row.
     public func take(
         _ message: StepMessage, _ consume: (OutputPlace, _ logits: UnsafeMutableBufferPointer<Float>) -> Void
     ) throws {
@@ -176,7 +157,7 @@ public final class RankRunner {
             quantizesActivations: quantizesActivations, trace: trace)
     }
 
-    /// The angles of one rotation at the positions of the step's tokens.
+    /// Computes the angles of one rotation at the positions of the step's tokens.
     private func fill(_ table: RotaryTable, rowCount: Int) -> Angles {
         let pairs = table.pairCount
         let cosines = backend.arena.take(rowCount * pairs, of: Float.self)
@@ -188,7 +169,7 @@ public final class RankRunner {
         return Angles(cosines: cosines, sines: sines, pairCount: pairs)
     }
 
-    /// Computes logits in batches of rows on the last stage, and brings them to rank 0.
+    /// Computes logits in batches of rows on the last stage, and gathers them on rank 0.
     private func deliver(
         _ hidden: Activations?, _ step: Step, _ consume: (OutputPlace, UnsafeMutableBufferPointer<Float>) -> Void
     ) throws(CommunicationError) {
@@ -202,7 +183,7 @@ public final class RankRunner {
                 try gather(mine, rowCount: rows.count, into: nil)
                 continue
             }
-            // Of one row the ranks' shares are the row; of several they come rank by rank.
+            // The gathered shares of a single row are the row itself; those of several rows must be rearranged.
             let isRow = rows.count == 1
             let parts = isRow ? nil : backend.makeActivations(tokenCount: rows.count, width: vocabulary)
             try gather(mine, rowCount: rows.count, into: parts?.elements ?? logits)
@@ -223,7 +204,7 @@ public final class RankRunner {
         }
     }
 
-    /// Brings the ranks' shares of some rows together on rank 0, rank by rank.
+    /// Gathers the ranks' shares of some rows on rank 0, concatenated by rank.
     private func gather(
         _ mine: Activations?, rowCount: Int, into all: UnsafeMutablePointer<Float>?
     ) throws(CommunicationError) {

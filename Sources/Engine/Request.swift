@@ -1,21 +1,21 @@
 import Sampling
 
-/// A sequence to generate, in token numbers.
+/// A request to continue a sequence of token ids.
 public struct Request: Sendable {
     public var promptTokens: [Int32]
-    /// New tokens at most.
+    /// The largest number of new tokens.
     public var maximumNewTokens: Int
     public var sampling: SamplingParameters
     public var seed: UInt64
     /// Tokens that end the sequence.
     public var endTokens: Set<Int32>
-    /// Best tokens to report with each new one; nil: no log-probabilities.
+    /// The number of most probable tokens to report with each new token; nil: no log-probabilities.
     public var topLogProbabilityCount: Int?
     /// Whether the log-probability of every prompt token is wanted.
     public var wantsPromptLogProbabilities: Bool
-    /// Whether each step's logits are hashed.
+    /// Whether to report a hash of the logits with each new token.
     public var wantsDigests: Bool
-    /// Whether the sequence stays in the cache when it has finished, to be continued.
+    /// Whether the sequence stays in the cache after it has finished, so that a request can continue it.
     public var staysInCache: Bool
 
     public init(
@@ -36,13 +36,13 @@ public struct Request: Sendable {
     }
 }
 
-/// Why a request is refused when it is submitted: it could never be computed.
+/// Why a request, which could never be computed, is refused when it is submitted.
 public enum RequestError: Error, Equatable, Sendable, CustomStringConvertible {
-    /// It has no token to compute.
+    /// The request has no token to compute.
     case empty
-    /// Its tokens leave no room within the longest sequence that the run is planned for.
+    /// The tokens leave no room within the longest sequence that the run is planned for.
     case tooLong(tokens: Int, limit: Int)
-    /// The sequence that it continues is not in the cache any more.
+    /// The sequence to continue is no longer in the cache, or cannot grow there.
     case notInCache
 
     public var description: String {
@@ -55,7 +55,7 @@ public enum RequestError: Error, Equatable, Sendable, CustomStringConvertible {
     }
 }
 
-/// A number for a request, in order of submission.
+/// The number of a request, in order of submission.
 public struct RequestID: Hashable, Sendable {
     public let rawValue: Int
 
@@ -66,26 +66,26 @@ public struct RequestID: Hashable, Sendable {
 
 /// Why a sequence ended, as the OpenAI interface names it.
 public enum FinishReason: String, Sendable {
-    /// As many tokens as allowed.
+    /// The sequence reached its largest number of tokens.
     case length
-    /// An end token, or a stop string.
+    /// An end token or a stop string ended the sequence.
     case stop
 }
 
-/// What a step brought for one request.
+/// A result of a step for one request.
 public enum Event: Sendable {
-    /// The log-probability of a prompt token given those before it.
+    /// The log-probability of a prompt token, given the tokens before it.
     case promptLogProbability(RequestID, index: Int, value: Float)
     case token(RequestID, GeneratedToken)
     case finished(RequestID, FinishReason)
 }
 
-/// A new token and what was asked for about it.
+/// A new token with the requested details.
 public struct GeneratedToken: Sendable {
     public let id: Int32
     public let logProbability: Float?
-    /// The best tokens of the step, best first.
+    /// The most probable tokens at this position, most probable first.
     public let top: [(id: Int, logProbability: Float)]
-    /// FNV-1a over the bits of the step's logits.
+    /// The FNV-1a hash of the bits of the logits.
     public let digest: UInt64?
 }

@@ -1,13 +1,15 @@
 /// Decides what each step computes.
 ///
-/// Pure: no clock, no tensors, no ranks.
+/// It is plain data, without a clock, tensors or ranks.
 ///
-/// Decoding sequences go first, one token each; what is left of the step's tokens goes to prompts, in pieces if need be.
-/// A sequence is admitted when the cache can hold all that it may grow to, so none is ever put back. One that the whole
-/// cache could not hold is refused when it is added, and resting sequences make room for waiting ones: whenever there is a
-/// request, a step has something to compute.
+/// Decoding sequences come first, with one token each. The rest of the step's token budget goes to prompts, in pieces
+/// if necessary. A sequence is admitted when the cache can hold its largest length, so none is ever preempted. A
+/// sequence that even an empty cache could not hold is refused when it is added, and resting sequences make room for
+/// waiting ones. So whenever there is a request, a step has something to compute.
+///
+/// It counts cache blocks in order to admit sequences; each rank's `BlockTable` assigns the blocks.
 public struct Scheduler {
-    /// Some consecutive tokens of one sequence.
+    /// Consecutive tokens of one sequence that a step computes.
     public struct Chunk: Equatable, Sendable {
         public let request: RequestID
         public let sequence: SequenceID
@@ -19,9 +21,9 @@ public struct Scheduler {
     private struct Running {
         let request: RequestID
         let sequence: SequenceID
-        /// Known tokens: the prompt, then what was drawn.
+        /// The known tokens: the prompt, then the drawn ones.
         var tokens: [Int32]
-        /// Tokens whose keys and values are in the cache, or will be after the step that was handed out.
+        /// The number of tokens whose keys and values are in the cache, counting the step that was handed out.
         var computed: Int
         let reserved: Int
         let wantsAll: Bool
@@ -41,7 +43,7 @@ public struct Scheduler {
     private var freeSlots: [Int]
     private var waiting: [Waiting] = []
     private var running: [Running] = []
-    /// Finished, but kept in the cache to be continued.
+    /// Finished sequences that stay in the cache, so that requests can continue them.
     private var resting: [RequestID: Running] = [:]
     private var releases: [SequenceID] = []
 
@@ -62,7 +64,7 @@ public struct Scheduler {
 
     /// Puts a request at the end of the queue.
     ///
-    /// - Parameter length: prompt and new tokens together, at most.
+    /// - Parameter length: the largest number of prompt and new tokens together.
     /// - Throws: `empty`; `tooLong` for a sequence that even an empty cache could not hold.
     public mutating func add(
         _ request: RequestID, tokens: [Int32], length: Int, wantsAllLogits: Bool
@@ -73,8 +75,8 @@ public struct Scheduler {
 
     /// Adds tokens to a finished sequence that stayed in the cache.
     ///
-    /// - Parameter length: known, added and new tokens together, at most.
-    /// - Throws: `notInCache` if it did not stay, or if others leave no room for it to grow; `empty`, `tooLong`.
+    /// - Parameter length: the largest number of known, added and new tokens together.
+    /// - Throws: `notInCache` if it did not stay or if others leave no room for it to grow; `empty`; `tooLong`.
     public mutating func resume(
         _ request: RequestID, as next: RequestID, tokens: [Int32], length: Int
     ) throws(RequestError) {
@@ -101,13 +103,13 @@ public struct Scheduler {
     /// The known tokens of a sequence that stayed in the cache.
     public func restingTokens(of request: RequestID) -> [Int32]? { resting[request]?.tokens }
 
-    /// Hands out the next step: first the sequences that every rank releases, then the chunks.
+    /// Hands out the next step: first the sequences that every rank must release, then the chunks.
     public mutating func nextStep(release: (SequenceID) -> Void, _ handOut: (Chunk) -> Void) {
         admit()
         for sequence in releases { release(sequence) }
         releases.removeAll(keepingCapacity: true)
         var budget = limits.tokenCount
-        // Decoding first: a sequence with one token to go. Then prompts, in order of arrival.
+        // Decoding sequences have one token left and come first. Prompts follow in order of arrival.
         for isDecoding in [true, false] {
             for index in running.indices {
                 let left = running[index].tokens.count - running[index].computed
@@ -133,7 +135,7 @@ public struct Scheduler {
         running[index].tokens.append(token)
     }
 
-    /// Ends a request, wherever it stands, and frees what it holds, unless it is to rest in the cache.
+    /// Ends a request in any state, and frees its cache blocks unless it stays in the cache.
     public mutating func finish(_ request: RequestID, staysInCache: Bool) {
         waiting.removeAll { $0.request == request }
         let rested = resting.removeValue(forKey: request)
@@ -156,7 +158,7 @@ public struct Scheduler {
     private mutating func admit() {
         while let next = waiting.first {
             let reserved = blockCount(forLength: next.length)
-            // Sequences that rest make room, the oldest first.
+            // Resting sequences make room, the oldest first.
             while freeSlots.isEmpty || reserved > freeBlocks,
                 let oldest = resting.keys.min(by: { $0.rawValue < $1.rawValue }),
                 let rested = resting.removeValue(forKey: oldest)

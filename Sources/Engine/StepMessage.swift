@@ -1,23 +1,24 @@
 import Collectives
 
-/// All that the other ranks must know in order to take the same step as rank 0.
+/// Everything that the other ranks must know in order to run the same step as rank 0.
 ///
-/// One buffer, reused: a step sends no more than it needs and allocates nothing. Words of 32 bits, in the byte order of
-/// the machine (ranks compare it at the start): version, kind, chunks, releases, words in all, three spare; the slots
-/// to release; then each chunk as slot, first position, token count, output, and its tokens.
+/// One buffer is reused, so that a step sends no more than it needs and allocates nothing. It consists of 32-bit words
+/// in the machine's byte order, which ranks compare at the start. The header has eight words: version, kind, number of
+/// chunks, number of releases, total number of words, whether the step is traced, and two spare ones. The slots to
+/// release follow, and then each chunk as slot, first position, token count, output, and its tokens.
 public final class StepMessage {
-    /// What the ranks do.
+    /// The action that a message announces.
     public enum Kind: Int32, Sendable {
         case step = 1
         case stop = 2
-        /// Measure the hardware's limits, all ranks at once.
-        case measure = 3
+        /// All ranks run the task that each was given beforehand (`RankRunner.onAside`).
+        case aside = 3
     }
 
     private static let version: Int32 = 1
     private static let headerWords = 8
     private static let chunkWords = 4
-    /// Words of the first broadcast; most decode steps fit.
+    /// The number of words of the first broadcast, into which most decode steps fit.
     private static let firstWords = 64
 
     private let words: UnsafeMutablePointer<Int32>
@@ -39,17 +40,17 @@ public final class StepMessage {
     public var kind: Kind? { Kind(rawValue: words[1]) }
     public var chunkCount: Int { Int(words[2]) }
     public var releaseCount: Int { Int(words[3]) }
-    /// Whether the ranks print what this step does.
+    /// Whether the ranks trace this step.
     public var isTraced: Bool {
         get { words[5] != 0 }
         set { words[5] = newValue ? 1 : 0 }
     }
-    /// Tokens of all chunks.
+    /// The number of tokens of all chunks.
     public private(set) var tokenCount = 0
 
-    /// Starts over.
+    /// Starts a new message.
     ///
-    /// Releases come first, then chunks.
+    /// Add releases first, then chunks.
     public func begin(_ kind: Kind) {
         for word in 0..<Self.headerWords { words[word] = 0 }
         words[0] = Self.version
@@ -58,7 +59,7 @@ public final class StepMessage {
         tokenCount = 0
     }
 
-    /// Frees a sequence's blocks, before the step's chunks.
+    /// Adds the release of a sequence's blocks, which takes effect before the step's chunks.
     public func addRelease(_ sequence: SequenceID) {
         precondition(chunkCount == 0 && used < capacity)
         words[used] = Int32(sequence.slot)
@@ -66,7 +67,7 @@ public final class StepMessage {
         words[3] += 1
     }
 
-    /// Consecutive tokens of one sequence.
+    /// Adds consecutive tokens of one sequence.
     public func addChunk(_ sequence: SequenceID, firstPosition: Int, tokens: ArraySlice<Int32>, output: ChunkOutput) {
         precondition(used + Self.chunkWords + tokens.count <= capacity)
         words[used] = Int32(sequence.slot)
@@ -82,7 +83,7 @@ public final class StepMessage {
         tokenCount += tokens.count
     }
 
-    /// A chunk as it lies in the buffer.
+    /// A view of a chunk in the buffer.
     public struct Chunk {
         public let sequence: SequenceID
         public let firstPosition: Int
@@ -99,16 +100,19 @@ public final class StepMessage {
         var at = Self.headerWords + releaseCount
         for _ in 0..<chunkCount {
             let count = Int(words[at + 2])
+            guard let output = ChunkOutput(rawValue: words[at + 3]) else {
+                preconditionFailure("rank 0 asks for an output that does not exist")
+            }
             body(
                 Chunk(
                     sequence: SequenceID(slot: Int(words[at])), firstPosition: Int(words[at + 1]),
                     tokens: UnsafeBufferPointer(start: words + at + Self.chunkWords, count: count),
-                    output: ChunkOutput(rawValue: words[at + 3]) ?? .none))
+                    output: output))
             at += Self.chunkWords + count
         }
     }
 
-    /// Makes every rank's message equal to rank 0's, which may come at any time.
+    /// Makes every rank's message equal to rank 0's; the other ranks wait for it without a time limit.
     public func broadcast(over world: any Communicator) throws(CommunicationError) {
         words[4] = Int32(used)
         let first = min(capacity, Self.firstWords)
@@ -116,7 +120,7 @@ public final class StepMessage {
             try world.broadcast(UnsafeMutableRawBufferPointer(start: words, count: first * 4), from: 0)
         }
         used = Int(words[4])
-        guard words[0] == Self.version, (Self.headerWords...capacity).contains(used) else {
+        guard words[0] == Self.version, kind != nil, (Self.headerWords...capacity).contains(used) else {
             throw .byteCountMismatch(operation: "step message", rank: world.rank, expected: capacity, found: used)
         }
         if used > first {

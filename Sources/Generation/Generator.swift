@@ -2,16 +2,16 @@ import Engine
 import Sampling
 import Tokenization
 
-/// What is asked for, for every prompt of a run.
+/// The options of a run, which apply to all its prompts.
 public struct GenerationOptions: Sendable {
     public var maximumTokens: Int
     public var sampling: SamplingParameters
     public var seed: UInt64
     public var stops: [String]
     public var ignoresEnd: Bool
-    /// Outputs for each prompt.
+    /// The number of outputs for each prompt.
     public var outputCount: Int
-    /// Best tokens to report with each new one; nil: none.
+    /// The number of most probable tokens to report with each new token; nil: no log-probabilities.
     public var topLogProbabilityCount: Int?
     public var wantsPromptLogProbabilities: Bool
     public var wantsDigests: Bool
@@ -44,21 +44,23 @@ public struct GenerationOutput: Sendable {
 /// A prompt's results.
 public struct GenerationResult: Sendable {
     public let promptTokens: [Int32]
-    /// The first is nil: nothing comes before it.
+    /// The log-probability of each prompt token; nil for the first, because nothing comes before it.
+    ///
+    /// The array is empty if they were not requested.
     public var promptLogProbabilities: [Float?]
     public var outputs: [GenerationOutput]
 }
 
-/// Text in, text out, over the engine's token numbers.
+/// Generates text with the engine, which works on token ids.
 public final class Generator {
     private let engine: Engine
     private let tokenizer: Tokenizer?
     private let endTokens: Set<Int32>
-    /// Time from the start of the last run to its first token.
+    /// The time from the start of the last run to its first token.
     public private(set) var timeToFirstToken: Duration?
 
     /// - Parameters:
-    ///   - tokenizer: nil for a model without one; prompts are then token numbers and no text is made.
+    ///   - tokenizer: the model's tokenizer; nil if it has none, so that no text is produced.
     ///   - endTokens: tokens that end a sequence.
     public init(engine: Engine, tokenizer: Tokenizer?, endTokens: Set<Int32>) {
         self.engine = engine
@@ -66,7 +68,7 @@ public final class Generator {
         self.endTokens = endTokens
     }
 
-    /// A request's place among the results, and the text that it is becoming.
+    /// A request's place in the results, and the state of its text.
     private struct Live {
         let prompt: Int
         let output: Int
@@ -77,11 +79,11 @@ public final class Generator {
     /// Runs all prompts together.
     ///
     /// - Parameters:
-    ///   - onText: pieces of text as they can be shown: prompt, output, text.
-    ///   - onResult: a prompt whose outputs have all ended, as soon as that is so.
-    ///   - isInterrupted: looked at between steps; what is there so far is returned when it says so.
-    ///   - continuing: the finished request whose cache the first prompt continues.
-    ///   - keepsCache: whether the last request stays in the cache; its number is returned.
+    ///   - onText: called with each piece of text as soon as it may be shown.
+    ///   - onResult: called with a prompt's results as soon as all its outputs have ended.
+    ///   - isInterrupted: called between steps; if it returns true, the run returns the results so far.
+    ///   - continuing: the finished request in the cache that the prompt continues.
+    ///   - keepsCache: whether requests stay in the cache; the id of the last one is returned.
     /// - Throws: `RequestError` before anything is computed if a prompt does not fit.
     public func run(
         prompts: [[Int32]], _ options: GenerationOptions, continuing: RequestID? = nil, keepsCache: Bool = false,
@@ -101,7 +103,7 @@ public final class Generator {
             for output in 0..<options.outputCount {
                 let request = Request(
                     promptTokens: tokens, maximumNewTokens: options.maximumTokens, sampling: options.sampling,
-                    // Outputs of one prompt differ; prompts of one run do too.
+                    // Every output of every prompt gets a seed of its own.
                     seed: options.seed &+ UInt64(index * options.outputCount + output),
                     endTokens: options.ignoresEnd ? [] : endTokens,
                     topLogProbabilityCount: options.topLogProbabilityCount,
@@ -128,7 +130,7 @@ public final class Generator {
                     guard var place = live[id] else { return }
                     results[place.prompt].outputs[place.output].tokens.append(token)
                     let piece = place.stream?.append(TokenID(token.id)) ?? ""
-                    // An end token's own text is not shown, even where it is not marked as special.
+                    // The text of an end token is not shown, even if the token is not marked as special.
                     let isEnd = !options.ignoresEnd && endTokens.contains(token.id)
                     show(isEnd ? "" : place.matcher.append(piece), place, &results, onText)
                     live[id] = place

@@ -1,4 +1,4 @@
-/// Finds stop strings in text that comes in pieces, and holds back what may be the start of one.
+/// Finds stop strings in text that arrives in pieces, and holds back text that may be the start of one.
 public struct StopMatcher: Sendable {
     private let stops: [[UInt8]]
     private var held: [UInt8] = []
@@ -9,7 +9,7 @@ public struct StopMatcher: Sendable {
         self.stops = stops.map { Array($0.utf8) }.filter { !$0.isEmpty }
     }
 
-    /// Takes more text; gives what may be shown.
+    /// Takes more text, and returns the text that may be shown.
     ///
     /// A stop string itself is never shown.
     public mutating func append(_ text: String) -> String {
@@ -25,13 +25,13 @@ public struct StopMatcher: Sendable {
         return take(held.count - risky)
     }
 
-    /// What was held back, when no more text comes.
+    /// Returns the text that was held back, after all text has arrived.
     public mutating func finish() -> String {
         isStopped ? "" : take(held.count)
     }
 
     private mutating func take(_ count: Int) -> String {
-        // A stop string starts at a character, so both parts are whole UTF-8.
+        // A stop string starts at a character boundary, so both parts are valid UTF-8.
         defer { held.removeFirst(count) }
         return String(decoding: held[..<count], as: UTF8.self)
     }

@@ -106,6 +106,13 @@ public struct JSONFault: Equatable, Sendable {
     /// What completes the sentence "it must be".
     public let expected: String
 
+    public init(file: String, field: String, found: JSONValue, expected: String) {
+        self.file = file
+        self.field = field
+        self.found = found
+        self.expected = expected
+    }
+
     /// The rest of a message after the field's name, such as `is "64"; it must be a whole number from 1 to 8`.
     public var reason: String {
         "\(found == .null ? "is missing" : "is \(found.summary)"); it must be \(expected)"

@@ -2,7 +2,9 @@ import Collectives
 import Kernels
 import Tensors
 
-/// down(activation(gate(x)) · up(x)), or down(activation(up(x))): gate and up lie in one matrix, so that x is read once.
+/// Computes down(activation(gate(x)) · up(x)), or down(activation(up(x))) without a gate.
+///
+/// Gate and up are one matrix, so that x is read once.
 public struct FeedForwardLayer {
     let wide: ColumnParallelLinear
     let activation: Activation
@@ -17,7 +19,7 @@ public struct FeedForwardLayer {
         self.down = down
     }
 
-    /// hidden `[tokens, hidden]`, normalized, to the feed-forward's contribution to the residual stream.
+    /// Maps normalized hidden states `[tokens, hidden]` to the feed-forward's contribution to the residual stream.
     public func callAsFunction(_ hidden: Activations, into result: Activations, _ step: Step) throws(CommunicationError)
     {
         try down(step.backend.activate(wide(hidden, step), activation, isGated: isGated), into: result, step)

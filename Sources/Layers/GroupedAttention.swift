@@ -12,7 +12,7 @@ public struct GroupedAttention {
     let projectionLimit: Float?
     let queryNorm: Norm?
     let keyNorm: Norm?
-    /// Which of the step's angles turn queries and keys.
+    /// The index of the layer's rotation in `Step.angles`.
     let rotation: Int
     let headMap: HeadMap
     let window: Int
@@ -24,7 +24,7 @@ public struct GroupedAttention {
 
     /// - Parameters:
     ///   - input: query, key and value, stacked.
-    ///   - rotation: the number of the layer's angles among those of a step.
+    ///   - rotation: the index of the layer's rotation in `Step.angles`.
     ///   - sinks: `[query heads of this rank]`; nil: none.
     public init(
         configuration: GroupedQueryAttention, heads: HeadPlacement, input: ColumnParallelLinear,
@@ -49,7 +49,7 @@ public struct GroupedAttention {
         }
     }
 
-    /// hidden `[tokens, hidden]`, normalized, to the attention's contribution to the residual stream.
+    /// Maps normalized hidden states `[tokens, hidden]` to the attention's contribution to the residual stream.
     public func callAsFunction(_ hidden: Activations, into result: Activations, _ step: Step) throws(CommunicationError)
     {
         // rows [tokens, (query heads + 2 · key-value heads) · head dimension]

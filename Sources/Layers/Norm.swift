@@ -2,7 +2,7 @@ import Architectures
 import Kernels
 import Tensors
 
-/// A norm of rows of activations.
+/// A norm over each row of activations.
 public struct Norm {
     private let kind: NormKind
     private let epsilon: Float
@@ -10,7 +10,7 @@ public struct Norm {
     private let bias: Vector?
 
     /// - Parameters:
-    ///   - weight: `[features]`, as it multiplies.
+    ///   - weight: `[features]`, the factors themselves (`NormConfiguration.weightOffset` is already added).
     ///   - bias: `[features]`; nil: none.
     public init(_ configuration: NormConfiguration, weight: Vector, bias: Vector?) {
         kind = configuration.kind
@@ -19,19 +19,19 @@ public struct Norm {
         self.bias = bias
     }
 
-    /// The norm as kernels take it.
+    /// The norm's parameters in the form that kernels take.
     var weights: NormWeights {
         NormWeights(kind: kind, weight: weight.elements, bias: bias?.elements, epsilon: epsilon)
     }
 
-    /// Adds `scale` · `delta` to the residual stream in place, and gives the stream normalized.
+    /// Adds `scale` · `delta` to the residual stream in place, and returns the normalized stream.
     public func callAsFunction(
         _ hidden: Activations, adding delta: Activations?, scaledBy scale: Float, _ step: Step
     ) -> Activations {
         step.backend.normalize(hidden, adding: delta, scaledBy: scale, weights)
     }
 
-    /// Normalizes rows where they are.
+    /// Normalizes rows in place.
     public func normalize(_ rows: Activations, _ step: Step) {
         _ = step.backend.normalize(rows, adding: nil, weights, into: rows)
     }

@@ -2,10 +2,10 @@ import Collectives
 import Kernels
 import Tensors
 
-/// What an operation is called in the table of a traced step.
+/// The name of an operation in the table of a traced step.
 public struct OperationLabel: Sendable {
     public let name: StaticString
-    /// nil: it belongs to no layer.
+    /// The layer that the operation belongs to; nil: none.
     public let layer: Int?
 
     public init(_ name: StaticString, layer: Int? = nil) {
@@ -16,7 +16,7 @@ public struct OperationLabel: Sendable {
 
 /// A linear layer whose output features are divided among the ranks of its group.
 ///
-/// Takes the whole input on every rank and gives this rank's columns of the output. No communication.
+/// It takes the whole input on every rank and returns this rank's columns of the output, without communication.
 public struct ColumnParallelLinear {
     let weight: WeightMatrix
     let bias: Vector?
@@ -28,7 +28,7 @@ public struct ColumnParallelLinear {
         self.label = label
     }
 
-    /// input `[tokens, input]` · weightᵀ `[input, output share]` + bias.
+    /// Computes input `[tokens, input]` · weightᵀ `[input, output share]` + bias.
     public func callAsFunction(_ input: Activations, _ step: Step) -> Activations {
         step.traced(label, weight) { step.multiply(weight, by: input, adding: bias) }
     }
@@ -36,7 +36,7 @@ public struct ColumnParallelLinear {
 
 /// A linear layer whose input features are divided among the ranks of its group.
 ///
-/// Takes this rank's columns of the input and gives the whole output on every rank: one all-reduce.
+/// It takes this rank's columns of the input and returns the whole output on every rank, with one all-reduce.
 public struct RowParallelLinear {
     let weight: WeightMatrix
     let bias: Vector?
@@ -50,7 +50,7 @@ public struct RowParallelLinear {
         self.label = label
     }
 
-    /// input `[tokens, input share]` · weightᵀ, summed over the group, + bias; written into `output` `[tokens, output]`.
+    /// Writes input `[tokens, input share]` · weightᵀ, summed over the group, + bias into `output` `[tokens, output]`.
     public func callAsFunction(
         _ input: Activations, into output: Activations, _ step: Step
     ) throws(CommunicationError) {
@@ -62,7 +62,7 @@ public struct RowParallelLinear {
             _ = step.multiply(weight, by: input, adding: bias, into: output)
             return
         }
-        // Where the others can read it, if there is such a place: then the sum need not copy it there.
+        // If the group has memory that other ranks can read, the product goes there, which saves the sum a copy.
         let sum = UnsafeMutableRawBufferPointer(output.contiguous)
         let place = try group.place(ofByteCount: sum.count)
         let product = place.map {

@@ -1,23 +1,22 @@
 import Kernels
 import Tensors
 
-/// What is true for one step: the backend, which tokens stand where, and what their rows need.
+/// What layers need to know about one step: the backend, the tokens' positions, and where their cache entries are.
 ///
-/// Pointers are into the runner's own buffers and the step's arena; a step must not be kept.
+/// Its pointers point into the runner's own buffers and the step's arena, so a step must not be kept.
 public struct Step {
     public let backend: CPUBackend
-    /// Rows of the step.
+    /// The number of tokens of the step, which are rows of activations.
     public let tokenCount: Int
-    /// The angles of the tokens' positions, for each rotation that the model's layers have.
+    /// The angles of the tokens' positions, for each distinct rotation of the model's layers.
     public let angles: UnsafePointer<Angles>
-    /// Where each token's keys and values go.
+    /// The cache slot of each token's keys and values.
     public let slots: UnsafePointer<CacheSlot>
-    /// Consecutive tokens of one sequence, whose attention is computed together.
+    /// The units of attention: consecutive tokens of one sequence, computed together.
     public let attentionItems: UnsafeBufferPointer<AttentionItem>
-    /// Whether activations are quantized for products with integer weights, and rounded for those with bfloat16 ones on
-    /// tables that do so.
+    /// Whether activations are quantized for integer weights, and rounded for bfloat16 weights by kernels that round.
     public let quantizesActivations: Bool
-    /// Notes operations for `--trace-step`; nil in every other step.
+    /// Records operations for `--trace-step`; nil in every other step.
     public let trace: StepTrace?
 
     public init(
@@ -34,7 +33,7 @@ public struct Step {
         self.trace = trace
     }
 
-    /// input `[tokens, columns]` · weightᵀ + bias, in one of few rows of memory: `output`, or new ones.
+    /// Computes input `[tokens, columns]` · weightᵀ + bias into `output`, or into new activations if that is nil.
     func multiply(
         _ weight: WeightMatrix, by input: Activations, adding bias: Vector?, into output: Activations? = nil
     ) -> Activations {
@@ -50,7 +49,7 @@ public struct Step {
         return result
     }
 
-    /// The input in the form of the weight's type; nil where products take floats.
+    /// The input, quantized or rounded to suit the weight; nil if the product takes float32.
     private func blocked(_ input: Activations, for weight: PackedMatrix) -> BlockedActivations? {
         switch weight.format {
         case _ where !quantizesActivations: nil
@@ -61,14 +60,14 @@ public struct Step {
     }
 }
 
-/// What one step did, operation by operation.
+/// A record of the operations of one step.
 public final class StepTrace {
     /// A row of the table.
     public struct Entry: Sendable {
         public let operation: String
         public let layer: Int?
         public let shape: String
-        /// Bytes of weights and cache read, or bytes exchanged.
+        /// Bytes of weights and cache that were read, or bytes that were exchanged.
         public let byteCount: Int
         public let duration: Duration
     }
@@ -77,7 +76,7 @@ public final class StepTrace {
 
     public init() {}
 
-    /// Notes an operation that took the time from `start` until now; operations inside it have been noted before.
+    /// Records an operation that ran from `start` until now; the operations inside it are recorded before it.
     public func add(
         _ operation: String, since start: ContinuousClock.Instant, layer: Int?, shape: String, byteCount: Int
     ) {
@@ -89,7 +88,7 @@ public final class StepTrace {
 }
 
 extension Step {
-    /// Runs a product with a weight, and notes it if this step is traced.
+    /// Runs a product with a weight, and records it if this step is traced.
     func traced<Result, Failure: Error>(
         _ label: OperationLabel, _ weight: WeightMatrix, _ body: () throws(Failure) -> Result
     ) throws(Failure) -> Result {
@@ -97,7 +96,7 @@ extension Step {
             label.name, layer: label.layer, bytes: weight.byteCount, rows: weight.rows, columns: weight.columns, body)
     }
 
-    /// Runs an operation, and notes it if this step is traced.
+    /// Runs an operation, and records it if this step is traced.
     func traced<Result, Failure: Error>(
         _ operation: StaticString, layer: Int?, bytes: Int, rows: Int, columns: Int,
         _ body: () throws(Failure) -> Result

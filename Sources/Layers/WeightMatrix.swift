@@ -1,7 +1,7 @@
 import Kernels
 import Tensors
 
-/// The weight of a linear layer on this rank: one packed matrix, or several stacked by rows where formats differ.
+/// The weight of a linear layer on this rank: one packed matrix, or several stacked by rows if their formats differ.
 public struct WeightMatrix: Sendable {
     /// Consecutive rows that share a format.
     public struct Segment: Sendable {
@@ -26,11 +26,11 @@ public struct WeightMatrix: Sendable {
         columns = segments.first?.matrix.columns ?? 0
     }
 
-    /// Bytes of memory that it takes.
+    /// The number of bytes of the packed matrices.
     public var byteCount: Int { segments.reduce(0) { $0 + $1.matrix.byteCount } }
 }
 
-/// A row of float32 that a layer keeps: a bias, or a norm's weight.
+/// A float32 vector that a layer keeps, such as a bias or a norm's weight.
 public final class Vector: @unchecked Sendable {
     // Sendable: never written after `init`.
     let elements: UnsafeMutablePointer<Float>
@@ -46,6 +46,6 @@ public final class Vector: @unchecked Sendable {
         elements.deallocate()
     }
 
-    /// Bytes of memory that it takes.
+    /// The number of bytes of the elements.
     public var byteCount: Int { count * MemoryLayout<Float>.size }
 }

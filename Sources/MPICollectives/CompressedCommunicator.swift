@@ -1,4 +1,4 @@
-import CMPI
+import CCollectives
 import Collectives
 
 /// As what a sum of float32 travels between ranks.
@@ -36,7 +36,7 @@ public final class CompressedCommunicator: WrappedCommunicator {
         guard type == .float32, reduction == .sum, size > 1, input.count > 0 else {
             return try inner.allReduce(input, into: output, type, reduction)
         }
-        try requireReduction(input: input.count, output: output.count, type, "allReduce")
+        try requireReduction(input: input.count, output: output.count, type, .allReduce)
         let values = input.bindMemory(to: Float.self)
         let sums = output.bindMemory(to: Float.self)
         switch self.type {
@@ -53,19 +53,19 @@ public final class CompressedCommunicator: WrappedCommunicator {
         let rounded = room(for: 2 * values.count)
         guard let from = values.baseAddress, let to = sums.baseAddress, let place = rounded.baseAddress else { return }
         let words = place.assumingMemoryBound(to: UInt16.self)
-        cmpi_narrow_bfloat16(from, words, values.count)
+        cc_narrow_bfloat16(from, words, values.count)
         try inner.allReduce(UnsafeRawBufferPointer(rounded), into: rounded, .bfloat16, .sum)
-        cmpi_widen_bfloat16(words, to, values.count)
+        cc_widen_bfloat16(words, to, values.count)
     }
 
     /// Of two ranks each sends all of its codes: as many bytes as two exchanges of halves, in one.
     private func reduceWhole(
         _ values: UnsafeBufferPointer<Float>, into sums: UnsafeMutableBufferPointer<Float>
     ) throws(CommunicationError) {
-        let byteCount = cmpi_code_bytes(values.count)
+        let byteCount = cc_code_bytes(values.count)
         let all = room(for: 3 * byteCount)
         guard let from = values.baseAddress, let to = sums.baseAddress, let base = all.baseAddress else { return }
-        cmpi_encode(from, values.count, base + 2 * byteCount)
+        cc_encode(from, values.count, base + 2 * byteCount)
         try inner.allGather(
             UnsafeRawBufferPointer(start: base + 2 * byteCount, count: byteCount),
             into: UnsafeMutableRawBufferPointer(start: base, count: 2 * byteCount))
@@ -77,9 +77,9 @@ public final class CompressedCommunicator: WrappedCommunicator {
         _ values: UnsafeBufferPointer<Float>, into sums: UnsafeMutableBufferPointer<Float>
     ) throws(CommunicationError) {
         // Shares of whole groups; the last ones may be shorter, or empty, and travel at full length.
-        let group = Int(CMPI_GROUP)
+        let group = Int(CC_GROUP)
         let share = ((values.count + group - 1) / group + size - 1) / size * group
-        let byteCount = cmpi_code_bytes(share)
+        let byteCount = cc_code_bytes(share)
         func elements(_ rank: Int) -> Range<Int> {
             min(values.count, rank * share)..<min(values.count, (rank + 1) * share)
         }
@@ -88,7 +88,7 @@ public final class CompressedCommunicator: WrappedCommunicator {
         let received = base + size * byteCount
         all.initializeMemory(as: UInt8.self, repeating: 0)
         for rank in 0..<size where !elements(rank).isEmpty {
-            cmpi_encode(from + elements(rank).lowerBound, elements(rank).count, base + rank * byteCount)
+            cc_encode(from + elements(rank).lowerBound, elements(rank).count, base + rank * byteCount)
         }
         try inner.allToAll(
             UnsafeRawBufferPointer(start: base, count: size * byteCount),
@@ -97,7 +97,7 @@ public final class CompressedCommunicator: WrappedCommunicator {
         let codes = received + size * byteCount
         if !mine.isEmpty {
             sum(size, at: received, stride: byteCount, into: to + mine.lowerBound, count: mine.count)
-            cmpi_encode(to + mine.lowerBound, mine.count, codes)
+            cc_encode(to + mine.lowerBound, mine.count, codes)
         }
         try inner.allGather(
             UnsafeRawBufferPointer(start: codes, count: byteCount),
@@ -117,7 +117,7 @@ public final class CompressedCommunicator: WrappedCommunicator {
         withUnsafeTemporaryAllocation(of: UnsafeRawPointer.self, capacity: termCount) { terms in
             for term in 0..<termCount { terms.initializeElement(at: term, to: UnsafeRawPointer(base + term * stride)) }
             guard let terms = terms.baseAddress else { return }
-            cmpi_sum_codes(terms, Int32(termCount), sums, count)
+            cc_sum_codes(terms, Int32(termCount), sums, count)
         }
     }
 

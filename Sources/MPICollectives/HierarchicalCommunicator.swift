@@ -1,4 +1,4 @@
-import CMPI
+import CCollectives
 import Collectives
 
 /// A group of ranks on several hosts, each with neighbouring ranks: adds up inside each host, then between them.
@@ -77,10 +77,10 @@ public final class HierarchicalCommunicator: WrappedCommunicator {
         guard type == .float32 || type == .int8 else {
             return try messages.allReduce(input, into: output, type, reduction)
         }
-        try requireReduction(input: input.count, output: output.count, type, "allReduce")
+        try requireReduction(input: input.count, output: output.count, type, .allReduce)
         ownCount.count(byteCount: input.count)
         // Shares of whole groups of codes, so that sums that travel as int8 do not depend on the way either.
-        let granule = Int(CMPI_GROUP) * type.byteCount
+        let granule = Int(CC_GROUP) * type.byteCount
         let shared = isForLeaders(input.count) ? 0 : input.count / granule / host.size * granule
         if shared > 0 {
             try reduceInParallel(
@@ -128,7 +128,7 @@ public final class HierarchicalCommunicator: WrappedCommunicator {
 
     /// To the first rank of the root's host, from there to the other hosts, and inside each.
     public func broadcast(_ bytes: UnsafeMutableRawBufferPointer, from root: Int) throws(CommunicationError) {
-        try requireMember(root, "broadcast")
+        try requireMember(root, .broadcast)
         ownCount.count(byteCount: bytes.count)
         let isRootsHost = hostOfRank[rank] == hostOfRank[root]
         if isRootsHost { try host.broadcast(bytes, from: placeOfRank[root]) }

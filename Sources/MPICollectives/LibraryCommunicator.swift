@@ -1,3 +1,4 @@
+import CCollectives
 import CMPI
 import Collectives
 
@@ -21,11 +22,11 @@ public final class LibraryCommunicator: WrappedCommunicator {
         _ input: UnsafeRawBufferPointer, into output: UnsafeMutableRawBufferPointer, _ type: ReducedType,
         _ reduction: Reduction
     ) throws(CommunicationError) {
-        try requireReduction(input: input.count, output: output.count, type, "MPI_Allreduce")
+        try requireReduction(input: input.count, output: output.count, type, .allReduce)
         try counted(input.count) {
             cmpi_library_all_reduce(
-                input.baseAddress, output.baseAddress, output.count / type.byteCount, cmpi_type(type),
-                cmpi_operation(reduction), messages.handle)
+                input.baseAddress, output.baseAddress, output.count / type.byteCount, cc_type(type),
+                cc_reduction(reduction), messages.handle)
         }
     }
 
@@ -34,11 +35,11 @@ public final class LibraryCommunicator: WrappedCommunicator {
         _ input: UnsafeRawBufferPointer, into share: UnsafeMutableRawBufferPointer, _ type: ReducedType,
         _ reduction: Reduction
     ) throws(CommunicationError) {
-        try requireReduction(input: input.count, output: share.count, shares: size, type, "MPI_Reduce_scatter_block")
+        try requireReduction(input: input.count, output: share.count, shares: size, type, .reduceScatter)
         try counted(input.count) {
             cmpi_library_reduce_scatter(
-                input.baseAddress, share.baseAddress, share.count / type.byteCount, cmpi_type(type),
-                cmpi_operation(reduction), messages.handle)
+                input.baseAddress, share.baseAddress, share.count / type.byteCount, cc_type(type),
+                cc_reduction(reduction), messages.handle)
         }
     }
 
@@ -46,7 +47,7 @@ public final class LibraryCommunicator: WrappedCommunicator {
     public func allGather(
         _ mine: UnsafeRawBufferPointer, into all: UnsafeMutableRawBufferPointer
     ) throws(CommunicationError) {
-        try requireBytes(all.count, mine.count * size, "MPI_Allgather")
+        try requireBytes(all.count, mine.count * size, .allGather)
         try counted(mine.count) {
             cmpi_library_all_gather(mine.baseAddress, all.baseAddress, mine.count, messages.handle)
         }
@@ -54,7 +55,7 @@ public final class LibraryCommunicator: WrappedCommunicator {
 
     /// `MPI_Bcast`.
     public func broadcast(_ bytes: UnsafeMutableRawBufferPointer, from root: Int) throws(CommunicationError) {
-        try requireMember(root, "MPI_Bcast")
+        try requireMember(root, .broadcast)
         try counted(bytes.count) {
             cmpi_library_broadcast(bytes.baseAddress, bytes.count, Int32(root), messages.handle)
         }

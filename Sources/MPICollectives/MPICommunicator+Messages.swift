@@ -1,23 +1,18 @@
-import CMPI
 import Collectives
 
 extension MPICommunicator {
     public func allGather(
         _ mine: UnsafeRawBufferPointer, into all: UnsafeMutableRawBufferPointer
     ) throws(CommunicationError) {
-        try requireBytes(all.count, mine.count * size, "allGather")
-        begin("allGather")
+        try requireBytes(all.count, mine.count * size, .allGather)
+        begin(.allGather)
         try forEachPiece(of: mine.count) { piece throws(CommunicationError) in
             for step in 1..<max(size, 1) {
-                try post(
-                    UnsafeRawBufferPointer(rebasing: mine[piece]), to: (rank + step) % size,
-                    tag: CollectiveTag.allGather)
+                try post(UnsafeRawBufferPointer(rebasing: mine[piece]), to: (rank + step) % size)
             }
             for step in 1..<max(size, 1) {
                 let other = (rank + size - step) % size
-                try fetch(
-                    into: part(of: all, from: other * mine.count, piece), from: other,
-                    tag: CollectiveTag.allGather)
+                try fetch(into: part(of: all, from: other * mine.count, piece), from: other)
             }
             try finishSends()
         }
@@ -29,7 +24,7 @@ extension MPICommunicator {
         _ input: UnsafeRawBufferPointer, into output: UnsafeMutableRawBufferPointer
     ) throws(CommunicationError) {
         try requireShares(input: input.count, output: output.count)
-        begin("allToAll")
+        begin(.allToAll)
         let share = input.count / size
         try forEachPiece(of: share) { piece throws(CommunicationError) in
             for step in 1..<max(size, 1) {
@@ -37,12 +32,11 @@ extension MPICommunicator {
                 let start = other * share
                 try post(
                     UnsafeRawBufferPointer(
-                        rebasing: input[start + piece.lowerBound..<start + piece.upperBound]), to: other,
-                    tag: CollectiveTag.allToAll)
+                        rebasing: input[start + piece.lowerBound..<start + piece.upperBound]), to: other)
             }
             for step in 1..<max(size, 1) {
                 let other = (rank + size - step) % size
-                try fetch(into: part(of: output, from: other * share, piece), from: other, tag: CollectiveTag.allToAll)
+                try fetch(into: part(of: output, from: other * share, piece), from: other)
             }
             try finishSends()
         }
@@ -55,7 +49,7 @@ extension MPICommunicator {
         _ mine: UnsafeRawBufferPointer, byteCounts: [Int], into all: UnsafeMutableRawBufferPointer, to root: Int
     ) throws(CommunicationError) {
         try requireGather(mine: mine.count, byteCounts: byteCounts, all: all.count, root: root)
-        begin("gather")
+        begin(.gather)
         if rank == root {
             var offset = 0
             for other in 0..<size {
@@ -63,22 +57,21 @@ extension MPICommunicator {
                     part(of: all, from: offset, 0..<mine.count).copyMemory(from: mine)
                 } else if byteCounts[other] > 0 {
                     try forEachPiece(of: byteCounts[other]) { piece throws(CommunicationError) in
-                        try fetch(
-                            into: part(of: all, from: offset, piece), from: other, tag: CollectiveTag.gather)
+                        try fetch(into: part(of: all, from: offset, piece), from: other)
                     }
                 }
                 offset += byteCounts[other]
             }
         } else if !mine.isEmpty {
-            try sendPieces(mine, to: root, tag: CollectiveTag.gather)
+            try sendPieces(mine, to: root)
         }
         clock.finish(byteCount: mine.count)
     }
 
     /// A binomial tree of messages: each rank receives once, then serves half as many ranks as its parent did before.
     public func broadcast(_ bytes: UnsafeMutableRawBufferPointer, from root: Int) throws(CommunicationError) {
-        try requireMember(root, "broadcast")
-        begin("broadcast")
+        try requireMember(root, .broadcast)
+        begin(.broadcast)
         try forEachPiece(of: bytes.count) { piece throws(CommunicationError) in
             let piece = UnsafeMutableRawBufferPointer(rebasing: bytes[piece])
             let place = (rank + size - root) % size
@@ -86,7 +79,7 @@ extension MPICommunicator {
             while reach < size, place & reach == 0 { reach *= 2 }
             if place != 0 {
                 let parent = (place - reach + root) % size
-                try fetch(into: piece, from: parent, tag: CollectiveTag.broadcast)
+                try fetch(into: piece, from: parent)
             }
             reach /= 2
             while reach > 0 {
@@ -94,9 +87,9 @@ extension MPICommunicator {
                     let child = (place + reach + root) % size
                     let message = UnsafeRawBufferPointer(piece)
                     if reach > 1 {
-                        try post(message, to: child, tag: CollectiveTag.broadcast)
+                        try post(message, to: child)
                     } else {
-                        try sendNow(message, to: child, tag: CollectiveTag.broadcast)
+                        try sendNow(message, to: child)
                     }
                 }
                 reach /= 2
@@ -107,45 +100,41 @@ extension MPICommunicator {
     }
 
     public func send(_ bytes: UnsafeRawBufferPointer, to rank: Int, tag: MessageTag) throws(CommunicationError) {
-        try requirePartner(rank, "send")
+        try requirePartner(rank, .send)
         try requireAllowed(tag)
-        begin("send")
-        try sendPieces(bytes, to: rank, tag: tag.rawValue)
+        begin(.send, tag: tag)
+        try sendPieces(bytes, to: rank)
         clock.finish(byteCount: bytes.count)
     }
 
     public func receive(
         into bytes: UnsafeMutableRawBufferPointer, from rank: Int, tag: MessageTag
     ) throws(CommunicationError) {
-        try requirePartner(rank, "receive")
+        try requirePartner(rank, .receive)
         try requireAllowed(tag)
-        begin("receive")
+        begin(.receive, tag: tag)
         try forEachPiece(of: bytes.count) { piece throws(CommunicationError) in
-            try fetch(
-                into: UnsafeMutableRawBufferPointer(rebasing: bytes[piece]), from: rank, tag: tag.rawValue)
+            try fetch(into: UnsafeMutableRawBufferPointer(rebasing: bytes[piece]), from: rank)
         }
         clock.finish(byteCount: bytes.count)
     }
 
     /// Dissemination: after the step of distance d, every rank knows that 2d ranks have come.
     public func barrier() throws(CommunicationError) {
-        begin("barrier")
+        begin(.barrier)
         let nothing = UnsafeMutableRawBufferPointer(start: nil, count: 0)
         var distance = 1
         while distance < size {
-            try sendNow(
-                UnsafeRawBufferPointer(nothing), to: (rank + distance) % size, tag: CollectiveTag.barrier)
-            try fetch(into: nothing, from: (rank + size - distance) % size, tag: CollectiveTag.barrier)
+            try sendNow(UnsafeRawBufferPointer(nothing), to: (rank + distance) % size)
+            try fetch(into: nothing, from: (rank + size - distance) % size)
             distance *= 2
         }
         clock.finish(byteCount: 0)
     }
 
-    private func sendPieces(
-        _ bytes: UnsafeRawBufferPointer, to rank: Int, tag: Int32
-    ) throws(CommunicationError) {
+    private func sendPieces(_ bytes: UnsafeRawBufferPointer, to rank: Int) throws(CommunicationError) {
         try forEachPiece(of: bytes.count) { piece throws(CommunicationError) in
-            try sendNow(UnsafeRawBufferPointer(rebasing: bytes[piece]), to: rank, tag: tag)
+            try sendNow(UnsafeRawBufferPointer(rebasing: bytes[piece]), to: rank)
         }
     }
 

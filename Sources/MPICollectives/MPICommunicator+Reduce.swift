@@ -1,4 +1,3 @@
-import CMPI
 import Collectives
 
 extension MPICommunicator {
@@ -7,8 +6,8 @@ extension MPICommunicator {
         _ input: UnsafeRawBufferPointer, into output: UnsafeMutableRawBufferPointer, _ type: ReducedType,
         _ reduction: Reduction
     ) throws(CommunicationError) {
-        try requireReduction(input: input.count, output: output.count, type, "allReduce")
-        begin("allReduce")
+        try requireReduction(input: input.count, output: output.count, type, .allReduce)
+        begin(.allReduce)
         if input.baseAddress != UnsafeRawPointer(output.baseAddress) { output.copyMemory(from: input) }
         if size > 1, let base = output.baseAddress {
             let limit = max(1, limits.reduceByteCount / type.byteCount)
@@ -27,8 +26,8 @@ extension MPICommunicator {
         _ input: UnsafeRawBufferPointer, into share: UnsafeMutableRawBufferPointer, _ type: ReducedType,
         _ reduction: Reduction
     ) throws(CommunicationError) {
-        try requireReduction(input: input.count, output: share.count, shares: size, type, "reduceScatter")
-        begin("reduceScatter")
+        try requireReduction(input: input.count, output: share.count, shares: size, type, .reduceScatter)
+        begin(.reduceScatter)
         if let input = input.baseAddress, let output = share.baseAddress {
             let limit = max(1, limits.reduceByteCount / size / type.byteCount) * type.byteCount
             for start in stride(from: 0, to: share.count, by: limit) {
@@ -37,12 +36,12 @@ extension MPICommunicator {
                 for step in 1..<max(1, size) {
                     let other = (rank + step) % size
                     let piece = UnsafeRawBufferPointer(start: input + other * share.count + start, count: byteCount)
-                    try post(piece, to: other, tag: CollectiveTag.reduceScatter)
+                    try post(piece, to: other)
                 }
                 for step in 1..<max(1, size) {
                     let other = (rank + size - step) % size
                     let place = UnsafeMutableRawBufferPointer(start: terms + other * byteCount, count: byteCount)
-                    try fetch(into: place, from: other, tag: CollectiveTag.reduceScatter)
+                    try fetch(into: place, from: other)
                 }
                 combine(type, reduction, into: output + start, count: byteCount / type.byteCount) {
                     $0 == rank ? input + rank * share.count + start : UnsafeRawPointer(terms + $0 * byteCount)
@@ -73,10 +72,8 @@ extension MPICommunicator {
         var distance = 1
         while distance < size {
             let partner = rank ^ distance
-            try post(values.bytes, to: partner, tag: CollectiveTag.allReduce)
-            try fetch(
-                into: UnsafeMutableRawBufferPointer(start: theirs, count: values.byteCount), from: partner,
-                tag: CollectiveTag.allReduce)
+            try post(values.bytes, to: partner)
+            try fetch(into: UnsafeMutableRawBufferPointer(start: theirs, count: values.byteCount), from: partner)
             try finishSends()
             let isLower = partner > rank
             terms[0] = isLower ? UnsafeRawPointer(values.base) : UnsafeRawPointer(theirs)
@@ -104,9 +101,9 @@ extension MPICommunicator {
                 mine.lowerBound..<min(middle, mine.upperBound), min(middle, mine.upperBound)..<mine.upperBound
             )
             let (kept, given) = isLower ? (lower, upper) : (upper, lower)
-            try post(values[given], to: partner, tag: CollectiveTag.allReduce)
+            try post(values[given], to: partner)
             let received = UnsafeMutableRawBufferPointer(start: theirs, count: values[kept].count)
-            try fetch(into: received, from: partner, tag: CollectiveTag.allReduce)
+            try fetch(into: received, from: partner)
             let place = values.base + kept.lowerBound * values.type.byteCount
             terms[0] = UnsafeRawPointer(isLower ? place : theirs)
             terms[1] = UnsafeRawPointer(isLower ? theirs : place)
@@ -117,10 +114,8 @@ extension MPICommunicator {
             distance *= 2
         }
         for (partner, given) in halves.reversed() {
-            try post(values[mine], to: partner, tag: CollectiveTag.allReduce)
-            try fetch(
-                into: UnsafeMutableRawBufferPointer(mutating: values[given]), from: partner,
-                tag: CollectiveTag.allReduce)
+            try post(values[mine], to: partner)
+            try fetch(into: UnsafeMutableRawBufferPointer(mutating: values[given]), from: partner)
             try finishSends()
             mine = min(mine.lowerBound, given.lowerBound)..<max(mine.upperBound, given.upperBound)
         }
@@ -131,13 +126,12 @@ extension MPICommunicator {
         let byteCount = values.byteCount
         guard let terms = room(for: byteCount * size) else { return }
         for step in 1..<size {
-            try post(values.bytes, to: (rank + step) % size, tag: CollectiveTag.allReduce)
+            try post(values.bytes, to: (rank + step) % size)
         }
         for step in 1..<size {
             let other = (rank + size - step) % size
             try fetch(
-                into: UnsafeMutableRawBufferPointer(start: terms + other * byteCount, count: byteCount), from: other,
-                tag: CollectiveTag.allReduce)
+                into: UnsafeMutableRawBufferPointer(start: terms + other * byteCount, count: byteCount), from: other)
         }
         try finishSends()
         combine(values.type, reduction, into: values.base, count: values.count) {
@@ -151,13 +145,12 @@ extension MPICommunicator {
         guard let terms = room(for: mine.count * (size + 1)) else { return }
         for step in 1..<size {
             let other = (rank + step) % size
-            try post(values.segment(other, of: size), to: other, tag: CollectiveTag.allReduce)
+            try post(values.segment(other, of: size), to: other)
         }
         for step in 1..<size {
             let other = (rank + size - step) % size
             try fetch(
-                into: UnsafeMutableRawBufferPointer(start: terms + other * mine.count, count: mine.count), from: other,
-                tag: CollectiveTag.allReduce)
+                into: UnsafeMutableRawBufferPointer(start: terms + other * mine.count, count: mine.count), from: other)
         }
         // Results go out of scratch, while `values` may still be read by the first round's sends.
         let results = UnsafeRawBufferPointer(start: terms + size * mine.count, count: mine.count)
@@ -168,14 +161,12 @@ extension MPICommunicator {
         }
         try finishSends()
         for step in 1..<size {
-            try post(results, to: (rank + step) % size, tag: CollectiveTag.allReduce)
+            try post(results, to: (rank + step) % size)
         }
         UnsafeMutableRawBufferPointer(mutating: mine).copyMemory(from: results)
         for step in 1..<size {
             let other = (rank + size - step) % size
-            try fetch(
-                into: UnsafeMutableRawBufferPointer(mutating: values.segment(other, of: size)), from: other,
-                tag: CollectiveTag.allReduce)
+            try fetch(into: UnsafeMutableRawBufferPointer(mutating: values.segment(other, of: size)), from: other)
         }
         try finishSends()
     }

@@ -1,3 +1,4 @@
+import CCollectives
 import CMPI
 import Collectives
 
@@ -23,7 +24,9 @@ public final class MPICommunicator: Communicator {
     private var requestCount = 0
     /// Parts of a buffer that is being halved.
     var halves: [(partner: Int, theirs: Range<Int>)] = []
-    private var operation: StaticString = "an operation"
+    /// What goes on, and the tag of its messages.
+    private var operation = CollectiveOperation.barrier
+    private var tag = CollectiveOperation.barrier.tag
     /// For each rank on another host, how far its clock is ahead of this rank's, in nanoseconds.
     var clocks: [Int64?]
     /// Room for a stamped message for each request, and one that is received.
@@ -61,9 +64,10 @@ public final class MPICommunicator: Communicator {
 
     public var times: CommunicationTimes { clock.times }
 
-    /// Begins an operation of this name.
-    func begin(_ operation: StaticString) {
+    /// Begins an operation, whose messages travel with a tag of its own unless the caller names one.
+    func begin(_ operation: CollectiveOperation, tag: MessageTag? = nil) {
         self.operation = operation
+        self.tag = tag?.rawValue ?? operation.tag
         clock.start()
     }
 
@@ -91,7 +95,7 @@ public final class MPICommunicator: Communicator {
     }
 
     /// An error that names ranks of this group by their numbers in the job, and their hosts if there are several.
-    func timedOut(_ operation: StaticString, absent: [Int], after timeout: Duration?) -> CommunicationError {
+    func timedOut(_ operation: CollectiveOperation, absent: [Int], after timeout: Duration?) -> CommunicationError {
         let ranks = absent.map { worldRanks[$0] }
         let names = limits.hostNames
         return .timedOut(
@@ -187,15 +191,15 @@ public final class MPICommunicator: Communicator {
         _ termCount: Int, _ type: ReducedType, _ reduction: Reduction, into output: UnsafeMutableRawPointer, count: Int
     ) {
         guard count > 0 else { return }
-        cmpi_combine(
-            cmpi_type(type), cmpi_operation(reduction), terms, Int32(termCount), output, count)
+        cc_combine(
+            cc_type(type), cc_reduction(reduction), terms, Int32(termCount), output, count)
     }
 
     /// Starts a send; `bytes` must not change until `finishSends`.
-    func post(_ bytes: UnsafeRawBufferPointer, to rank: Int, tag: Int32) throws(CommunicationError) {
+    func post(_ bytes: UnsafeRawBufferPointer, to rank: Int) throws(CommunicationError) {
         // Only an operation that threw leaves sends behind; without this the next one could overrun the list.
         if requestCount >= size { try finishSends() }
-        let message = try stamped(bytes, to: rank, tag: tag, slot: requestCount)
+        let message = try stamped(bytes, to: rank, slot: requestCount)
         try check(
             cmpi_isend(message.baseAddress, message.count, Int32(rank), tag, handle, requests + requestCount),
             "MPI_Isend")
@@ -205,7 +209,7 @@ public final class MPICommunicator: Communicator {
 
     /// The message that carries `bytes`: to another host with the time, in front or, of long ones, sent ahead.
     private func stamped(
-        _ bytes: UnsafeRawBufferPointer, to rank: Int, tag: Int32, slot: Int
+        _ bytes: UnsafeRawBufferPointer, to rank: Int, slot: Int
     ) throws(CommunicationError) -> UnsafeRawBufferPointer {
         guard clocks[rank] != nil else { return bytes }
         var now = OperationClock.now()
@@ -233,9 +237,9 @@ public final class MPICommunicator: Communicator {
     /// Waits for the next message of a rank (counted as waiting) and receives it (counted as transfer).
     ///
     /// A short one is received at once: it moves in less time than it takes to tell, and counts as waiting.
-    func fetch(into bytes: UnsafeMutableRawBufferPointer, from rank: Int, tag: Int32) throws(CommunicationError) {
+    func fetch(into bytes: UnsafeMutableRawBufferPointer, from rank: Int) throws(CommunicationError) {
         let limit = UInt64(timeout?.nanoseconds ?? 0)
-        if let ahead = clocks[rank] { return try fetchStamped(into: bytes, from: rank, tag: tag, ahead: ahead, limit) }
+        if let ahead = clocks[rank] { return try fetchStamped(into: bytes, from: rank, ahead: ahead, limit) }
         if bytes.count <= limits.shortByteCount {
             var found = 0
             try arrived(
@@ -253,7 +257,7 @@ public final class MPICommunicator: Communicator {
 
     /// A message from another host: until it was sent this rank waited, from then on bytes moved.
     private func fetchStamped(
-        into bytes: UnsafeMutableRawBufferPointer, from rank: Int, tag: Int32, ahead: Int64, _ limit: UInt64
+        into bytes: UnsafeMutableRawBufferPointer, from rank: Int, ahead: Int64, _ limit: UInt64
     ) throws(CommunicationError) {
         var found = 0
         guard let envelope = envelope(size, for: bytes.count) else {
@@ -282,13 +286,13 @@ public final class MPICommunicator: Communicator {
     }
 
     /// Sends, and returns when `bytes` may be written again; faster than a post for a short message.
-    func sendNow(_ bytes: UnsafeRawBufferPointer, to rank: Int, tag: Int32) throws(CommunicationError) {
+    func sendNow(_ bytes: UnsafeRawBufferPointer, to rank: Int) throws(CommunicationError) {
         guard bytes.count > limits.shortByteCount else {
-            let message = try stamped(bytes, to: rank, tag: tag, slot: requestCount)
+            let message = try stamped(bytes, to: rank, slot: requestCount)
             return try check(
                 cmpi_send_short(message.baseAddress, message.count, Int32(rank), tag, handle), "MPI_Send")
         }
-        try post(bytes, to: rank, tag: tag)
+        try post(bytes, to: rank)
         try finishSends()
     }
 
@@ -313,11 +317,9 @@ public final class MPICommunicator: Communicator {
         try check(
             cmpi_roll_call(handle, others.map(Int32.init), Int32(others.count), 500_000_000, present), "MPI_Iprobe")
         let absent = others.indices.filter { !present[$0] }.map { others[$0] }
-        // Of operations that not all ranks wait in, those that have done their part do not answer either.
-        let isOfAll = !["gather", "broadcast", "send", "receive"].contains("\(operation)")
-        throw timedOut(
-            operation, absent: absent.isEmpty || absent.contains(partner) && !isOfAll ? [partner] : absent,
-            after: timeout)
+        // Ranks that have done their part of an operation do not answer either.
+        let isPartnerAlone = absent.isEmpty || absent.contains(partner) && !operation.needsEveryRank
+        throw timedOut(operation, absent: isPartnerAlone ? [partner] : absent, after: timeout)
     }
 
     /// Visits the pieces that one message may have; an empty buffer is one empty piece.
@@ -366,18 +368,4 @@ struct MPILimits {
     func compressed(_ group: any Communicator) -> any Communicator {
         wireType == .float32 ? group : CompressedCommunicator(group, type: wireType)
     }
-}
-
-/// Tags of the collectives, above those that callers may use.
-///
-/// One for each operation is enough: messages between two ranks keep their order, and every rank calls the same
-/// operations in the same order.
-enum CollectiveTag {
-    static let allReduce: Int32 = 16384
-    static let allGather: Int32 = 16385
-    static let gather: Int32 = 16386
-    static let broadcast: Int32 = 16387
-    static let reduceScatter: Int32 = 16388
-    static let barrier: Int32 = 16389
-    static let allToAll: Int32 = 16390
 }

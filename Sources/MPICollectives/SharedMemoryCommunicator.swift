@@ -1,3 +1,4 @@
+import CCollectives
 import CMPI
 import CProcess
 import Collectives
@@ -30,51 +31,51 @@ public final class SharedMemoryCommunicator: WrappedCommunicator {
         self.messages = messages
         self.options = options
         var memory: UnsafeMutableRawPointer?
-        let byteCount = cmpi_window_bytes(options.slotByteCount)
+        let byteCount = cc_window_bytes(options.slotByteCount)
         try check(
             cmpi_share(messages.handle, byteCount, &memory),
             "MPI_Win_allocate_shared of \((byteCount * messages.size) >> 10) KiB, for which the host's /dev/shm must have "
                 + "room (in a container: --shm-size),")
         guard let memory,
-            let window = cmpi_window_open(
+            let window = cc_window_open(
                 memory, Int32(messages.rank), Int32(messages.size), options.slotByteCount, Int32(options.spins ?? -1))
         else {
             throw .library(operation: "opening shared memory", code: Int(ENOMEM), text: "no memory")
         }
         self.window = window
         wholeByteCount = messages.limits.tuning.sharedWholeByteCount
-        cmpi_window_set_whole_bytes(window, wholeByteCount)
-        cmpi_window_set_idle(window, cmpi_answer_roll_calls)
-        cmpi_window_set_timeout(window, UInt64(messages.timeout?.nanoseconds ?? 0))
+        cc_window_set_whole_bytes(window, wholeByteCount)
+        cc_window_set_idle(window, cmpi_answer_roll_calls)
+        cc_window_set_timeout(window, UInt64(messages.timeout?.nanoseconds ?? 0))
     }
 
     deinit {
-        cmpi_window_close(window)
+        cc_window_close(window)
     }
 
     public var timeout: Duration? {
         get { messages.timeout }
         set {
             messages.timeout = newValue
-            cmpi_window_set_timeout(window, UInt64(newValue?.nanoseconds ?? 0))
+            cc_window_set_timeout(window, UInt64(newValue?.nanoseconds ?? 0))
         }
     }
 
     /// All-reduces up to this size are added up whole by every rank; the same on every rank.
     var wholeByteCount: Int = 0 {
-        didSet { cmpi_window_set_whole_bytes(window, wholeByteCount) }
+        didSet { cc_window_set_whole_bytes(window, wholeByteCount) }
     }
 
     public var times: CommunicationTimes {
-        let moved = cmpi_window_take_times(window)
+        let moved = cc_window_take_times(window)
         clock.add(wait: Int64(moved.wait), transfer: Int64(moved.transfer))
         return clock.times + messages.times
     }
 
     public func place(ofByteCount byteCount: Int) throws(CommunicationError) -> UnsafeMutableRawPointer? {
-        var status = CMPI_WINDOW_DONE
-        let place = cmpi_window_place(window, byteCount, &status)
-        try require(status, "allReduce")
+        var status = CC_WINDOW_DONE
+        let place = cc_window_place(window, byteCount, &status)
+        try require(status, .allReduce)
         return place
     }
 
@@ -82,12 +83,12 @@ public final class SharedMemoryCommunicator: WrappedCommunicator {
         _ input: UnsafeRawBufferPointer, into output: UnsafeMutableRawBufferPointer, _ type: ReducedType,
         _ reduction: Reduction
     ) throws(CommunicationError) {
-        try requireReduction(input: input.count, output: output.count, type, "allReduce")
+        try requireReduction(input: input.count, output: output.count, type, .allReduce)
         try require(
-            cmpi_window_all_reduce(
-                window, cmpi_type(type), cmpi_operation(reduction), input.baseAddress, output.baseAddress,
+            cc_window_all_reduce(
+                window, cc_type(type), cc_reduction(reduction), input.baseAddress, output.baseAddress,
                 input.count / type.byteCount),
-            "allReduce")
+            .allReduce)
         clock.count(byteCount: input.count)
     }
 
@@ -95,20 +96,20 @@ public final class SharedMemoryCommunicator: WrappedCommunicator {
         _ input: UnsafeRawBufferPointer, into share: UnsafeMutableRawBufferPointer, _ type: ReducedType,
         _ reduction: Reduction
     ) throws(CommunicationError) {
-        try requireReduction(input: input.count, output: share.count, shares: size, type, "reduceScatter")
+        try requireReduction(input: input.count, output: share.count, shares: size, type, .reduceScatter)
         try require(
-            cmpi_window_reduce_scatter(
-                window, cmpi_type(type), cmpi_operation(reduction), input.baseAddress, share.baseAddress,
+            cc_window_reduce_scatter(
+                window, cc_type(type), cc_reduction(reduction), input.baseAddress, share.baseAddress,
                 share.count / type.byteCount),
-            "reduceScatter")
+            .reduceScatter)
         clock.count(byteCount: input.count)
     }
 
     public func allGather(
         _ mine: UnsafeRawBufferPointer, into all: UnsafeMutableRawBufferPointer
     ) throws(CommunicationError) {
-        try requireBytes(all.count, mine.count * size, "allGather")
-        try require(cmpi_window_all_gather(window, mine.baseAddress, all.baseAddress, mine.count), "allGather")
+        try requireBytes(all.count, mine.count * size, .allGather)
+        try require(cc_window_all_gather(window, mine.baseAddress, all.baseAddress, mine.count), .allGather)
         clock.count(byteCount: mine.count)
     }
 
@@ -117,7 +118,7 @@ public final class SharedMemoryCommunicator: WrappedCommunicator {
     ) throws(CommunicationError) {
         try requireShares(input: input.count, output: output.count)
         try require(
-            cmpi_window_all_to_all(window, input.baseAddress, output.baseAddress, input.count / size), "allToAll")
+            cc_window_all_to_all(window, input.baseAddress, output.baseAddress, input.count / size), .allToAll)
         clock.count(byteCount: input.count)
     }
 
@@ -126,18 +127,18 @@ public final class SharedMemoryCommunicator: WrappedCommunicator {
     ) throws(CommunicationError) {
         try requireGather(mine: mine.count, byteCounts: byteCounts, all: all.count, root: root)
         try require(
-            cmpi_window_gather(window, mine.baseAddress, byteCounts, all.baseAddress, Int32(root)), "gather")
+            cc_window_gather(window, mine.baseAddress, byteCounts, all.baseAddress, Int32(root)), .gather)
         clock.count(byteCount: mine.count)
     }
 
     public func broadcast(_ bytes: UnsafeMutableRawBufferPointer, from root: Int) throws(CommunicationError) {
-        try requireMember(root, "broadcast")
-        try require(cmpi_window_broadcast(window, bytes.baseAddress, bytes.count, Int32(root)), "broadcast")
+        try requireMember(root, .broadcast)
+        try require(cc_window_broadcast(window, bytes.baseAddress, bytes.count, Int32(root)), .broadcast)
         clock.count(byteCount: bytes.count)
     }
 
     public func barrier() throws(CommunicationError) {
-        try require(cmpi_window_barrier(window), "barrier")
+        try require(cc_window_barrier(window), .barrier)
         clock.count(byteCount: 0)
     }
 
@@ -148,34 +149,21 @@ public final class SharedMemoryCommunicator: WrappedCommunicator {
     }
 
     /// Turns what a call of the window ended with into an error.
-    private func require(_ status: cmpi_window_status, _ operation: StaticString) throws(CommunicationError) {
+    private func require(_ status: cc_window_status, _ operation: CollectiveOperation) throws(CommunicationError) {
         switch status {
-        case CMPI_WINDOW_DONE:
+        case CC_WINDOW_DONE:
             return
-        case CMPI_WINDOW_MISMATCH:
-            let wanted = (0..<size).map { Self.description(cmpi_window_requested(window, Int32($0))) }
-            throw .differingRequests(sequence: clock.times.operationCount + 1, wanted: wanted)
+        case CC_WINDOW_MISMATCH:
+            let wanted = (0..<size).map { rank in
+                let wish = cc_window_requested(window, Int32(rank))
+                return CollectiveWish(
+                    operation: wish.call, byteCount: Int(wish.byte_count), root: Int(wish.root), type: wish.type,
+                    reduction: wish.reduction)
+            }
+            throw .differingRequests(sequence: clock.times.operationCount + 1, wanted: wanted.map(\.description))
         default:
-            let absent = (0..<size).filter { cmpi_window_is_absent(window, Int32($0)) }
+            let absent = (0..<size).filter { cc_window_is_absent(window, Int32($0)) }
             throw messages.timedOut(operation, absent: absent, after: timeout)
-        }
-    }
-
-    private static func description(_ request: cmpi_window_request) -> String {
-        let size = "of \(request.byte_count) bytes"
-        func reduction(_ operation: String) -> String {
-            Reduction.wish(
-                operation, reduction: request.operation, type: request.type, byteCount: Int(request.byte_count))
-        }
-        switch cmpi_window_call(UInt32(request.call)) {
-        case CMPI_WINDOW_BARRIER: return "barrier"
-        case CMPI_WINDOW_ALL_REDUCE: return reduction("allReduce")
-        case CMPI_WINDOW_REDUCE_SCATTER: return reduction("reduceScatter")
-        case CMPI_WINDOW_ALL_GATHER: return "allGather \(size)"
-        case CMPI_WINDOW_ALL_TO_ALL: return "allToAll \(size)"
-        case CMPI_WINDOW_GATHER: return "gather \(size) to rank \(request.root)"
-        case CMPI_WINDOW_BROADCAST: return "broadcast \(size) from rank \(request.root)"
-        default: return "an unknown operation \(size)"
         }
     }
 }
@@ -188,7 +176,7 @@ extension MPICommunicator {
         _ options: SharedMemoryCommunicator.Options = SharedMemoryCommunicator.Options()
     ) throws(CommunicationError) -> any Communicator {
         // Rank 0 makes it; a page more, to align it.
-        let needed = cmpi_window_bytes(options.slotByteCount) * size + 4096
+        let needed = cc_window_bytes(options.slotByteCount) * size + 4096
         let room = limits.windowRoom()
         guard try gatherAll([room < needed])[0][0] else {
             return try SharedMemoryCommunicator(self, options: options)
@@ -215,6 +203,10 @@ extension MPILimits {
     }
 }
 
-func cmpi_type(_ type: ReducedType) -> cmpi_type { CMPI.cmpi_type(UInt32(type.rawValue)) }
+extension cc_type {
+    init(_ type: ReducedType) { self.init(UInt32(type.rawValue)) }
+}
 
-func cmpi_operation(_ reduction: Reduction) -> cmpi_operation { CMPI.cmpi_operation(UInt32(reduction.rawValue)) }
+extension cc_reduction {
+    init(_ reduction: Reduction) { self.init(UInt32(reduction.rawValue)) }
+}

@@ -2,6 +2,7 @@ import CMPI
 import CProcess
 import Collectives
 import Glibc
+import JobWatch
 
 /// Runs `body` between MPI's start and its end, and ends the process itself if that fails.
 ///

@@ -2,23 +2,23 @@ import Architectures
 import Tensors
 import Topology
 
-/// What one layer takes of a rank's memory, whatever the run.
+/// The memory that one layer needs on a rank, independent of the run.
 ///
-/// In floating point: absurd models make numbers that integers do not hold. Below 2⁵³ they are exact.
+/// Byte counts are floating-point numbers, because absurd models exceed integers. Below 2⁵³ they are exact.
 public struct LayerFootprint: Equatable, Sendable {
     /// Bytes of packed weights, biases and norms.
     public let weights: Double
-    /// Bytes of the weights that a token meets: of experts those that it goes through.
+    /// Bytes of the weights that a token uses; of experts, only the active ones.
     public let activeWeights: Double
-    /// Bytes that the cache keeps of a token.
+    /// Bytes of cache per token.
     public let cachePerToken: Double
-    /// Positions that a token sees; nil: all before it.
+    /// The number of positions that a token attends to; nil: no limit.
     public let window: Int?
     let activations: ActivationInventory
 
     /// - Parameters:
     ///   - index: the layer's number.
-    ///   - format: how the matrix of a parameter is packed.
+    ///   - format: the packed format of a parameter's matrix.
     public init(
         _ index: Int, of decoder: DecoderConfiguration, at placement: Placement, cacheType: KeyValueType,
         format: (ParameterName) -> ComputeFormat
@@ -46,7 +46,7 @@ public struct LayerFootprint: Equatable, Sendable {
 
 /// Bytes of packed matrices, biases and norms.
 ///
-/// Neighbouring matrices of one format that read the same input share panels, as the loader stacks them.
+/// Consecutive matrices of the same format that read the same input share panels, because the loader stacks them.
 private func packedByteCount(
     _ shares: [(Parameter, ParameterShare)], of decoder: DecoderConfiguration, at placement: Placement,
     format: (ParameterName) -> ComputeFormat
@@ -81,7 +81,7 @@ private func packedByteCount(
 }
 
 extension ComputeFormat {
-    /// Bytes of a packed share of a matrix whose input is cut in this way.
+    /// Bytes of a packed share of a matrix whose input dimension is cut as `layout` says.
     func byteCount(rows: Int, _ layout: ContractionLayout, columns: Range<Int>) -> Int {
         byteCount(
             rows: rows, columns: columns.count, block: layout.inputBlock(group: groups?.size) ?? 1,

@@ -2,29 +2,29 @@ import Architectures
 import Tensors
 import Topology
 
-/// What one rank of this runtime takes of memory, from the inventories alone: no weights are read.
+/// The memory that one rank of this runtime needs, computed from the inventories without reading weights.
 public struct RankFootprint: Sendable {
-    /// Bytes of code, MPI, page tables and the loader's buffers (measured: the profile `trireme` of `sizing`).
+    /// Bytes of code, MPI, page tables and the loader's buffers, as measured for the profile `trireme` of `sizing`.
     public static let overhead = 50_331_648
 
     /// Bytes of weights.
     public let weights: Double
-    /// Bytes that the cache keeps of a token.
+    /// Bytes of cache per token.
     public let cachePerToken: Double
     /// Bytes of the weights that a token reads.
     private let activeWeights: Double
-    /// Bytes of cache for each position that a token sees, by the windows of layers; 0: without one.
+    /// Bytes of cache per position, by the attention window of the layers; the key 0 stands for no window.
     private let cacheByWindow: [Int: Double]
-    /// What different layers take of the arena.
+    /// The activations of the layers, without repetitions of equal neighbours.
     private let layerActivations: [ActivationInventory]
-    /// What the head, and bringing logits together, take of it; nil: nothing.
+    /// The activations of the head and of gathering logits; nil: the rank has neither.
     private let headActivations: ActivationInventory?
     private let decoder: DecoderConfiguration
     private let isFirstRank: Bool
 
     /// Adds up what `rank` allocates.
     ///
-    /// - Parameter format: how the matrix of a parameter is packed.
+    /// - Parameter format: the packed format of a parameter's matrix.
     public init(
         _ decoder: DecoderConfiguration, plan: ParallelPlan, rank: Int, cacheType: KeyValueType,
         format: (ParameterName) -> ComputeFormat
@@ -36,7 +36,7 @@ public struct RankFootprint: Sendable {
         self.init(layers, of: decoder, at: placement, rank: rank, headFormat: format(.head))
     }
 
-    /// Adds up layers that are known, and how many there are of each.
+    /// Adds up the given layers, each multiplied by its count.
     public init(
         _ layers: [(layer: LayerFootprint, count: Int)], of decoder: DecoderConfiguration, at placement: Placement,
         rank: Int, headFormat: ComputeFormat
@@ -56,7 +56,7 @@ public struct RankFootprint: Sendable {
         cacheByWindow = cache
         cachePerToken = cache.values.reduce(0, +)
         layerActivations = activations
-        // The tables of the first stage stay in their files; of parts beside the decoder, an even share is counted in 16 bits.
+        // The first stage reads its tables from the files. Companions count with an even share, 16 bits a parameter.
         if placement.isFirstStage {
             weights += decoder.companions.reduce(0) {
                 $0 + 2 * (Double($1.parameterCount) / Double(placement.group.count)).rounded(.up)
@@ -81,7 +81,7 @@ public struct RankFootprint: Sendable {
         self.activeWeights = activeWeights
     }
 
-    /// Bytes of a step's arena, and those with rank 0's rows of logits.
+    /// Bytes of a step's arena, and of its activations, which are the arena plus, on rank 0, the rows of logits.
     public func stepBytes(_ step: StepShape) -> (arena: Int, activations: Int) {
         let layers = layerActivations.map { $0.byteCount(rows: step.tokenCount, step) }
         let head = headActivations?.byteCount(rows: step.logitRows, step) ?? 0
@@ -90,7 +90,7 @@ public struct RankFootprint: Sendable {
         return (arena, arena + logits)
     }
 
-    /// Bytes that a token of one sequence reads at a position: weights that it meets, and the cache that it sees.
+    /// Bytes that one token reads after `length` positions: the weights that it uses and the cache that it attends to.
     public func readBytes(length: Int) -> Double {
         cacheByWindow.reduce(activeWeights) { sum, layers in
             sum + layers.value * Double(layers.key > 0 ? min(layers.key, length) : length)
@@ -98,7 +98,7 @@ public struct RankFootprint: Sendable {
     }
 }
 
-/// The longest length up to a limit that fits, in whole units unless it is the limit; nil: not even one unit.
+/// The longest length that fits: a multiple of `unit`, or `limit` itself; nil if not even one unit fits.
 public func longestLength(unit: Int, limit: Int, fits: (Int) -> Bool) -> Int? {
     var (low, high) = (0, (limit + unit - 1) / unit)
     while low < high {

@@ -1,19 +1,19 @@
-// What comes from a file, the network or the command line, made fit to stand in a message of one line.
+// Makes text from a file, the network or the command line safe to show in a one-line message.
 //
-// Such text is hostile: it may hold line breaks, commands to the terminal, characters that turn the rest of the line
-// around, or megabytes.
+// Such text is untrusted: it may contain line breaks, terminal commands, characters that reverse the rest of the line,
+// or megabytes of text.
 
-/// How many characters of a name a message shows.
+/// The number of characters of a name that a message shows.
 private let nameLimit = 80
-/// How many characters of a path, or of a longer text, a message shows.
+/// The number of characters of a path, or of a longer text, that a message shows.
 private let textLimit = 400
 
-/// A name from a file as a message shows it: in quotes, escaped, and cut after 80 characters with its length behind.
+/// A name from a file in quotes, escaped, and cut after 80 characters, with its length appended if it is cut.
 public func quoted(_ text: some StringProtocol) -> String {
     quoted(Array(text.utf8))
 }
 
-/// The same for bytes that may not be UTF-8: those that are not are shown as `\xFF`.
+/// Bytes from a file in quotes, like a name; bytes that are not UTF-8 are shown as `\xFF`.
 public func quoted(_ bytes: some Collection<UInt8>) -> String {
     let bytes = Array(bytes)
     var parser = Unicode.UTF8.ForwardParser()
@@ -37,7 +37,7 @@ public func quoted(_ bytes: some Collection<UInt8>) -> String {
     return count > nameLimit ? "\(shown)…\" (\(count) characters)" : shown + "\""
 }
 
-/// A path, or another text that stands in a message without quotes: escaped, and with its middle left out if it is long.
+/// A path, or another text without quotes, escaped, and with its middle left out if it is long.
 public func escaped(_ text: some StringProtocol) -> String {
     let scalars = text.unicodeScalars
     let count = scalars.count
@@ -52,9 +52,9 @@ public func escaped(_ text: some StringProtocol) -> String {
     return shown
 }
 
-/// A whole message without anything that breaks its line or commands a terminal: the last defence where it is written.
+/// A whole message in which everything that breaks the line or controls a terminal is escaped.
 ///
-/// Unlike `escaped` it leaves nothing out.
+/// It is the last defence where a message is written. Unlike `escaped` it leaves nothing out.
 public func onOneLine(_ message: String) -> String {
     guard !message.unicodeScalars.allSatisfy(isHarmless) else { return message }
     var shown = ""
@@ -62,14 +62,14 @@ public func onOneLine(_ message: String) -> String {
     return shown
 }
 
-/// Whole numbers from a file, such as a shape: the first eight, and how many there are if they are more.
+/// Whole numbers from a file, such as a shape: the first eight, and the count if there are more.
 public func listed(_ numbers: [Int]) -> String {
     let limit = 8
     guard numbers.count > limit else { return "\(numbers)" }
     return "[\(numbers.prefix(limit).map(String.init).joined(separator: ", ")), … (\(numbers.count) numbers)]"
 }
 
-/// Names from files: the first five in quotes, and how many more there are.
+/// Names from files: the first five in quotes, and the number of further ones.
 public func listed(names: [String]) -> String {
     let limit = 5
     let shown = names.prefix(limit).map { quoted($0) }.joined(separator: ", ")
@@ -89,11 +89,11 @@ private func append(_ scalar: Unicode.Scalar, to text: inout String, isQuoted: B
     }
 }
 
-/// Whether a character shows as itself and changes nothing around it.
+/// Whether a character is shown as itself and does not affect the text around it.
 private func isHarmless(_ scalar: Unicode.Scalar) -> Bool {
     if scalar.isASCII { return (0x20..<0x7F).contains(scalar.value) }
     switch scalar.properties.generalCategory {
-    // Format characters turn the direction of the text around them, or join and hide others.
+    // Format characters reverse the direction of the surrounding text, or join and hide other characters.
     case .control, .format, .lineSeparator, .paragraphSeparator, .surrogate, .privateUse, .unassigned: return false
     default: return true
     }

@@ -6,7 +6,7 @@ import Tensors
 import Weights
 
 extension ExitStatus {
-    /// What an error of opening a model, or of planning for it, calls for; nil for other errors.
+    /// The exit status for an error in opening a model or planning for it; nil for other errors.
     public init?(modelError error: any Error) {
         switch error {
         case let error as RunError: self = error.status

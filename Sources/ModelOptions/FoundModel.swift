@@ -5,27 +5,27 @@ import Glibc
 import Messages
 import ProgramEntry
 
-/// Where `--model` leads: a directory with weights, or only the shape of a model.
+/// The model that `--model` names: a directory with weights, or only the shape of a model.
 public struct FoundModel {
-    /// Where the weights and tokenizer files lie; nil for a shape without weights.
+    /// The directory of the weights and tokenizer files; nil for a shape without weights.
     public let directory: String?
     public let checkpoint: Checkpoint?
     public let configuration: ConfigurationFile
-    /// The catalogue's entry, if that is where the shape comes from.
+    /// The catalogue's entry, if the shape comes from there.
     public let entry: ModelCatalogue.Entry?
-    /// What a user should know of where it was found, a line each.
+    /// Warnings for the user about where the model was found, one line each.
     public let warnings: [String]
 
     private static let syntheticPrefix = "synthetic:"
 
-    /// Finds `name`; reads its configuration and the headers of its files.
+    /// Finds `name`, and reads its configuration and the headers of its files.
     ///
-    /// - Parameter mayBeShape: whether a name of the catalogue, or a `config.json` alone, will do without `synthetic:`.
+    /// - Parameter mayBeShape: whether a catalogue name, or a `config.json` alone, is enough without `synthetic:`.
     public init(named name: String, mayBeShape: Bool = false) throws {
         let isPrefixed = name.hasPrefix(Self.syntheticPrefix)
         let source = isPrefixed ? String(name.dropFirst(Self.syntheticPrefix.count)) : name
         let isFile = mayBeShape && source.hasSuffix(".json")
-        // A directory of that name is what is meant.
+        // A directory of that name takes precedence over the catalogue.
         let isName = mayBeShape && access(name, F_OK) != 0 && ModelCatalogue.entry(named: source) != nil
         if isPrefixed || isFile || isName {
             entry = ModelCatalogue.entry(named: source)
@@ -74,7 +74,9 @@ public struct FoundModel {
         warnings = []
     }
 
-    /// What the configuration describes, if it is not absurd: sums of its sizes stay far from overflow.
+    /// The model that the configuration describes.
+    ///
+    /// - Throws: `ConfigurationError`, also for absurd sizes, so that sums of sizes stay far from overflow.
     public func description() throws -> ModelDescription {
         let description = try ModelDescription(configuration)
         let decoder = description.decoder
@@ -87,10 +89,10 @@ public struct FoundModel {
         return description
     }
 
-    /// A directory as given, or the snapshot of `ORG/NAME` in the local Hugging Face cache, with a warning if it was a
-    /// choice.
+    /// The directory `name`, or the snapshot of `ORG/NAME` in the local Hugging Face cache.
     ///
-    /// - Throws: `RunError` with status 66, or `CheckpointError.noDirectory`, where there is none.
+    /// - Returns: the directory, and a warning if it was chosen from several snapshots.
+    /// - Throws: `RunError` with status 66, or `CheckpointError.noDirectory`, if there is none.
     public static func locate(_ name: String) throws -> (directory: String, warning: String?) {
         var isDirectory = false
         var status = stat()

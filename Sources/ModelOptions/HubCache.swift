@@ -4,13 +4,15 @@ import Glibc
 import Messages
 import ProgramEntry
 
-/// Hugging Face's local cache of models, found as huggingface_hub does.
+/// Hugging Face's local cache of models, located as huggingface_hub does.
 struct HubCache {
     /// The directory that holds `models--ORG--NAME`.
     let path: String
 
-    /// Reads HF_HUB_CACHE, else HUGGINGFACE_HUB_CACHE, else `hub` in HF_HOME, else in XDG_CACHE_HOME/huggingface, else in
-    /// ~/.cache/huggingface.
+    /// Locates the cache by the environment.
+    ///
+    /// It is HF_HUB_CACHE, else HUGGINGFACE_HUB_CACHE, else `hub` in HF_HOME, else in XDG_CACHE_HOME/huggingface, else
+    /// in ~/.cache/huggingface.
     init(environment: [String: String]) {
         let user = environment["HOME"] ?? ""
         func place(_ name: String) -> String? {
@@ -22,9 +24,9 @@ struct HubCache {
         path = place("HF_HUB_CACHE") ?? place("HUGGINGFACE_HUB_CACHE") ?? "\(home)/hub"
     }
 
-    /// The snapshot of a model that `refs/main` names, or without one the newest.
+    /// The snapshot of a model that `refs/main` names, or the newest one if there is no such reference.
     ///
-    /// - Returns: its directory, and a warning if others could have been meant; nil if the model is not in the cache.
+    /// - Returns: its directory, and a warning if the choice was ambiguous; nil if the model is not in the cache.
     func snapshot(organization: some StringProtocol, name: some StringProtocol) -> (
         directory: String, warning: String?
     )? {
@@ -47,7 +49,7 @@ struct HubCache {
         )
     }
 
-    /// When a directory was last written to; nil if it is none.
+    /// The time when a directory was last modified; nil if it is not a directory.
     private func modified(_ directory: String) -> timespec? {
         var status = stat()
         guard stat(directory, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else { return nil }

@@ -6,14 +6,14 @@ import ProgramEntry
 import Tensors
 import Weights
 
-/// A model as it was found: configuration, weights and what its generation configuration says.
+/// An opened model: its configuration, its weights, and the defaults of its generation configuration.
 public struct OpenedModel: Sendable {
-    /// As `--model` named it.
+    /// The name given by `--model`.
     public let name: String
-    /// Where tokenizer files lie; nil for a synthetic model.
+    /// The directory of the tokenizer files; nil for a synthetic model.
     public let directory: String?
     public let decoder: DecoderConfiguration
-    /// How its checkpoint calls its tensors.
+    /// The tensor names of its checkpoint.
     public let names: TensorNames
     public let weights: any WeightSource
     public let isSynthetic: Bool
@@ -21,10 +21,10 @@ public struct OpenedModel: Sendable {
     public let endTokens: [Int]
     public let beginToken: Int?
     public let sampling: SamplingDefaults
-    /// What a user should know of how the model was found and what of it is used, a line each.
+    /// Warnings for the user about where the model was found and which tensors are unused, one line each.
     public let warnings: [String]
 
-    /// What `generation_config.json` sets.
+    /// The defaults that `generation_config.json` sets.
     public struct SamplingDefaults: Sendable {
         public var temperature: Double?
         public var topK: Int?
@@ -34,7 +34,7 @@ public struct OpenedModel: Sendable {
         public var maximumNewTokens: Int?
     }
 
-    /// Finds and opens `name`; reads configurations and headers, no weights.
+    /// Finds and opens `name`; it reads configurations and headers, but no weights.
     public init(named name: String, seed: UInt64) throws {
         self.name = name
         let found = try FoundModel(named: name)
@@ -83,7 +83,7 @@ public struct OpenedModel: Sendable {
 }
 
 extension ConfigurationFile {
-    /// Token ids that the model has.
+    /// Reads token ids, and checks that the model has them.
     fileprivate func tokenIDs(_ key: String, below count: Int) throws(ConfigurationError) -> [Int] {
         let ids = try tokenIDs(key)
         guard let bad = ids.first(where: { $0 >= count }) else { return ids }
@@ -96,11 +96,11 @@ extension OpenedModel.SamplingDefaults {
     init(_ file: ConfigurationFile?) throws(ConfigurationError) {
         guard let file else { return }
         temperature = try file.optionalNumber("temperature", in: 0...1e6)
-        // A configuration that says not to sample means the best token.
+        // A configuration that turns sampling off means greedy decoding.
         if try file.optionalBool("do_sample") == false { temperature = 0 }
         topK = try file.optionalInteger("top_k", in: -1...1 << 30)
         topP = try file.optionalNumber("top_p", in: 0...1)
-        // Refused here, where the file can be named, and not as if it were an option.
+        // It is refused here, so that the message names the file rather than an option.
         if topP == 0 { throw file.unsupported("top_p", "0 leaves no token; it must be above 0 and at most 1") }
         minP = try file.optionalNumber("min_p", in: 0...1)
         repetitionPenalty = try file.optionalNumber("repetition_penalty", in: 1e-6...1e6)

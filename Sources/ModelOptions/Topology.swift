@@ -10,7 +10,7 @@ extension ParallelPlan {
         let data = Data(try readInput(path))
         do {
             let value = try JSONValue(parsing: [UInt8](data), as: .strict)
-            // A key that is misspelt would be taken for one that was left out.
+            // A misspelt key would otherwise be ignored, as if it had been left out.
             if let other = value.members?.first(where: { CodingKeys(rawValue: $0.name) == nil }) {
                 throw RunError(
                     .badInput,

@@ -135,7 +135,7 @@ public struct PackingArguments: ParsableArguments, Sendable {
             bits: quantization == "int4" ? 4 : 8, granularity: granularity, isSymmetric: !asymmetric)
     }
 
-    /// Whether inputs of integer weights are rounded to integers too.
+    /// Whether activations are quantized for integer weights, and may be rounded for bfloat16 weights.
     public var quantizesActivations: Bool { activationDtype != "float32" }
 
     /// The type of the key-value cache that `--kv-cache-dtype` of this name means.

@@ -5,19 +5,19 @@ import Layers
 import Tensors
 import Topology
 
-/// The groups a rank belongs to, by the part they play.
+/// A rank's placement and the communicators of the groups that it belongs to.
 public struct ParallelContext {
     public let placement: Placement
-    /// The shards of the last stage, which have the output head.
+    /// The shards of the last stage, which hold the output head.
     public let headGroup: ShardGroup
     /// All ranks.
     public let world: any Communicator
     /// The ranks that share every layer of this stage.
     public let tensor: any Communicator
-    /// This shard's rank in every stage, in order of stages.
+    /// The ranks that have this shard's number in every stage, in stage order.
     public let pipeline: any Communicator
 
-    /// Splits the world; every rank must call it.
+    /// Splits the world into groups; every rank must call it.
     public init(plan: ParallelPlan, layerCount: Int, world: any Communicator) throws(CommunicationError) {
         placement = plan.placement(ofRank: world.rank, layerCount: layerCount)
         headGroup = plan.shardGroup(ofStage: plan.pipelineDegree - 1)
@@ -26,7 +26,7 @@ public struct ParallelContext {
         pipeline = try world.split(color: placement.shard, key: placement.stage)
     }
 
-    /// How long operations of all groups wait for other ranks; nil: for ever.
+    /// Sets how long operations of all groups wait for other ranks; nil: without limit.
     public func setTimeout(_ timeout: Duration?) {
         for group in [world, tensor, pipeline] { group.timeout = timeout }
     }
@@ -37,11 +37,11 @@ public struct ParallelContext {
     }
 }
 
-/// This rank's part of a model: some layers, of each a share, and what its stage needs at the ends.
+/// This rank's part of a model: its share of its stage's layers, and of the embedding or the head at the ends.
 public final class Decoder {
     public let configuration: DecoderConfiguration
     public let context: ParallelContext
-    /// The rotations of the layers, each once.
+    /// The distinct rotations of the layers.
     public let rotations: [RotaryTable]
     /// Bytes of packed weights, biases and norms on this rank.
     public let weightByteCount: Int
@@ -50,7 +50,7 @@ public final class Decoder {
     let positions: StoredTable?
     let finalNorm: Norm?
     let head: ColumnParallelLinear?
-    /// What each shard of the last stage has of the vocabulary.
+    /// The range of the vocabulary that each shard of the last stage holds.
     public let vocabularyShares: [Range<Int>]
 
     private static let hiddenTag = MessageTag(rawValue: 1)
@@ -72,9 +72,10 @@ public final class Decoder {
         self.weightByteCount = weightByteCount
     }
 
-    /// Takes one step's tokens through this rank's layers; gives the residual stream on the last stage, nil on others.
+    /// Runs one step's tokens through this rank's layers; returns the residual stream on the last stage, else nil.
     ///
-    /// - Throws: `CommunicationError`; on the first stage `CheckpointError.changed` if the embedding's file was written to.
+    /// - Throws: `CommunicationError`; on the first stage also `CheckpointError.changed` if the embedding's file was
+    ///   written to.
     public func callAsFunction(_ tokens: UnsafeBufferPointer<Int32>, _ step: Step) throws -> Activations? {
         let backend = step.backend
         let hidden = backend.makeActivations(tokenCount: tokens.count, width: configuration.hiddenSize)
@@ -89,7 +90,7 @@ public final class Decoder {
         for (index, layer) in layers.enumerated() {
             try layer(hidden, delta: delta, isFirst: index == 0, step)
         }
-        // The last layer's addition, which no norm has done yet.
+        // Layers leave their addition to the next norm. After the last layer of the stage it is still due.
         backend.add(delta, to: hidden, scaledBy: configuration.residualScale)
         guard context.placement.isLastStage else {
             try context.pipeline.send(
@@ -99,7 +100,7 @@ public final class Decoder {
         return hidden
     }
 
-    /// This shard's logits of some rows of the residual stream, on the last stage: `[rows, vocabulary share]`.
+    /// This shard's logits `[rows, vocabulary share]` for some rows of the stream; nil unless on the last stage.
     public func logits(of hidden: Activations, rows: ArraySlice<Int32>, _ step: Step) -> Activations? {
         guard let finalNorm, let head else { return nil }
         let chosen = step.backend.makeActivations(tokenCount: rows.count, width: hidden.width)
@@ -116,7 +117,7 @@ public final class Decoder {
     private func embed(
         _ tokens: UnsafeBufferPointer<Int32>, _ embedding: StoredTable, into hidden: Activations, _ step: Step
     ) throws {
-        // Of a file that was cut short not even a byte can be read.
+        // Reading the mapping of a file that was cut short would end the process.
         try embedding.checkUnchanged()
         try positions?.checkUnchanged()
         let scale = configuration.embedding.scale
@@ -133,7 +134,7 @@ public final class Decoder {
                 for i in 0..<hidden.width { out[i] += added.elements[i] }
             }
         }
-        // Before a token is drawn from rows that were written to.
+        // Checked again, so that no token is drawn from rows that changed meanwhile.
         try embedding.checkUnchanged()
         try positions?.checkUnchanged()
     }

@@ -4,7 +4,7 @@ import Kernels
 import Layers
 import Tensors
 
-/// One layer: attention and feed-forward, with norms around them, added to the residual stream.
+/// One decoder layer: attention and feed-forward with their norms, both added to the residual stream.
 struct DecoderLayer {
     let order: BranchOrder
     let attentionNorm: Norm?
@@ -13,12 +13,12 @@ struct DecoderLayer {
     let feedForwardNorm: Norm?
     let feedForward: FeedForwardLayer
     let afterFeedForwardNorm: Norm?
-    /// What is multiplied with results before they are added to the stream.
+    /// The factor on the outputs of both branches before they join the stream.
     let residualScale: Float
 
-    /// Takes the stream and what is still to be added to it, and leaves in `delta` what is to be added next.
+    /// Adds the pending `delta` to the stream, runs the layer, and leaves its own pending addition in `delta`.
     ///
-    /// The addition is left to the next norm, which reads the stream anyway.
+    /// The addition is left to the next norm, because that reads the stream anyway.
     func callAsFunction(
         _ hidden: Activations, delta: Activations, isFirst: Bool, _ step: Step
     ) throws(CommunicationError) {
@@ -45,7 +45,7 @@ struct DecoderLayer {
         backend.arena.rewind(to: mark)
     }
 
-    /// Adds to the stream, and gives what a branch reads of it.
+    /// Adds `delta` to the stream, and returns the input of a branch: the stream, normalized if there is a norm.
     private func enter(
         _ norm: Norm?, _ hidden: Activations, adding delta: Activations?, _ step: Step
     ) -> Activations {

@@ -41,10 +41,10 @@ public struct DecoderLoader {
     /// Loads everything.
     ///
     /// - Parameters:
-    ///   - progress: told how many of this rank's layers are done.
-    ///   - isCancelled: asked between layers; `CancellationError` is thrown when it says so.
-    /// - Throws: among others `ModelError.notTaken` if a parameter of the stage is left over, which would be silently
-    ///   ignored.
+    ///   - progress: called with the number of this rank's layers that are loaded.
+    ///   - isCancelled: called between layers; loading throws `CancellationError` if it returns true.
+    /// - Throws: among others `ModelError.notTaken` if a parameter of the stage is left over, because the model would
+    ///   silently ignore it.
     public func load(
         cache: CacheOptions, maximumLength: Int, progress: (_ done: Int, _ total: Int) -> Void,
         isCancelled: () -> Bool = { false }
@@ -52,7 +52,7 @@ public struct DecoderLoader {
         let placement = context.placement
         let total = placement.layers.count + (placement.isLastStage ? 1 : 0)
         let rest = Inventory(configuration.parameters(ofStageAt: placement))
-        // Of the whole model, so that all ranks agree which rotation has which number.
+        // Those of the whole model, so that all ranks agree on the index of each rotation.
         let rotations = configuration.rotations
         var layers: [DecoderLayer] = []
         progress(0, total)
@@ -72,7 +72,7 @@ public struct DecoderLoader {
         let embedding = try table(.embedding, from: rest)
         let positions = try table(.positions, from: rest)
         if let parameter = rest.first { throw ModelError.notTaken(parameter: "\(parameter.name) \(parameter.role)") }
-        // What was written to meanwhile is half of one file and half of another.
+        // A file that was written to meanwhile was read partly before and partly after the change.
         try source.checkUnchanged()
         return Decoder(
             configuration: configuration, context: context,
@@ -119,7 +119,7 @@ public struct DecoderLoader {
             residualScale: configuration.residualScale)
     }
 
-    /// This rank's rows of several matrices that read the same input, stacked.
+    /// Stacks this rank's rows of several matrices that read the same input.
     private func column(
         _ names: [ParameterName], _ label: OperationLabel, from rest: Inventory
     ) throws -> ColumnParallelLinear {
@@ -170,7 +170,7 @@ public struct DecoderLoader {
         return MatrixPiece(source: prepared.source, rows: rows, format: prepared.format, block: prepared.block)
     }
 
-    /// - Parameter scale: what follows the norm and multiplies its result, and so can be part of its weight.
+    /// - Parameter scale: a factor on the norm's output, which is folded into its weight and bias.
     private func norm(_ name: ParameterName, scaledBy scale: Float = 1, from rest: Inventory) throws -> Norm? {
         guard let arithmetic = configuration.norm(name) else { return nil }
         guard let weight = try vector(name, .norm, scaledBy: scale, from: rest) else { return nil }
@@ -192,7 +192,7 @@ public struct DecoderLoader {
     }
 }
 
-/// The parameters of a stage that no layer has taken yet, and the bytes of those that were loaded.
+/// The parameters of a stage that no layer has taken yet, and the number of bytes that were loaded.
 private final class Inventory {
     private var parameters: [Parameter]
     private(set) var byteCount = 0
@@ -226,12 +226,14 @@ private final class Inventory {
     }
 }
 
-/// A table whose rows are read from the checkpoint's mapping.
+/// A table whose rows are read from the mapped checkpoint on demand.
 final class StoredTable: @unchecked Sendable {
-    // Sendable: only the rank's thread reads; the counter is its own.
+    // Sendable: only the rank's own thread reads the table and uses the counter.
     private let matrix: any MatrixSource
     private var readsSinceRelease = 0
-    /// Reading a row maps its neighbours too, up to 64 KiB, so pages are given back before they add up.
+    /// How many rows are read before the mapped pages are released.
+    ///
+    /// Reading a row also maps its neighbours, up to 64 KiB, and these pages would add up.
     private static let readsBetweenReleases = 256
 
     init(_ matrix: any MatrixSource) {

@@ -6,7 +6,7 @@ import Quantization
 import Tensors
 import Topology
 
-/// Some rows of a stored matrix: one of the pieces that are stacked into a layer's weight.
+/// Some rows of a stored matrix, which are stacked with other pieces into a layer's weight.
 struct MatrixPiece {
     let source: any MatrixSource
     let rows: Range<Int>
@@ -14,11 +14,11 @@ struct MatrixPiece {
     let block: Int
 }
 
-/// Packs weights for the kernels: strips of 16 rows, each by the worker that will read it.
+/// Packs weights for the kernels in strips of 16 rows, each on the worker that will read it.
 struct MatrixPacker {
     let pool: WorkerPool
 
-    /// Stacks the pieces' rows, of the columns `columns`, in as many segments as there are runs of one format.
+    /// Stacks the pieces' rows, restricted to `columns`, with one segment for each run of pieces of the same format.
     func pack(_ pieces: [MatrixPiece], columns: Range<Int>, layout: ContractionLayout, group: ShardGroup?) throws
         -> WeightMatrix
     {
@@ -45,7 +45,7 @@ struct MatrixPacker {
 
     private func fill(_ matrix: PackedMatrix, from pieces: [MatrixPiece], columns: Range<Int>) {
         pool.forEachWorker { worker, workerCount in
-            // The same division as in the kernels, so that pages lie with the worker that reads them.
+            // The same division as in the kernels, so that pages are local to the worker that reads them.
             let panels = matrix.panelCount * worker / workerCount..<matrix.panelCount * (worker + 1) / workerCount
             var strip = Strip(matrix: matrix)
             defer { strip.deallocate() }
@@ -54,7 +54,7 @@ struct MatrixPacker {
     }
 }
 
-/// One worker's buffers for 16 rows.
+/// One worker's buffers for a strip of 16 rows.
 private struct Strip {
     private let floats: UnsafeMutablePointer<Float>
     private let codes: UnsafeMutablePointer<Int8>

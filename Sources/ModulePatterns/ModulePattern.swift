@@ -1,16 +1,16 @@
 import CPCRE2
 
-/// Modules of a model as a quantization's configuration names them: by a whole name, or by a pattern after "re:".
+/// A module or modules that a quantization configuration names, by a whole name or by a pattern after "re:".
 ///
-/// Patterns are Python's, tried from a name's start (`re.match`), and hostile: one that takes too many steps is an error, not
-/// a program that never ends.
+/// Patterns are Python's and are matched from the start of a name (`re.match`). They are untrusted input: a pattern
+/// that takes too many steps is an error, so that no program runs for ever.
 public struct ModulePattern: Equatable, Sendable {
-    /// The entry as the file has it.
+    /// The entry as written in the file.
     public let source: String
-    /// Nil for a whole name.
+    /// The compiled pattern; nil for a whole name.
     private let code: CompiledPattern?
 
-    /// Nil for a pattern that is not understood.
+    /// Compiles an entry; nil if its pattern is invalid.
     public init?(_ entry: String) {
         source = entry
         guard entry.hasPrefix("re:") else {
@@ -21,7 +21,7 @@ public struct ModulePattern: Equatable, Sendable {
         self.code = code
     }
 
-    /// Whether a module, such as "model.layers.0.mlp.down_proj", is meant.
+    /// Whether the entry names a module, such as "model.layers.0.mlp.down_proj".
     ///
     /// - Throws: `PatternTooCostly`.
     public func matches(_ module: String) throws(PatternTooCostly) -> Bool {
@@ -33,19 +33,19 @@ public struct ModulePattern: Equatable, Sendable {
     public static func == (first: ModulePattern, second: ModulePattern) -> Bool { first.source == second.source }
 }
 
-/// A pattern that needs more steps on one name than any honest one does.
+/// An error for a pattern that needs more steps on one name than any reasonable one does.
 public struct PatternTooCostly: Error, Equatable, Sendable {
-    /// The entry as the file has it.
+    /// The entry as written in the file.
     public let source: String
 }
 
-/// PCRE2's form of a pattern.
+/// A pattern compiled by PCRE2.
 ///
-/// Sendable although it holds a pointer: compiled code is never written after compilation.
+/// It is Sendable although it holds a pointer, because compiled code is never written after compilation.
 private final class CompiledPattern: @unchecked Sendable {
     private let code: OpaquePointer
 
-    /// Steps that a match may take; honest patterns take some hundreds on a module's name.
+    /// The number of steps that a match may take; reasonable patterns take some hundreds on a module's name.
     private static let stepLimit: UInt32 = 100_000
 
     init?(_ source: [UInt8]) {
@@ -60,7 +60,7 @@ private final class CompiledPattern: @unchecked Sendable {
         pcre2_code_free_8(code)
     }
 
-    /// Whether the pattern fits from the start; nil if that takes too long to say.
+    /// Whether the pattern matches from the start of a name; nil if that takes too many steps.
     func matches(_ name: [UInt8]) -> Bool? {
         let matches = pcre2_match_data_create_8(1, nil)
         let context = pcre2_match_context_create_8(nil)

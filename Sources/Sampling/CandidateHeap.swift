@@ -1,27 +1,27 @@
-/// The tokens that may be drawn, best first as far as anyone asks.
+/// The tokens that may be drawn, sorted best first only as far as needed.
 ///
-/// A heap and not a sorted list: of a large vocabulary only the few best are ever looked at.
+/// It is a heap rather than a sorted list, because a draw looks at only a few tokens of a large vocabulary.
 struct CandidateHeap: Sendable {
     private struct Candidate {
         let logit: Float
         let id: Int32
 
-        /// Whether this one comes first: the higher logit, then the lower id.
+        /// Whether this token comes before another: by higher logit, then by lower id.
         func precedes(_ other: Candidate) -> Bool {
             logit > other.logit || (logit == other.logit && id < other.id)
         }
     }
 
-    /// The heap at the front; what was taken from it, in turn, at the end, last to first.
+    /// The heap, followed by the tokens that were taken from it, the most recent first.
     private var candidates: [Candidate] = []
     private var heapCount = 0
 
-    /// Makes room for so many, so that filling never allocates.
+    /// Reserves memory for `capacity` tokens, so that filling never allocates.
     init(capacity: Int) {
         candidates.reserveCapacity(capacity)
     }
 
-    /// Starts anew with the tokens of a row that pass.
+    /// Replaces the contents with the tokens of a row whose logits pass `isCandidate`.
     mutating func fill(from logits: UnsafeBufferPointer<Float>, where isCandidate: (Float) -> Bool) {
         candidates.removeAll(keepingCapacity: true)
         for id in 0..<logits.count where isCandidate(logits[id]) {
@@ -31,9 +31,10 @@ struct CandidateHeap: Sendable {
         for position in stride(from: heapCount / 2 - 1, through: 0, by: -1) { sink(position) }
     }
 
-    /// The token at `unit`, a number in 0..<1, of the probability of those that stay; nil if there are none.
+    /// Draws a token by `unit`, a position in 0..<1 in the cumulative probability; nil if there are no candidates.
     ///
-    /// `limit` keeps the best and what ties with the last of them; then the best stay that have `topP` together.
+    /// `limit` keeps the best tokens and those that tie with the last of them. Of these, the best ones that together
+    /// have the probability `topP` remain.
     mutating func draw(limit: Int?, topP: Double, _ unit: Double, weight: (Float) -> Double) -> Int? {
         var total = 0.0
         if let limit {
@@ -41,7 +42,7 @@ struct CandidateHeap: Sendable {
         } else {
             for candidate in candidates { total += weight(candidate.logit) }
         }
-        // Without a limit candidates are taken only until they have the probability that is asked for.
+        // Without a limit, candidates are taken only until they have the probability `topP`.
         var kept = 0
         var keptTotal = 0.0
         while keptTotal < topP * total || kept == 0 {
@@ -63,7 +64,7 @@ struct CandidateHeap: Sendable {
         candidates[candidates.count - 1 - index]
     }
 
-    /// Moves the best of the heap to the taken ones; false if there is none or it is past the limit.
+    /// Moves the best token of the heap to the taken ones; returns false if there is none or it is past the limit.
     private mutating func takeNext(upTo limit: Int) -> Bool {
         guard heapCount > 0 else { return false }
         if takenCount >= limit, candidates[0].logit < taken(takenCount - 1).logit { return false }

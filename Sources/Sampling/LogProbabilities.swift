@@ -2,7 +2,7 @@ import Glibc
 
 /// The logarithm of a token's probability, before any penalty or temperature.
 ///
-/// Accumulates in Double.
+/// The sum is accumulated in Double.
 ///
 ///     log p(token) = logit − log Σ exp(logits)
 public func logProbability(of token: Int, in logits: UnsafeBufferPointer<Float>) -> Float {
@@ -10,9 +10,9 @@ public func logProbability(of token: Int, in logits: UnsafeBufferPointer<Float>)
     return Float(Double(logits[token]) - logarithmOfSum(logits))
 }
 
-/// The tokens with the highest probability, best first, and its logarithms; of equal ones the lower id comes first.
+/// The most probable tokens with their log-probabilities, best first; the lower id wins a tie.
 ///
-/// NaN counts as lowest. Costs one pass over the row, and is meant for small counts.
+/// NaN counts as lowest. The cost is one pass over the row, and `count` is expected to be small.
 public func bestTokens(
     _ count: Int, in logits: UnsafeBufferPointer<Float>
 ) -> [(id: Int, logProbability: Float)] {
@@ -30,7 +30,7 @@ public func bestTokens(
     return best.map { (id: $0, logProbability: Float(Double(logits[$0]) - sum)) }
 }
 
-/// The token with the highest logit, of equal ones the lowest; NaN counts as lowest, and 0 is the answer if all are.
+/// The token with the highest logit; the lower id wins a tie, and NaN counts as lowest; 0 if all are NaN.
 func bestToken(in logits: UnsafeBufferPointer<Float>) -> Int {
     var best = 0
     var highest = -Float.infinity
@@ -41,7 +41,7 @@ func bestToken(in logits: UnsafeBufferPointer<Float>) -> Int {
     return best
 }
 
-/// log Σ exp(logits), with the highest logit taken out so that no power overflows.
+/// Computes log Σ exp(logits) relative to the highest logit, so that no exponential overflows.
 private func logarithmOfSum(_ logits: UnsafeBufferPointer<Float>) -> Double {
     let highest = Double(logits[bestToken(in: logits)])
     guard highest.isFinite else { return highest }
@@ -50,7 +50,7 @@ private func logarithmOfSum(_ logits: UnsafeBufferPointer<Float>) -> Double {
     return highest + log(sum)
 }
 
-/// Whether the token `left` comes before `right`: higher, or as high and with the lower id.
+/// Whether the token `left` comes before `right`: its logit is higher, or equal and its id is lower.
 private func precedes(_ logits: UnsafeBufferPointer<Float>, _ left: Int, _ right: Int) -> Bool {
     let (a, b) = (logits[left], logits[right])
     if a.isNaN || b.isNaN { return !a.isNaN && b.isNaN || a.isNaN == b.isNaN && left < right }

@@ -5,7 +5,7 @@
 struct RandomSource: RandomNumberGenerator, Sendable {
     private var state: (UInt64, UInt64, UInt64, UInt64)
 
-    /// A source that gives the same numbers for the same seed.
+    /// Creates a source that gives the same numbers for the same seed.
     init(seed: UInt64) {
         var counter = seed
         func splitMix() -> UInt64 {
@@ -30,7 +30,7 @@ struct RandomSource: RandomNumberGenerator, Sendable {
         return result
     }
 
-    /// A number in 0..<1, one of 2⁵³ equally likely ones.
+    /// A uniformly distributed number in 0..<1, a multiple of 2⁻⁵³.
     mutating func nextUnit() -> Double {
         Double(next() >> 11) * 0x1p-53
     }

@@ -2,7 +2,7 @@ import Glibc
 
 /// Draws tokens for one sequence; owns its repeatable random source and its counts of seen tokens.
 ///
-/// The order of work is vLLM's: penalties, temperature, min-p, top-k, top-p over what is left. A draw allocates nothing.
+/// The order is vLLM's: penalties, temperature, min-p, top-k, and top-p over the rest. A draw allocates nothing.
 public struct Sampler: Sendable {
     private let parameters: SamplingParameters
     private let vocabularySize: Int
@@ -12,7 +12,7 @@ public struct Sampler: Sendable {
 
     /// Starts a sequence.
     ///
-    /// Numbers in the prompt that the vocabulary does not have are passed over.
+    /// Ids in the prompt that are outside the vocabulary are ignored.
     ///
     /// The parameters must have passed `validate()`.
     public init(parameters: SamplingParameters, seed: UInt64, promptTokens: [Int32], vocabularySize: Int) {
@@ -28,9 +28,9 @@ public struct Sampler: Sendable {
         }
     }
 
-    /// Takes one row of logits (float32, vocabulary long), may scribble on it, returns the drawn id and records it.
+    /// Draws a token from one row of logits `[vocabulary]`, which it may overwrite, and records the token.
     ///
-    /// NaN counts as a token that cannot be drawn. If no token can, the answer is 0.
+    /// A token whose logit is NaN cannot be drawn. If no token can be drawn, the result is 0.
     public mutating func draw(from logits: UnsafeMutableBufferPointer<Float>) -> Int32 {
         precondition(logits.count == vocabularySize, "a row of logits is as long as the vocabulary")
         history?.penalize(logits, parameters)
@@ -42,12 +42,12 @@ public struct Sampler: Sendable {
 
     private mutating func sample(_ logits: UnsafeMutableBufferPointer<Float>, _ best: Int) -> Int {
         let highest = logits[best]
-        // Also where the best is infinite or nothing can be drawn: there are no probabilities then.
+        // If the best logit is infinite or nothing can be drawn, there are no probabilities.
         guard highest.isFinite else { return best }
         let temperature = Double(parameters.temperature)
-        // log(minP), so that p ≥ minP · p(best) is a comparison of logits; minus infinity keeps all.
+        // With log(minP), the test p ≥ minP · p(best) compares logits; minus infinity keeps all tokens.
         let lowest = log(Double(parameters.minP))
-        // w = exp((logit − highest) / temperature), the probability but for a factor.
+        // w = exp((logit − highest) / temperature) is proportional to the probability.
         func weight(_ logit: Float) -> Double { exp((Double(logit) - Double(highest)) / temperature) }
         func isCandidate(_ logit: Float) -> Bool {
             (Double(logit) - Double(highest)) / temperature >= lowest && logit > -.infinity
@@ -71,11 +71,11 @@ public struct Sampler: Sendable {
     }
 }
 
-/// Which tokens a sequence has seen, and how often it has made each.
+/// The tokens of a sequence, and how often each occurs in the output.
 private struct TokenHistory: Sendable {
     private var outputCounts: [Int32]
     private var isSeen: [Bool]
-    /// The seen tokens once each, so that a draw need not look at the whole vocabulary.
+    /// The distinct seen tokens, so that a draw need not scan the whole vocabulary.
     private var seen: [Int32] = []
 
     init(promptTokens: [Int32], vocabularySize: Int) {

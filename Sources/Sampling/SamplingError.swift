@@ -1,11 +1,11 @@
-/// What can be wrong with sampling parameters.
+/// An error in sampling parameters.
 public enum SamplingError: Error, Equatable, Sendable {
-    /// A parameter is outside of what it may be.
+    /// A parameter is outside its allowed range.
     case outOfRange(parameter: String, value: String, allowed: String)
 }
 
 extension SamplingError: CustomStringConvertible {
-    /// What is wrong and what is allowed, in one line.
+    /// The wrong value and the allowed ones, in one line.
     public var description: String {
         switch self {
         case .outOfRange(let parameter, let value, let allowed):

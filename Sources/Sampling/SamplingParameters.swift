@@ -1,22 +1,22 @@
-/// How a token is drawn from logits.
+/// The parameters by which a token is drawn from logits.
 ///
-/// The names and meanings are those of vLLM and Hugging Face.
+/// Their names and meanings are those of vLLM and Hugging Face.
 public struct SamplingParameters: Equatable, Sendable {
-    /// Divides the logits; 0 takes the best token.
+    /// The divisor of the logits; 0 takes the best token.
     public var temperature: Float
-    /// How many of the best tokens may be drawn; nil, 0 or -1: all.
+    /// The number of best tokens that may be drawn; nil, 0 or -1: all.
     ///
-    /// Tokens that tie with the last one stay.
+    /// Tokens that tie with the last of them may be drawn too.
     public var topK: Int?
-    /// Only the best tokens that have this probability together may be drawn.
+    /// The total probability of the best tokens that may be drawn.
     public var topP: Float
-    /// Only tokens that have at least this share of the best one's probability may be drawn.
+    /// The lowest probability, as a fraction of the best token's, with which a token may be drawn.
     public var minP: Float
-    /// Positive logits of tokens in prompt and output are divided by this, negative ones multiplied.
+    /// The divisor of positive logits, and the factor on negative ones, for tokens in the prompt or the output.
     public var repetitionPenalty: Float
-    /// Taken from the logits of tokens in the output.
+    /// The number subtracted from the logits of tokens in the output.
     public var presencePenalty: Float
-    /// Taken from the logits of tokens in the output, once for each time they occur.
+    /// The number subtracted from the logits of tokens in the output for each time that they occur.
     public var frequencyPenalty: Float
 
     /// Parameters that change nothing unless they are given.
@@ -33,9 +33,9 @@ public struct SamplingParameters: Equatable, Sendable {
         self.frequencyPenalty = frequencyPenalty
     }
 
-    /// Throws if a parameter is outside of what it may be.
+    /// Throws if a parameter is outside its allowed range.
     ///
-    /// Comparisons are so written that NaN is refused.
+    /// The comparisons are written so that NaN is refused.
     public func validate() throws(SamplingError) {
         try check("temperature", temperature, temperature >= 0 && temperature.isFinite, "0 or more")
         if let topK {
@@ -60,7 +60,7 @@ public struct SamplingParameters: Equatable, Sendable {
         repetitionPenalty != 1 || presencePenalty != 0 || frequencyPenalty != 0
     }
 
-    /// The limit that top-k sets, nil if it sets none.
+    /// The limit that top-k sets; nil if it sets none.
     var candidateLimit: Int? {
         guard let topK, topK > 0 else { return nil }
         return topK

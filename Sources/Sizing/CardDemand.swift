@@ -3,17 +3,17 @@ import MemoryPlan
 import Tensors
 import Topology
 
-/// How weights and cache are stored, for an answer.
+/// How the weights and the cache of a model are stored.
 public struct StorageChoice: Sendable {
-    /// The scheme's name, for people.
+    /// The name of the weights' scheme, for display.
     public var name: String
-    /// Of the runtime's own accounting: the format of each matrix at a tensor degree.
+    /// The format of each matrix at a tensor degree, which the accounting of this runtime uses.
     public var formats: @Sendable (_ shardCount: Int) -> (ParameterName) -> ComputeFormat
-    /// Of accounting by coefficients.
+    /// The stored scheme, which the accounting by coefficients uses.
     public var scheme: StoredScheme
     public var cacheType: KeyValueType
     public var quantizesActivations: Bool
-    /// For each layer the first that is alike in shape and formats; empty: all may differ.
+    /// For each layer, the first layer with the same shape and formats; empty: all layers may differ.
     public var layerClasses: [Int]
 
     public init(
@@ -30,9 +30,9 @@ public struct StorageChoice: Sendable {
     }
 }
 
-/// What one card takes of a model under a profile, for any length and number of sequences.
+/// The memory that one card needs for a model under a profile, for any length and number of sequences.
 ///
-/// In floating point: absurd models make numbers that integers do not hold. Below 2⁵³ they are exact.
+/// Byte counts are floating-point numbers, because absurd models exceed integers. Below 2⁵³ they are exact.
 public struct CardDemand: Sendable {
     public let overhead: Double
     private let load: Load
@@ -44,7 +44,7 @@ public struct CardDemand: Sendable {
         case stored(StoredLoad)
     }
 
-    /// Adds up what `rank` takes.
+    /// Adds up the memory of `rank`.
     public init(
         _ decoder: DecoderConfiguration, plan: ParallelPlan, rank: Int, storage: StorageChoice, profile: MemoryProfile
     ) {
@@ -54,7 +54,7 @@ public struct CardDemand: Sendable {
             sizes: LayerSizes(decoder, storage: storage, profile: profile))
     }
 
-    /// Adds up layers, and how many there are of each.
+    /// Adds up the given layers, each multiplied by its count.
     init(
         _ layers: [(layer: Int, count: Int)], of decoder: DecoderConfiguration, at placement: Placement, rank: Int,
         sizes: LayerSizes
@@ -83,7 +83,7 @@ public struct CardDemand: Sendable {
         }
     }
 
-    /// Bytes that this card keeps of a token.
+    /// Bytes of cache per token on this card.
     public var cachePerToken: Double {
         switch load {
         case .runtime(let memory): memory.cachePerToken
@@ -91,7 +91,7 @@ public struct CardDemand: Sendable {
         }
     }
 
-    /// Bytes that a token of one sequence reads at a position.
+    /// Bytes that one token reads after `length` positions.
     public func readBytes(length: Int) -> Double {
         switch load {
         case .runtime(let memory): memory.readBytes(length: length)
@@ -99,7 +99,7 @@ public struct CardDemand: Sendable {
         }
     }
 
-    /// Bytes of the cache for sequences of a length.
+    /// Bytes of the cache for `batch` sequences of a length.
     public func cache(length: Int, batch: Int) -> Double {
         let block = Double(profile.cacheBlock)
         return (Double(length) / block).rounded(.up) * block * Double(batch) * cachePerToken
@@ -110,7 +110,7 @@ public struct CardDemand: Sendable {
         let tokens = min(Double(profile.stepTokens ?? length), Double(length) * Double(batch))
         switch load {
         case .runtime(let memory):
-            // Whether kernels round is not known of the machine that is planned for.
+            // Whether the target machine's kernels round inputs is unknown, so the larger size is assumed.
             let step = StepShape(
                 tokenCount: max(Int(tokens), batch), logitRows: profile.logitRows,
                 quantizesActivations: quantizesActivations, roundsInputs: true)
@@ -122,13 +122,13 @@ public struct CardDemand: Sendable {
         }
     }
 
-    /// All of it.
+    /// Total bytes of the card.
     public func total(length: Int, batch: Int) -> Double {
         weights + overhead + cache(length: length, batch: batch) + activations(length: length, batch: batch)
     }
 }
 
-/// What layers take on a shard; those that are alike are counted once.
+/// The memory of layers on a shard, computed once for layers that are the same.
 final class LayerSizes {
     let storage: StorageChoice
     let profile: MemoryProfile
@@ -149,7 +149,7 @@ final class LayerSizes {
         self.profile = profile
     }
 
-    /// As this runtime packs it.
+    /// The footprint of a layer as this runtime packs it.
     func packed(_ layer: Int, at placement: Placement) -> LayerFootprint {
         let key = key(layer, placement)
         if let known = packed[key] { return known }
@@ -160,7 +160,7 @@ final class LayerSizes {
         return found
     }
 
-    /// As checkpoints store it.
+    /// The footprint of a layer as checkpoints store it.
     func stored(_ layer: Int, at placement: Placement) -> StoredLayer {
         let key = key(layer, placement)
         if let known = stored[key] { return known }

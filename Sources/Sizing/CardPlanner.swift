@@ -3,14 +3,14 @@ import MemoryPlan
 import Tensors
 import Topology
 
-/// Answers questions about one model, stored in one way, under one profile.
+/// Plans cards for one model, stored in one way, under one profile.
 public struct CardPlanner {
     public let decoder: DecoderConfiguration
     public let profile: MemoryProfile
     public let storage: StorageChoice
     /// Bytes of a card, as sold.
     public let memory: Double
-    /// Share of them that may be used.
+    /// Fraction of a card's bytes that may be used.
     public let utilization: Double
     private let sizes: LayerSizes
     private let distinctLayers: Set<LayerConfiguration>
@@ -31,21 +31,21 @@ public struct CardPlanner {
     /// Bytes of a card that may be used.
     public var usable: Double { memory * utilization }
 
-    /// The longest context that is looked for: beyond every model's.
+    /// The upper limit of the search for the longest context, beyond that of every model.
     static let longest = 1 << 28
 
-    /// What each card of a plan takes.
+    /// The memory that each card of a plan needs.
     public struct Demands: Sendable {
         public let plan: ParallelPlan
-        /// Cards that differ.
+        /// The distinct cards.
         fileprivate let kinds: [CardDemand]
-        /// Of each rank, its place in `kinds`.
+        /// For each rank, the index of its card in `kinds`.
         fileprivate let kindOfRank: [Int]
 
-        /// One for each rank.
+        /// The card of each rank.
         public var cards: [CardDemand] { kindOfRank.map { kinds[$0] } }
 
-        /// The card that takes the most.
+        /// The card that needs the most memory.
         public func worst(length: Int, batch: Int) -> (rank: Int, bytes: Double) {
             var worst = (kind: 0, bytes: 0.0)
             for (kind, card) in kinds.enumerated() {
@@ -99,9 +99,9 @@ public struct CardPlanner {
         var isLast: Bool
     }
 
-    /// For each shard the first that has as many heads, columns and rows.
+    /// For each shard, the first shard with as many heads, columns and rows.
     ///
-    /// Which group of weights a shard begins in makes a difference of a scale a row, which is not looked at.
+    /// A shard that begins inside a weight's group may keep one more scale per row; this difference is ignored.
     private func shardKinds(_ group: ShardGroup) -> [Int] {
         let vocabulary = group.shares(of: decoder.vocabularySize).map(\.count)
         var counts = vocabulary.map { [$0] }
@@ -123,12 +123,12 @@ public struct CardPlanner {
         }
     }
 
-    /// Bytes that the tightest card is short of; negative: has left.
+    /// Bytes that are missing on the tightest card; if negative, bytes that are left.
     public func shortage(_ demands: Demands, length: Int, batch: Int) -> Double {
         demands.worst(length: length, batch: batch).bytes - usable
     }
 
-    /// The longest context that the cards hold, by the profile's steps; nil: not even the shortest.
+    /// The longest context that the cards hold, in the profile's steps; nil if not even the shortest fits.
     public func longestLength(_ demands: Demands, batch: Int) -> Int? {
         func fits(_ length: Int) -> Bool { shortage(demands, length: length, batch: batch) <= 0 }
         let unit = profile.doublesLength ? profile.minimalLength : profile.cacheBlock
@@ -141,7 +141,7 @@ public struct CardPlanner {
         return length
     }
 
-    /// The most sequences of a length at a time; 0 if not one fits.
+    /// The largest number of concurrent sequences of a length; 0 if not even one fits.
     public func largestBatch(_ demands: Demands, length: Int) -> Int {
         func fits(_ batch: Int) -> Bool { shortage(demands, length: length, batch: batch) <= 0 }
         guard fits(1) else { return 0 }
@@ -154,12 +154,12 @@ public struct CardPlanner {
         return low
     }
 
-    /// Why a plan cannot run the model whatever the memory; nil: it can.
+    /// Why a plan cannot run the model with any amount of memory; nil: it can.
     public func obstacle(tensorDegree: Int, pipelineDegree: Int) -> String? {
         obstacle(ParallelPlan(tensorDegree: tensorDegree, pipelineDegree: pipelineDegree))
     }
 
-    /// Why a plan cannot run the model whatever the memory; nil: it can.
+    /// Why a plan cannot run the model with any amount of memory; nil: it can.
     public func obstacle(_ plan: ParallelPlan) -> String? {
         let heads = decoder.layers[0].attention.queryHeadCount
         let (tensorDegree, pipelineDegree, cards) = (plan.tensorDegree, plan.pipelineDegree, plan.rankCount)
@@ -183,28 +183,29 @@ public struct CardPlanner {
         }
     }
 
-    /// The ways to use so many cards: fewer stages first.
+    /// The tensor and pipeline degrees whose product is `cards`, fewest stages first.
     public func mixtures(cards: Int) -> [(tensor: Int, pipeline: Int)] {
         (1...cards).filter { cards % $0 == 0 && (profile.allowsPipeline || $0 == 1) }.map { (cards / $0, $0) }
     }
 
-    /// What so many cards can do.
+    /// A plan and the longest context that its cards hold.
     public struct Option: Sendable {
         public let demands: Demands
-        /// The longest context by memory, for the batch.
+        /// The longest context that memory allows for the batch; nil: none fits.
         public let longestLength: Int?
     }
 
-    /// A number of cards, and the first way to use them that holds a length.
+    /// The result of trying a number of cards.
     public enum Trial: Sendable {
+        /// The first plan that holds the length.
         case fits(Option)
-        /// The tightest card of the plan that comes nearest is short of so many bytes.
+        /// The bytes that are missing on the tightest card of the plan that comes nearest.
         case short(Double)
-        /// No way to use so many.
+        /// Why no plan uses this number of cards.
         case impossible(String)
     }
 
-    /// Whether so many cards hold sequences of a length.
+    /// Tries whether a number of cards holds sequences of a length.
     public func trial(cards: Int, length: Int, batch: Int) -> Trial {
         var best: (demands: Demands, shortage: Double)?
         var reason: String?
@@ -216,7 +217,7 @@ public struct CardPlanner {
             let demands = demands(of: ParallelPlan(tensorDegree: tensor, pipelineDegree: pipeline))
             let shortage = shortage(demands, length: length, batch: batch)
             if best.map({ shortage < $0.shortage }) ?? true { best = (demands, shortage) }
-            // Tensor parallelism alone answers soonest: other mixtures are for what it cannot hold.
+            // Plans with fewer stages answer sooner, so the first one that fits is taken.
             if shortage <= 0 { break }
         }
         guard let best else { return .impossible(reason ?? "no plan") }
@@ -224,17 +225,17 @@ public struct CardPlanner {
         return .fits(Option(demands: best.demands, longestLength: longestLength(best.demands, batch: batch)))
     }
 
-    /// Numbers of cards that may be tried, in order.
+    /// The numbers of cards that may be tried, in ascending order.
     public var cardCounts: [Int] {
         guard let counts = profile.cardCounts else { return Array(1...profile.maximumCards) }
         return counts.sorted()
     }
 
-    /// Why a number of cards will not do.
+    /// Why a number of cards is not enough.
     public enum Reason: Sendable, CustomStringConvertible {
-        /// The tightest card of the best plan is short of so many bytes at a length.
+        /// The bytes that are missing on the tightest card of the best plan at a length.
         case short(Double, length: Int)
-        /// Even parts of weights and cache would not leave room.
+        /// A lower bound of the missing bytes: even an equal share of weights and cache does not fit.
         case atLeast(Double, length: Int)
         case impossible(String)
 
@@ -248,19 +249,19 @@ public struct CardPlanner {
         }
     }
 
-    /// The fewest cards, and why fewer will not do.
+    /// The fewest cards that are enough, and why fewer are not.
     public struct Fewest: Sendable {
-        /// Nil: not even the most that the profile allows.
+        /// The plan; nil if not even the most cards that the profile allows are enough.
         public let option: Option?
-        /// Numbers that were tried in vain, the last of them first.
+        /// The numbers of cards that were tried in vain, the largest first.
         public let tried: [(cards: Int, reason: Reason)]
     }
 
     /// Looks for the fewest cards that hold sequences of a length.
     public func fewestCards(length: Int, batch: Int) -> Fewest {
         var tried: [(Int, Reason)] = []
-        // No plan keeps less on a card than an even part of weights and cache, but for what rounding up shares saves, and the
-        // step of the widest tensor group.
+        // A lower bound for a card of any plan: an equal share of weights and cache, plus the activations of the widest
+        // tensor group. The factor 0.98 allows for shares that add up to less, because the whole is rounded up more.
         let whole = demands(of: ParallelPlan(tensorDegree: 1, pipelineDegree: 1)).cards[0]
         let divisible = whole.weights * 0.98 + whole.cache(length: length, batch: batch) * 0.98
         let room = usable - whole.overhead - leastActivations(length: length, batch: batch)
@@ -280,7 +281,7 @@ public struct CardPlanner {
         return Fewest(option: nil, tried: tried.reversed())
     }
 
-    /// Activations of a card of the widest tensor group that the model can be divided among.
+    /// Bytes of activations of a card in the widest tensor group that can share the model.
     private func leastActivations(length: Int, batch: Int) -> Double {
         var degree = min(decoder.layers[0].attention.queryHeadCount, profile.cardCounts?.max() ?? profile.maximumCards)
         while degree > 1, obstacle(tensorDegree: degree, pipelineDegree: 1) != nil { degree /= 2 }
@@ -290,7 +291,7 @@ public struct CardPlanner {
         return plan.rankCount > 1 ? card.activations(length: length, batch: batch) : 0
     }
 
-    /// What a plan can do, if the model can be divided so.
+    /// A plan with its longest context; nil if the model cannot be divided that way.
     public func option(_ plan: ParallelPlan, batch: Int) -> Option? {
         guard obstacle(plan) == nil else { return nil }
         let demands = demands(of: plan)
@@ -300,17 +301,17 @@ public struct CardPlanner {
     /// The cards that an answer is about.
     public struct Choice: Sendable {
         public let fewest: Fewest
-        /// What the cards can do; nil: too little.
+        /// The plan for these cards; nil if they are not enough.
         public let option: Option?
-        /// Why the cards asked for will not do; nil: they do, or none were asked for.
+        /// Why the requested cards are not enough; nil: they are, or none were requested.
         public let reason: Reason?
     }
 
-    /// The fewest cards for a length, and what the cards asked for can do.
+    /// The fewest cards for a length, and the plan for the requested cards.
     ///
     /// - Parameters:
-    ///   - fixed: the plan asked for.
-    ///   - cards: the number of cards asked for; with neither, the fewest.
+    ///   - fixed: the requested plan.
+    ///   - cards: the requested number of cards; if both are nil, the fewest cards are chosen.
     public func choice(fixed: ParallelPlan?, cards: Int?, length: Int, batch: Int) throws(SizingError) -> Choice {
         let fewest = fewestCards(length: length, batch: batch)
         if let fixed {

@@ -2,17 +2,17 @@ import Architectures
 import Messages
 import ModulePatterns
 
-/// What a published `quantization_config` says of the storage of linear layers.
+/// The storage of linear layers according to a published `quantization_config`.
 ///
-/// Keys: Hugging Face transformers' `quantization_config`, compressed-tensors, GPTQModel, AutoAWQ and ModelOpt.
+/// It knows the keys of Hugging Face transformers, compressed-tensors, GPTQModel, AutoAWQ and ModelOpt.
 public struct DeclaredScheme: Sendable {
     public let scheme: StoredScheme
-    /// What a reader should know of it.
+    /// Remarks about the scheme for the reader of an answer.
     public let notes: [String]
 
-    /// Reads the block of a `config.json`; without one, weights are floats.
+    /// Reads the quantization block of a `config.json`; without one, weights are floating point.
     ///
-    /// - Parameter names: how the modules are called that the block names.
+    /// - Parameter names: the names of the modules that the block refers to.
     public init(
         _ file: ConfigurationFile, decoder: DecoderConfiguration, names: TensorNames
     ) throws(ConfigurationError) {
@@ -38,15 +38,15 @@ public struct DeclaredScheme: Sendable {
     }
 }
 
-/// Which modules a `quantization_config` stores how.
+/// The rules by which a `quantization_config` assigns schemes to modules.
 private struct Rules {
-    /// Modules and their scheme; the first that fits counts.
+    /// Tests of module names with their schemes; the first that matches counts.
     private var rules: [(test: ModuleTest, scheme: StoredScheme)] = []
-    /// The scheme of modules that no rule is for.
+    /// The scheme of modules that no rule matches.
     private var base = StoredScheme.none
     private(set) var notes: [String] = []
 
-    /// How `quant_method` is spelled where it has keys of its own.
+    /// The values of `quant_method` that have keys of their own.
     private enum Method: String {
         case awq
         case gptq
@@ -72,7 +72,7 @@ private struct Rules {
         }
         for key in ["modules_to_not_convert", "ignored_layers", "llm_int8_skip_modules", "ignore", "exclude_modules"] {
             for entry in try block.optionalStrings(key) ?? [] {
-                // compressed-tensors means whole names; others mean parts of names.
+                // compressed-tensors gives whole names; others give parts of names.
                 if entry.hasPrefix("re:") || key == "ignore" {
                     if let pattern = pattern(entry) { rules.insert((.pattern(pattern), .none), at: 0) }
                 } else {
@@ -92,7 +92,7 @@ private struct Rules {
         return base
     }
 
-    /// AWQ, GPTQ and their kin: a 16-bit scale and a zero point for each group.
+    /// Reads AWQ, GPTQ and similar methods, which have a 16-bit scale and a zero point for each group.
     private mutating func readGroups(
         _ block: ConfigurationFile, method: String, bitKeys: [String], sizeKeys: [String]
     ) throws(ConfigurationError) {
@@ -109,7 +109,7 @@ private struct Rules {
                 groupBits: 16 + Double(bits))
         }
         base = try scheme(block, or: nil)
-        // GPTQModel's exceptions: "+:" or nothing before a pattern changes a module, "-:" leaves it as it is.
+        // GPTQModel's exceptions: the prefix "+:", or none, changes a module's scheme; "-:" leaves it unquantized.
         guard let dynamic = try block.optionalObject("dynamic") else { return }
         for key in dynamic.keys {
             guard let object = try dynamic.optionalObject(key) else { continue }
@@ -121,7 +121,7 @@ private struct Rules {
         }
     }
 
-    /// Every group of `config_groups`: exact names and patterns before the class of all linear layers.
+    /// Reads every group of `config_groups`; names and patterns precede the class of all linear layers.
     private mutating func readCompressedTensors(_ block: ConfigurationFile) throws(ConfigurationError) {
         guard let groups = try block.optionalObject("config_groups") else {
             notes.append("quantization_config has no config_groups: sizes are those of 16-bit weights")
@@ -142,7 +142,7 @@ private struct Rules {
         }
     }
 
-    /// compressed-tensors' `QuantizationArgs` of weights.
+    /// Reads compressed-tensors' `QuantizationArgs` of weights.
     private static func scheme(
         _ weights: ConfigurationFile, quantizesInputs: Bool
     ) throws(ConfigurationError) -> StoredScheme {
@@ -151,7 +151,7 @@ private struct Rules {
         let isSymmetric = try weights.optionalBool("symmetric") ?? true
         let size = try weights.optionalInteger("group_size", in: -1...1 << 30).flatMap { $0 > 0 ? $0 : nil }
         let isBlock = try weights.optionalString("strategy") == "block"
-        // Scales of 4-bit floats have 8 bits; those of a block, 32.
+        // Scales of 4-bit floats have 8 bits; those of a 128 x 128 block have 32, which is 0.25 for each row of 128.
         let scaleBits = isFloat && bits <= 4 ? 8.0 : 16
         let name =
             isFloat ? (bits <= 4 ? "fp4" : "fp\(bits)") : quantizesInputs && bits == 8 ? "w8a8" : "int\(bits)"
@@ -160,7 +160,7 @@ private struct Rules {
             groupBits: isBlock ? 0.25 : scaleBits + (isSymmetric ? 0 : Double(bits)))
     }
 
-    /// Blocks of 64 weights with a float32 scale, which may be quantized again; or rows of 8 bits.
+    /// Reads bitsandbytes: blocks of 64 weights with a float32 scale, which may itself be quantized, or 8-bit rows.
     private mutating func readBitsAndBytes(_ block: ConfigurationFile) throws(ConfigurationError) {
         let isFour = try block.optionalBool("load_in_4bit") ?? false
         let isDouble = try block.optionalBool("bnb_4bit_use_double_quant") ?? false
@@ -185,7 +185,7 @@ private struct Rules {
         }
     }
 
-    /// A method whose name is a scheme's, or one that is not known: what it says of bits, or 16.
+    /// Reads a method that is named like a scheme, or an unknown one, for which its own number of bits counts, or 16.
     private mutating func readOther(_ block: ConfigurationFile, method: String) throws(ConfigurationError) {
         let own = try block.optionalNumber("bits", in: 1...16)
         let other = try block.optionalNumber("num_bits", in: 1...16)
@@ -205,7 +205,7 @@ private struct Rules {
         base = StoredScheme(name: "\(shown(bits))-bit", bits: bits, groupSize: 128, groupBits: 16)
     }
 
-    /// A pattern; nil, with a note, for one that cannot be read.
+    /// Compiles a pattern; nil, with a note, if it cannot be read.
     private mutating func pattern(_ entry: String) -> ModulePattern? {
         if let pattern = ModulePattern(entry) { return pattern }
         notes.append("the pattern \(quoted(entry)) of quantization_config cannot be read, and is left out")
@@ -213,10 +213,10 @@ private struct Rules {
     }
 }
 
-/// Modules that a rule is for.
+/// A test of whether a rule applies to a module.
 private enum ModuleTest {
     case pattern(ModulePattern)
-    /// Those that have this among the parts of their name.
+    /// The module's name contains this text as one or more whole components.
     case part(String)
 
     func matches(_ module: String) throws(PatternTooCostly) -> Bool {

@@ -1,7 +1,7 @@
 import Architectures
 import Topology
 
-/// What exchanging bytes over a link costs: `alpha + beta · bytes`, as `all_reduce_bench` fits it.
+/// The cost of exchanging bytes over a link, `alpha + beta · bytes`, as `all_reduce_bench` fits it.
 public struct LinkModel: Equatable, Sendable {
     public var alphaMicroseconds: Double
     public var betaNanosecondsPerByte: Double
@@ -11,30 +11,30 @@ public struct LinkModel: Equatable, Sendable {
         self.betaNanosecondsPerByte = betaNanosecondsPerByte
     }
 
-    /// Milliseconds of one exchange.
+    /// The duration of one exchange, in milliseconds.
     func milliseconds(bytes: Double) -> Double {
         (alphaMicroseconds * 1e3 + betaNanosecondsPerByte * bytes) / 1e6
     }
 }
 
-/// The least time that a token of one sequence takes.
+/// A lower bound of the time that a token takes when one sequence is decoded.
 public struct DecodeBound: Equatable, Sendable {
-    /// Reading weights and cache, stage after stage.
+    /// The time to read weights and cache, stage after stage.
     public let readMilliseconds: Double
-    /// Sums of layers and hand-offs of stages; nil without a link's figures.
+    /// The time of the layers' all-reduces and the hand-offs between stages; nil if the link's cost is unknown.
     public let communicationMilliseconds: Double?
 
-    /// At most so many tokens a second.
+    /// The upper bound of tokens per second.
     public var tokensPerSecond: Double { 1000 / (readMilliseconds + (communicationMilliseconds ?? 0)) }
 
     /// - Parameters:
-    ///   - bandwidth: bytes a second that a card reads.
-    ///   - link: of an all-reduce over the tensor group.
+    ///   - bandwidth: the bytes per second that a card reads.
+    ///   - link: the cost of an all-reduce over the tensor group; nil: unknown.
     public init(
         _ decoder: DecoderConfiguration, demands: CardPlanner.Demands, length: Int, bandwidth: Double, link: LinkModel?
     ) {
         let plan = demands.plan
-        // Shards of a stage read at the same time, stages one after the other.
+        // The shards of a stage read concurrently, the stages one after the other.
         let all = demands.cards
         readMilliseconds = (0..<plan.pipelineDegree).reduce(0) { sum, stage in
             let cards = all[stage * plan.tensorDegree..<(stage + 1) * plan.tensorDegree]

@@ -1,21 +1,22 @@
 import Foundation
 import Messages
 
-/// What a runtime needs of a card's memory beside weights and cache, and which plans it takes: a data file.
+/// A runtime's use of a card's memory besides weights and cache, and the plans that it supports.
 ///
-/// Built-in ones lie in `Resources`; a user may copy one, change it, and give the file's name.
+/// A profile is a data file. The built-in ones are in `Resources`; a user may copy one, change it, and give the file's
+/// name.
 public struct MemoryProfile: Codable, Equatable, Sendable {
     public var name: String
     /// Where the figures come from.
     public var source: String
     public var accounting: Accounting
-    /// Bytes of what makers call a gigabyte of a card's memory.
+    /// Bytes in a gigabyte of card memory, as vendors count it.
     public var nominalGigabyte: Double
-    /// Share of a card's memory that the runtime may use, unless the user says otherwise.
+    /// Fraction of a card's memory that the runtime may use, unless the user says otherwise.
     public var utilization: Double
-    /// Numbers of cards that it runs on; nil: any.
+    /// The numbers of cards that the runtime supports; nil: any.
     public var cardCounts: [Int]?
-    /// Most cards to try.
+    /// The largest number of cards to try.
     public var maximumCards: Int
     public var allowsPipeline: Bool
     /// Whether the tensor degree must divide the query heads.
@@ -23,41 +24,44 @@ public struct MemoryProfile: Codable, Equatable, Sendable {
     /// Rows of the vocabulary are padded to multiples of this on each card.
     public var vocabularyUnit: Int
     public var latentCache: LatentCacheForm
-    /// Positions in a block of the cache.
+    /// Positions per block of the cache.
     public var cacheBlock: Int
     /// Tokens of the longest step; nil: a sequence's whole prompt at once.
     public var stepTokens: Int?
     /// The context that a model must reach to count as running.
     public var minimalLength: Int
-    /// Whether longer contexts are tried by doubling, as the table was made; else to the position.
+    /// Whether contexts are tried by doubling, as in the fitted table; otherwise, in single cache blocks.
     public var doublesLength: Bool
-    /// Rows of logits at a time, in float32 and in 16 bits.
+    /// Rows of logits that are computed at once, and counted both in float32 and in 16 bits.
     public var logitRows: Int
-    /// Gigabytes (10⁹) a second that a card reads, for the bound on decoding.
+    /// The read bandwidth of a card in gigabytes (10⁹ bytes) per second, for the bound on decoding.
     public var memoryBandwidth: Double
     public var coefficients: Coefficients
     public var fit: FitReport?
 
     /// How the bytes of a card are added up.
     public enum Accounting: String, Codable, Sendable {
-        /// As this runtime allocates: packed weights, arena, cache, byte for byte.
+        /// Byte for byte as this runtime allocates: packed weights, arena and cache.
         case runtime
-        /// Stored weights, and activations by coefficients.
+        /// By stored weights and cache, and by coefficients for activations.
         case coefficients
     }
 
-    /// What is fitted: each a value and the range within which the fit is as good.
+    /// The fitted coefficients, each with the range in which the fit is as good.
     public struct Coefficients: Codable, Equatable, Sendable {
-        /// Bytes of a card beside all else.
+        /// Bytes of a card besides everything else.
         public var overhead = Coefficient()
-        /// 16-bit numbers kept for a token of the longest step, for each of the hidden size.
+        /// 16-bit numbers kept per token of the longest step and per feature of the hidden size.
         public var hidden = Coefficient()
-        /// For each feature of the feed-forward that a card has; of experts, those that a token goes through.
+        /// 16-bit numbers kept per token of the longest step and per intermediate feature on the card.
+        ///
+        /// Of experts, the active ones count.
         public var intermediate = Coefficient()
-        /// Bytes for each pair of positions: a mask.
+        /// Bytes per pair of positions, such as those of a mask.
         public var pairs = Coefficient()
-        /// Bytes for each pair of positions and head, of attention without a fused kernel, which writes its scores: with
-        /// linear biases (ALiBi), and latent.
+        /// Bytes per head and pair of positions, for attention without a fused kernel, which stores its scores.
+        ///
+        /// Attention with linear biases (ALiBi) and latent attention have no fused kernel.
         public var scores = Coefficient()
 
         public init() {}
@@ -70,7 +74,7 @@ public struct MemoryProfile: Codable, Equatable, Sendable {
             case scores = "bytes_per_head_and_position_pair"
         }
 
-        /// All of them, to walk over.
+        /// All coefficients: the name, the path, and the scale of the fit's search steps.
         static let all: [(name: String, path: WritableKeyPath<Coefficients, Coefficient> & Sendable, scale: Double)] = [
             ("overhead_bytes", \.overhead, 1e9), ("hidden_values_per_token", \.hidden, 4),
             ("intermediate_values_per_token", \.intermediate, 2),
@@ -78,7 +82,7 @@ public struct MemoryProfile: Codable, Equatable, Sendable {
         ]
     }
 
-    /// A number, and between which the answers stay as they are.
+    /// A number, and the range in which answers do not change.
     public struct Coefficient: Codable, Equatable, Sendable {
         public var value = 0.0
         public var low = 0.0
@@ -87,14 +91,14 @@ public struct MemoryProfile: Codable, Equatable, Sendable {
         public init(_ value: Double = 0) { (self.value, low, high) = (value, value, value) }
     }
 
-    /// How coefficients were found.
+    /// How coefficients were fitted, and how well.
     public struct FitReport: Codable, Equatable, Sendable {
         public var table: String
         public var method: String
         public var rows: Int
         public var cardsRight: Int
         public var bothRight: Int
-        /// What the coefficients do not explain.
+        /// The rows that the coefficients do not explain.
         public var misses: [String]
 
         enum CodingKeys: String, CodingKey {
@@ -137,7 +141,7 @@ public struct MemoryProfile: Codable, Equatable, Sendable {
         }
     }
 
-    /// The same with another value of a coefficient.
+    /// Returns the same profile with another value of a coefficient.
     public func setting(_ name: String, to value: Double) -> MemoryProfile {
         var profile = self
         for entry in Coefficients.all where entry.name == name {
@@ -151,17 +155,17 @@ public struct MemoryProfile: Codable, Equatable, Sendable {
         do {
             return try JSONDecoder().decode([MemoryProfile].self, from: Data(PackageResources.profiles_json))
         } catch {
-            // They are part of the program, and a test reads them all.
+            // The profiles are compiled in, and a test reads all of them.
             preconditionFailure("the profiles are damaged: \(error)")
         }
     }()
 
-    /// This runtime's own.
+    /// The profile of this runtime.
     public static let trireme = builtIn[0]
 
-    /// A built-in profile, or one from a file.
+    /// Finds a built-in profile by name, or reads one from the file `name`.
     ///
-    /// - Parameter read: reads the file; its errors go on.
+    /// - Parameter read: reads the file; its errors are passed on.
     public init(
         named name: String, reading read: (String) throws -> Data = { try Data(contentsOf: URL(fileURLWithPath: $0)) }
     ) throws {
@@ -206,7 +210,7 @@ public struct MemoryProfile: Codable, Equatable, Sendable {
     }
 }
 
-/// What can be wrong with a question about sizes.
+/// An error in a question about sizes.
 public enum SizingError: Error, Equatable, CustomStringConvertible {
     case noProfile(name: String, known: String)
     case badProfile(path: String, reason: String)

@@ -1,10 +1,10 @@
 import Architectures
 
 extension DecoderConfiguration {
-    /// Elements of all parameters, as papers count them: a tied head once.
+    /// The number of parameters as papers count them, with a tied head counted once.
     public var parameterCount: Int { parameters().reduce(0) { $0 + $1.count } }
 
-    /// Elements that a token meets: of experts only the active ones, of a vision tower none.
+    /// The number of parameters that a token uses: of experts only the active ones, of a vision tower none.
     public var activeParameterCount: Int {
         parameters().reduce(0) { sum, parameter in
             if case .companion = parameter.name { return sum }
@@ -21,7 +21,7 @@ extension DecoderConfiguration {
         return experts
     }
 
-    /// Numbers that the key-value cache of all layers keeps for a token.
+    /// Numbers that the key-value cache of all layers keeps per token.
     public func cachedNumbersPerToken(_ form: LatentCacheForm = .latent) -> Int {
         layers.reduce(0) { $0 + $1.attention.cachedNumbers(form, keyValueHeadCount: $1.attention.keyValueHeadCount) }
     }
@@ -29,14 +29,14 @@ extension DecoderConfiguration {
 
 /// How a runtime caches latent attention (`LatentAttention`).
 public enum LatentCacheForm: String, Codable, Sendable {
-    /// The short vector, on every card.
+    /// Every card caches the latent vector.
     case latent
-    /// The heads' keys and values, padded to one length that its kernels have (vLLM 0.6: 256).
+    /// A card caches its heads' expanded keys and values, padded to one length that kernels support (vLLM 0.6: 256).
     case expanded
 }
 
 extension AttentionKind {
-    /// Numbers kept for a token on a card that has so many of the key-value heads.
+    /// Numbers cached per token on a card that holds the given number of key-value heads.
     func cachedNumbers(_ form: LatentCacheForm, keyValueHeadCount heads: Int) -> Int {
         switch self {
         case .groupedQuery(let attention): 2 * heads * attention.headDimension

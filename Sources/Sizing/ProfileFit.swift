@@ -2,10 +2,10 @@ import Architectures
 import Foundation
 import Topology
 
-/// One row of a table of what was found to run: a model, the fewest cards, and the longest context on them.
+/// A row of a table of measurements: a model, the fewest cards that run it, and the longest context on them.
 public struct MeasuredRow: Equatable, Sendable {
     public let model: String
-    /// Nil: it does not run.
+    /// The fewest cards; nil: the model does not run.
     public let cards: Int?
     public let length: Int?
 
@@ -14,16 +14,17 @@ public struct MeasuredRow: Equatable, Sendable {
     }
 }
 
-/// A table of what was found to run on cards of one size.
+/// A table of the models that were found to run on cards of one size.
 public struct MeasuredTable: Sendable {
     /// Gigabytes of a card, as sold.
     public let gigabytes: Double
     public let rows: [MeasuredRow]
 
-    /// Reads tab-separated text with a header that has the columns `model`, `cards_M` and `max_len_k_M`: M gigabytes, and
-    /// lengths in 1024 tokens, `-` where the model does not run.
+    /// Reads tab-separated text whose header has the columns `model`, `cards_M` and `max_len_k_M`.
     ///
-    /// - Parameter gigabytes: which M; nil: the first.
+    /// M is the size of a card in gigabytes. Lengths are in K (1024 tokens); `-` means that the model does not run.
+    ///
+    /// - Parameter gigabytes: the M to read; nil: the first one.
     public init(_ text: String, path: String, gigabytes wanted: Double? = nil) throws(SizingError) {
         let lines = text.split(whereSeparator: \.isNewline).map {
             $0.split(separator: "\t", omittingEmptySubsequences: false)
@@ -70,9 +71,10 @@ public struct MeasuredTable: Sendable {
 
 /// Finds the coefficients that explain a table best.
 ///
-/// What is to be made large is no smooth function: rows that come out right. So it is searched for at random from many
-/// starts, always with the same random numbers; then coefficients are moved to where the tightest right answer has the most
-/// room, and each is moved alone until an answer changes, which gives its range.
+/// The objective is the number of rows that come out right, which is not smooth. The fit therefore searches at random
+/// from many starts, always with the same random numbers. It then moves the coefficients to where the right answer
+/// that is closest to failing has the most room. Finally it moves each coefficient alone until fewer rows are right,
+/// which gives the coefficient's range.
 public struct ProfileFit {
     private let profile: MemoryProfile
     private let usable: Double
@@ -83,11 +85,11 @@ public struct ProfileFit {
         let name: String
         let cards: Int?
         let length: Int?
-        /// For each number of cards that can share the model.
+        /// The load of a card for each number of cards that can share the model.
         let choices: [(cards: Int, load: StoredLoad)]
     }
 
-    /// - Parameter models: shapes and storage of the table's models, in its order.
+    /// - Parameter models: the shapes and storage of the table's models, in the table's order.
     public init(
         _ table: MeasuredTable, models: [(decoder: DecoderConfiguration, storage: StorageChoice)],
         profile: MemoryProfile
@@ -101,7 +103,7 @@ public struct ProfileFit {
             let choices = planner.cardCounts.filter {
                 planner.obstacle(tensorDegree: $0, pipelineDegree: 1) == nil
             }.map { cards in
-                // The first shard is the largest wherever a dimension is not divided evenly.
+                // The first shard is the largest if a dimension is not divided evenly.
                 let placement = ParallelPlan(tensorDegree: cards, pipelineDegree: 1).placement(
                     ofRank: 0, layerCount: model.decoder.layers.count)
                 let layers = placement.layers.map { (sizes.stored($0, at: placement), 1) }
@@ -114,7 +116,7 @@ public struct ProfileFit {
         }
     }
 
-    /// What coefficients give for a row.
+    /// The fewest cards and the longest context that coefficients predict for a row.
     private func answer(_ row: Row, _ coefficients: MemoryProfile.Coefficients) -> (cards: Int?, length: Int?) {
         for (cards, load) in row.choices {
             let fitting = lengths.prefix {
@@ -138,7 +140,7 @@ public struct ProfileFit {
         var both = 0
         var isRight: [Bool] = []
 
-        /// Lengths count double: most tables' cards follow from the weights.
+        /// Lengths count double, because in most tables the number of cards follows from the weights.
         var value: Int { cards + 2 * both }
     }
 
@@ -173,7 +175,7 @@ public struct ProfileFit {
         return least
     }
 
-    /// Fits, and gives the profile with the coefficients, their ranges and a report.
+    /// Fits the coefficients, and returns the profile with them, their ranges and a report.
     ///
     /// - Parameter table: the table's name, for the report.
     public func fitted(table: String, starts: Int = 48, steps: Int = 6000) -> MemoryProfile {
@@ -199,7 +201,7 @@ public struct ProfileFit {
             }
             candidates.append((current, found))
         }
-        // The middle of the region that explains as much and leaves the most room.
+        // Look for the middle of the best region: as many rows right, with the most room around them.
         let most = candidates.map(\.score.value).max() ?? 0
         var (coefficients, room) = (profile.coefficients, -Double.infinity)
         for candidate in candidates where candidate.score.value == most {
@@ -221,7 +223,7 @@ public struct ProfileFit {
             if width > room { (coefficients, room) = (centre, width) }
         }
         for entry in all {
-            // Three digits are more than a table of this kind gives.
+            // Three digits are more than such a table determines.
             let value = rounded(coefficients[keyPath: entry.path].value)
             coefficients[keyPath: entry.path] = MemoryProfile.Coefficient(value)
         }
@@ -266,12 +268,12 @@ public struct ProfileFit {
         guard value > 0 else { return 0 }
         let digits = 2 - Int(log10(value).rounded(.down))
         let unit = pow(10, Double(abs(digits)))
-        // By whole powers of ten, so that decimal fractions come out short.
+        // Scaling by a whole power of ten gives the shortest decimal fractions.
         return digits > 0 ? (value * unit).rounded() / unit : (value / unit).rounded() * unit
     }
 }
 
-/// Sebastiano Vigna's SplitMix64: the same numbers at every run.
+/// Sebastiano Vigna's SplitMix64, which gives the same numbers in every run.
 private struct SplitMix {
     var state: UInt64
 

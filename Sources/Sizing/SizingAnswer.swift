@@ -1,33 +1,33 @@
 import Architectures
 import Topology
 
-/// What is asked about one model.
+/// A question about the cards that one model needs.
 public struct SizingQuestion {
-    /// Its name, for the answer.
+    /// The model's name, for the answer.
     public var model: String
-    /// How it is stored.
+    /// How the model is stored.
     public var storage: StorageChoice
-    /// Other ways to store it, to be set beside that; a failure says why one cannot be.
+    /// Alternative storage to compare with; a failure says why an alternative is impossible.
     public var others: [(change: String, storage: Result<StorageChoice, any Error>)] = []
     /// Bytes of a card.
     public var memory: Double
-    /// Share of them that may be used; nil: the profile's.
+    /// Fraction of a card's bytes that may be used; nil: the profile's.
     public var utilization: Double?
-    /// Longest sequence; nil: the longest that fits.
+    /// The context length to hold; nil: the longest that fits.
     public var length: Int?
-    /// Number of cards; nil: the fewest.
+    /// The number of cards; nil: the fewest.
     public var cards: Int?
-    /// How to use them; nil: to be chosen.
+    /// The plan for the cards; nil: it is chosen.
     public var plan: ParallelPlan?
-    /// Sequences at a time.
+    /// The number of concurrent sequences.
     public var batch = 1
-    /// Gigabytes (10⁹ bytes) a second that a card reads; nil: the profile's.
+    /// The read bandwidth of a card in gigabytes (10⁹ bytes) per second; nil: the profile's.
     public var bandwidth: Double?
-    /// What an all-reduce costs.
+    /// The cost of an all-reduce; nil: unknown.
     public var link: LinkModel?
-    /// Whether the model has weights, which `generate` does not run beyond the model's own limit.
+    /// Whether the model has weights; `generate` refuses to run those beyond the model's own limit.
     public var hasWeights = false
-    /// What a reader should know of where the sizes come from.
+    /// Remarks about the origin of the sizes, for the reader.
     public var notes: [String] = []
 
     public init(model: String, storage: StorageChoice, memory: Double) {
@@ -37,12 +37,12 @@ public struct SizingQuestion {
     }
 }
 
-/// What `sizing plan` answers; as JSON, the object of its `--format json`.
+/// The answer of `sizing plan`, which is also the object of its `--format json`.
 public struct SizingAnswer: Encodable {
     let model: String
     let profile: String
     let parameters: Int
-    /// Null: it does not fit on the most cards that the profile allows.
+    /// The fewest cards; null: not even the most cards that the profile allows are enough.
     @OrNull var minimalCards: Int?
     @OrNull var maximumLength: Int?
     @OrNull var lengthByMemory: Int?
@@ -60,7 +60,7 @@ public struct SizingAnswer: Encodable {
     @OrNull var maximumBatch: Int?
     let bindingLimit: String
     @OrNull var whyNotFewer: String?
-    /// Why the cards that were asked for will not do.
+    /// Why the requested cards are not enough.
     @OrNull var whyNot: String?
     let tried: [Tried]
     @OrNull var decodeBound: Double?
@@ -97,7 +97,7 @@ public struct SizingAnswer: Encodable {
         let reason: String
     }
 
-    /// What another choice would give.
+    /// The result of another choice.
     struct Alternative: Encodable {
         let change: String
         @OrNull var quantization: String?
@@ -106,7 +106,7 @@ public struct SizingAnswer: Encodable {
         @OrNull var cards: Int?
         @OrNull var tensorDegree: Int?
         @OrNull var pipelineDegree: Int?
-        /// By memory, on `cards`.
+        /// The longest context that memory allows on `cards`.
         @OrNull var maximumLength: Int?
         @OrNull var decodeBound: Double?
         /// Why there is no answer.
@@ -175,15 +175,15 @@ public struct SizingAnswer: Encodable {
         case notes
     }
 
-    /// Answers, with the arithmetic.
+    /// Answers a question, with the arithmetic.
     ///
-    /// - Throws: `SizingError.badPlan` for cards that cannot share the model.
+    /// - Throws: `SizingError.badPlan` if the requested cards cannot share the model.
     public init(
         _ question: SizingQuestion, decoder: DecoderConfiguration, profile: MemoryProfile
     ) throws(SizingError) {
         let bandwidth = (question.bandwidth ?? profile.memoryBandwidth) * 1e9
         let (batch, asked, fixed, link) = (question.batch, question.length, question.plan, question.link)
-        // A model counts as running if it holds what is asked for, or a context of some use.
+        // A model counts as running if the cards hold the requested context, or else one of a useful length.
         let needed =
             asked ?? (profile.doublesLength ? profile.minimalLength : min(profile.minimalLength, decoder.positionLimit))
         func planner(_ storage: StorageChoice, _ profile: MemoryProfile) -> CardPlanner {
@@ -297,7 +297,7 @@ public struct SizingAnswer: Encodable {
                 let isMain = storage.name == main.storage.name && storage.cacheType == main.storage.cacheType
                 if !isMain { add(change, planner(storage, profile), plan: present, findsFewest: true) }
             case .failure(let error):
-                // What is not asked for may be impossible: group sizes do not suit every shape.
+                // An alternative that nobody requested may be impossible: group sizes do not suit every shape.
                 alternatives.append(Alternative(change: change, reason: "\(error)"))
             }
         }

@@ -1,12 +1,12 @@
 import Messages
 
 extension SizingAnswer {
-    /// What weights of a scheme are called: those of none are floats.
+    /// The words for weights of a scheme; the scheme `none` means unquantized.
     public static func weightsText(_ scheme: String) -> String {
         scheme == StoredScheme.none.name ? "unquantized weights" : "\(scheme) weights"
     }
 
-    /// The answer for people.
+    /// The answer as text or Markdown.
     public func text(isMarkdown: Bool) -> String {
         var lines: [String] = []
         func table(_ header: [String], _ rows: [[String]]) {

@@ -1,19 +1,19 @@
 import Architectures
 import Topology
 
-/// What one layer takes of a card under accounting by coefficients, as checkpoints store it.
+/// One layer's part of a card's memory under accounting by coefficients, as checkpoints store it.
 struct StoredLayer: Equatable, Sendable {
     /// Bytes of weights.
     var weights = 0.0
-    /// Bytes of the weights that a token meets: of experts those that it goes through.
+    /// Bytes of the weights that a token uses; of experts, only the active ones.
     var activeWeights = 0.0
-    /// Bytes that the cache keeps of a token.
+    /// Bytes of cache per token.
     var cachePerToken = 0.0
-    /// Positions that a token sees; nil: all before it.
+    /// The number of positions that a token attends to; nil: no limit.
     var window: Int?
-    /// Features between up and down, of the experts that a token goes through.
+    /// Features between up and down on the card; of experts, those of the active ones.
     var intermediate = 0.0
-    /// Heads whose attention the runtime has no fused kernel for.
+    /// Query heads whose attention has no fused kernel.
     var unfusedHeads = 0.0
 
     init(
@@ -44,7 +44,7 @@ struct StoredLayer: Equatable, Sendable {
 }
 
 extension AttentionKind {
-    /// Whether kernels made for the usual kinds of attention do not take it.
+    /// Whether fused kernels do not support it, so that scores are written to memory.
     fileprivate var writesScores: Bool {
         switch self {
         case .groupedQuery(let attention): attention.scores.linearBias != nil
@@ -53,15 +53,15 @@ extension AttentionKind {
     }
 }
 
-/// What one card takes of a model under accounting by coefficients.
+/// The memory of one card under accounting by coefficients.
 struct StoredLoad: Sendable {
     /// Bytes of weights.
     private(set) var weights = 0.0
-    /// Bytes that the cache keeps of a token.
+    /// Bytes of cache per token.
     private(set) var cachePerToken = 0.0
     /// Bytes of the weights that a token reads.
     private var activeWeights = 0.0
-    /// Bytes of cache for each position that a token sees, by the windows of layers; 0: without one.
+    /// Bytes of cache per position, by the attention window of the layers; the key 0 stands for no window.
     private var cacheByWindow: [Int: Double] = [:]
     private var intermediate = 0.0
     private var unfusedHeads = 0.0
@@ -71,7 +71,7 @@ struct StoredLoad: Sendable {
     private let vocabulary: Int
 
     /// - Parameters:
-    ///   - layers: of this stage, and how many there are of each.
+    ///   - layers: the distinct layers of this stage, each with its count.
     ///   - vocabularyUnit: rows of the vocabulary are padded to multiples of this on each card.
     init(
         _ layers: [(layer: StoredLayer, count: Int)], of decoder: DecoderConfiguration, at placement: Placement,
@@ -93,9 +93,9 @@ struct StoredLoad: Sendable {
         if placement.isFirstStage {
             weights += table
             if let positions = decoder.embedding.learnedPositions {
-                weights += 2 * Double(positions.count) * Double(hidden)
+                weights += 2 * Double(positions.count + positions.offset) * Double(hidden)
             }
-            // Companions are divided evenly, in 16 bits.
+            // Companions are divided evenly and stored in 16 bits.
             weights += decoder.companions.reduce(0) {
                 $0 + 2 * (Double($1.parameterCount) / Double(placement.group.count)).rounded(.up)
             }
@@ -106,24 +106,24 @@ struct StoredLoad: Sendable {
         if !(decoder.tiesEmbeddings && placement.isFirstStage) { weights += table }
     }
 
-    /// Bytes that a token of one sequence reads at a position: weights that it meets, and the cache that it sees.
+    /// Bytes that one token reads after `length` positions: the weights that it uses and the cache that it attends to.
     func readBytes(length: Int) -> Double {
         cacheByWindow.reduce(activeWeights) { sum, layers in
             sum + layers.value * Double(layers.key > 0 ? min(layers.key, length) : length)
         }
     }
 
-    /// Bytes of logits, in 16 bits on this card and gathered in float32.
+    /// Bytes of logits: this card's in 16 bits, and the gathered ones in float32.
     func logits(rows: Int) -> Double {
         Double(rows) * (2 * Double(headRows ?? 0) + 4 * Double(vocabulary))
     }
 
-    /// Bytes of activations for a token.
+    /// Bytes of activations per token.
     func perToken(_ coefficients: MemoryProfile.Coefficients) -> Double {
         2 * (coefficients.hidden.value * Double(hidden) + coefficients.intermediate.value * intermediate)
     }
 
-    /// Bytes for a pair of positions.
+    /// Bytes per pair of positions.
     func perPair(_ coefficients: MemoryProfile.Coefficients) -> Double {
         coefficients.pairs.value + coefficients.scores.value * unfusedHeads
     }

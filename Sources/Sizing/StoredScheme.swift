@@ -1,17 +1,17 @@
 import Architectures
 
-/// How published checkpoints store the linear layers of a model, in bits; everything else stays in 16-bit floats.
+/// How a published checkpoint stores its linear layers, in bits; everything else is in 16-bit floating point.
 ///
-/// Sources: the layouts that the formats' own documents give.
+/// The layouts are those of the formats' own documents.
 public struct StoredScheme: Hashable, Sendable {
     public let name: String
-    /// Bits of a weight.
+    /// Bits per weight.
     public let bits: Double
-    /// Weights that share a scale (and a zero point); nil: a row of the matrix.
+    /// The number of weights that share a scale (and a zero point); nil: a row of the matrix.
     public let groupSize: Int?
-    /// Bits of a group's scale and zero point.
+    /// Bits per group for its scale and zero point.
     public let groupBits: Double
-    /// Matrices that are stored by another scheme.
+    /// The matrices that are stored in other schemes.
     public private(set) var exceptions: [ParameterName: StoredScheme] = [:]
 
     public init(name: String, bits: Double, groupSize: Int?, groupBits: Double) {
@@ -21,35 +21,35 @@ public struct StoredScheme: Hashable, Sendable {
         self.groupBits = groupBits
     }
 
-    /// Every scheme, from the largest weights down.
+    /// Every scheme, in descending order of size.
     public static let all = [
         none,
         StoredScheme(name: "w8a16", bits: 8, groupSize: nil, groupBits: 16),
         StoredScheme(name: "w8a8", bits: 8, groupSize: nil, groupBits: 32),
-        // A float32 scale for a block of 128 x 128.
+        // A float32 scale per block of 128 x 128 is 0.25 bits per group of 128.
         StoredScheme(name: "fp8", bits: 8, groupSize: 128, groupBits: 0.25),
         StoredScheme(name: "int8", bits: 8, groupSize: 128, groupBits: 16),
-        // A scale of 16 bits and a zero point of 4.
+        // A scale of 16 bits and a zero point of 4 bits.
         StoredScheme(name: "awq", bits: 4, groupSize: 128, groupBits: 20),
         StoredScheme(name: "gptq", bits: 4, groupSize: 128, groupBits: 20),
         StoredScheme(name: "int4", bits: 4, groupSize: 128, groupBits: 16),
-        // Open Compute Project's MX: a shared exponent for 32 weights; of experts only.
+        // Open Compute Project's MX: 32 weights share an exponent. Only experts are stored this way.
         StoredScheme(name: "mxfp4", bits: 4, groupSize: 32, groupBits: 8),
     ]
 
-    /// Floats of 16 bits.
+    /// Unquantized 16-bit floating point.
     public static let none = StoredScheme(name: "none", bits: 16, groupSize: nil, groupBits: 0)
 
     public static func named(_ name: String) -> StoredScheme? { all.first { $0.name == name } }
 
-    /// A model whose matrices are stored by these schemes; what is not among them is stored by the most usual one.
+    /// Combines the schemes of a model's matrices; the most common one also applies to matrices that are not listed.
     init(_ schemes: [ParameterName: StoredScheme]) {
         let counts = Dictionary(grouping: schemes.values) { $0 }.mapValues(\.count)
         let ordered = counts.sorted { ($1.value, $0.key.name, $0.key.bits) < ($0.value, $1.key.name, $1.key.bits) }
         let usual = ordered.first?.key ?? .none
         var names: [String] = []
         for name in ordered.map(\.key.name) where !names.contains(name) { names.append(name) }
-        // Layers that are left as they are have no name of their own.
+        // Unquantized layers do not contribute to the name.
         if names.count > 1 { names.removeAll { $0 == Self.none.name } }
         self.init(
             name: names.isEmpty ? Self.none.name : names.joined(separator: "+"), bits: usual.bits,

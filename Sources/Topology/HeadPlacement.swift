@@ -1,7 +1,7 @@
 /// Which attention heads a shard computes and which key-value heads it keeps.
 ///
-/// Query heads are dealt by bisection. A shard keeps every key-value head that one of its query heads reads,
-/// so with fewer key-value heads than shards, or a deal that cuts through a group, some are kept twice.
+/// ``ShardGroup/shares(of:unit:)`` divides the query heads. A shard keeps every key-value head that one of its query
+/// heads reads. Several shards keep the same one if there are fewer than shards, or if a cut falls inside a group.
 public struct HeadPlacement: Equatable, Sendable {
     /// Global indices of the query heads.
     public let queryHeads: Range<Int>
@@ -14,7 +14,7 @@ public struct HeadPlacement: Equatable, Sendable {
         self.init(group.shares(of: queryHeadCount)[shard], perKeyValueHead: queryHeadCount / keyValueHeadCount)
     }
 
-    /// Every shard's, in order.
+    /// The placements of all shards, in order.
     public static func all(queryHeadCount: Int, keyValueHeadCount: Int, group: ShardGroup) -> [HeadPlacement] {
         group.shares(of: queryHeadCount).map {
             HeadPlacement($0, perKeyValueHead: queryHeadCount / keyValueHeadCount)

@@ -2,23 +2,23 @@ import Messages
 
 /// How many ways each layer is divided and into how many stages the layers are grouped.
 ///
-/// Rank = stage · T + shard. JSON: the files in `Topologies/`.
+/// Rank = stage · T + shard. The files in `Topologies/` show its JSON form.
 public struct ParallelPlan: Codable, Equatable, Sendable {
     /// Ranks that share each layer.
     public var tensorDegree: Int
     /// Stages, each with a run of consecutive layers.
     public var pipelineDegree: Int
-    /// Layers of each stage; nil: as even as they come (or by the ranks' weights).
+    /// The number of layers of each stage; nil: divided evenly, or in proportion to the ranks' weights.
     public var layerCounts: [Int]?
-    /// Relative speed of each rank; nil: all alike.
+    /// The relative speed of each rank; nil: all are equal.
     public var weights: [Double]?
 
-    /// Degrees that a plan may ask for: products stay far from overflow.
+    /// The range of degrees, whose products stay far from overflow.
     public static let degreeRange = 1...1 << 16
-    /// Weights that a plan may give: sums and quotients stay finite, so that a share is always a number.
+    /// The range of weights, whose sums and quotients stay finite, so that a share is always a number.
     public static let weightRange = 1e-6...1e6
 
-    /// The keys of a file.
+    /// The keys of a topology file.
     public enum CodingKeys: String, CodingKey, CaseIterable {
         case tensorDegree = "tensor_parallel_size"
         case pipelineDegree = "pipeline_parallel_size"
@@ -42,7 +42,7 @@ public struct ParallelPlan: Codable, Equatable, Sendable {
             weights: try container.decodeIfPresent([Double].self, forKey: .weights))
     }
 
-    /// Ranks in all: T · P.
+    /// The total number of ranks, T · P.
     public var rankCount: Int { tensorDegree * pipelineDegree }
 
     /// The tensor group of a stage.
@@ -70,7 +70,7 @@ public struct ParallelPlan: Codable, Equatable, Sendable {
         return balancedRanges(of: layerCount, into: pipelineDegree)
     }
 
-    /// Where a rank stands.
+    /// The place of a rank in the plan.
     public func placement(ofRank rank: Int, layerCount: Int) -> Placement {
         let stage = rank / tensorDegree
         return Placement(
@@ -78,7 +78,7 @@ public struct ParallelPlan: Codable, Equatable, Sendable {
             layers: stageLayers(layerCount: layerCount)[stage])
     }
 
-    /// What is wrong with the plan itself, whatever the model: one line for each fault.
+    /// The problems of the plan itself, one message each; of the model, only the number of layers matters.
     public func problems(rankCount: Int, layerCount: Int) -> [String] {
         let degrees = Self.degreeRange
         guard degrees.contains(tensorDegree), degrees.contains(pipelineDegree) else {
@@ -119,9 +119,9 @@ public struct ParallelPlan: Codable, Equatable, Sendable {
     }
 }
 
-/// Where a rank stands: which stage, which shard of it, which layers.
+/// A rank's place in the plan: its stage, its shard of that stage, and its layers.
 ///
-/// Stage 0 embeds, the last has the head.
+/// The first stage has the embedding, the last one the head.
 public struct Placement: Equatable, Sendable {
     public let stage: Int
     public let stageCount: Int

@@ -7,7 +7,7 @@ public func balancedRanges(of count: Int, into parts: Int, unit: Int = 1) -> [Ra
     return ranges(of: count, unit: unit, unitCounts: (0..<parts).map { units / parts + ($0 < units % parts ? 1 : 0) })
 }
 
-/// Splits `0..<count` by halves of halves: what slices and shards use, so that they nest.
+/// Splits `0..<count` by repeated halving; slices and shards both use it, so that they nest.
 ///
 /// The first half is the longer one. With `parts` a power of two, range `i` of `parts` is exactly the union of
 /// ranges `2i` and `2i + 1` of `2 * parts`. Boundaries are multiples of `unit`; ranges may be empty.
@@ -20,8 +20,9 @@ public func bisectedRanges(of count: Int, into parts: Int, unit: Int = 1) -> [Ra
     return ranges(of: count, unit: unit, unitCounts: unitCounts)
 }
 
-/// Splits `0..<count` in proportion to `weights`, by largest remainders; each part gets one unit at least
-/// as long as there are enough.
+/// Splits `0..<count` in proportion to `weights` by the largest-remainder method.
+///
+/// Each part gets at least one unit if there are enough.
 public func weightedRanges(of count: Int, by weights: [Double], unit: Int = 1) -> [Range<Int>] {
     let units = (count + unit - 1) / unit
     let floor = units >= weights.count ? 1 : 0

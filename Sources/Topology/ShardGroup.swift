@@ -1,8 +1,8 @@
-/// The ranks that share every layer of a stage, as the splitting of a dimension sees them.
+/// The ranks that share every layer of a stage, as far as splitting a dimension needs to know them.
 public struct ShardGroup: Equatable, Sendable {
-    /// Shards: the tensor degree.
+    /// The number of shards, which is the tensor degree.
     public let count: Int
-    /// Relative speeds of the shards, or nil when all are alike.
+    /// The relative speeds of the shards, or nil if all are equal.
     public let weights: [Double]?
 
     public init(count: Int, weights: [Double]? = nil) {
@@ -15,7 +15,7 @@ public struct ShardGroup: Equatable, Sendable {
         weights == nil && count <= sliceCount && count & (count - 1) == 0
     }
 
-    /// What each shard holds of a dimension that may be cut at multiples of `unit`.
+    /// The range of a dimension that each shard holds; cuts fall on multiples of `unit`.
     public func shares(of length: Int, unit: Int = 1) -> [Range<Int>] {
         if let weights { return weightedRanges(of: length, by: weights, unit: unit) }
         if count & (count - 1) == 0 { return bisectedRanges(of: length, into: count, unit: unit) }
@@ -23,16 +23,16 @@ public struct ShardGroup: Equatable, Sendable {
     }
 }
 
-/// Slices of a sum over the input dimension.
+/// The number of slices of a sum over the input dimension.
 ///
-/// Fixed for good: it decides the bits of every result.
+/// It must never change, because it determines the bits of every result.
 public let sliceCount = 8
 
-/// How a sum over an input dimension is cut: where shards and slices may end, and which columns make a block of the input.
+/// How a sum over an input dimension is cut: where shards and slices may end, and which columns form an input block.
 ///
 /// Slices are made by bisection in units, so that they nest; their boundaries depend on the model, never on the plan.
 public struct ContractionLayout: Equatable, Sendable {
-    /// Input features in all.
+    /// The total number of input features.
     public let length: Int
     /// Boundaries of slices and shards are multiples of this.
     public let unit: Int
@@ -42,21 +42,23 @@ public struct ContractionLayout: Equatable, Sendable {
         self.unit = unit
     }
 
-    /// A dimension without structure: units of 64 if these make eight equal slices, else of 32; halved until there is one
-    /// for each slice (and each shard).
+    /// Creates the layout of a dimension without structure.
+    ///
+    /// The unit is 64 if that makes eight equal slices, else 32. It is halved, down to 4, until there is a unit for
+    /// each slice and each shard.
     public init(length: Int, shardCount: Int = 1) {
         var unit = length % (64 * sliceCount) == 0 ? 64 : 32
         while unit > 4 && (length + unit - 1) / unit < max(sliceCount, shardCount) { unit /= 2 }
         self.init(length: length, unit: unit)
     }
 
-    /// Pieces that cannot be cut further.
+    /// The number of units, which cannot be cut further.
     public var unitCount: Int { (length + unit - 1) / unit }
 
-    /// Columns of a block of a product's input, at most 64 for integer weights and 32 for others: a row of a matrix tile.
+    /// Columns per block of a product's input: a row of a matrix tile, 64 columns for integer weights, 32 for others.
     ///
-    /// Divides the unit, so that no block straddles a slice or a shard; for integer weights also the `group` columns that
-    /// share a scale. Nil if that leaves less than 4 for them.
+    /// It is shorter if it has to be. The block divides the unit, so that none straddles a slice or a shard. For
+    /// integer weights it also divides the `group` columns that share a scale; nil if that leaves fewer than 4 columns.
     public func inputBlock(group: Int?) -> Int? {
         var block = group == nil ? 32 : 64
         while block > 1 && (unit % block != 0 || group.map { $0 % block != 0 && $0 < length } ?? false) { block /= 2 }

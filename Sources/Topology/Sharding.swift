@@ -2,15 +2,15 @@
 public enum Sharding: Equatable, Sendable {
     /// Every rank holds all of it.
     case replicated
-    /// Output features: rows of the matrix.
+    /// Each rank holds some output features: rows of the matrix.
     case column
-    /// Output features, by whole attention heads.
+    /// Each rank holds the output features of some whole attention heads.
     case heads(HeadKind)
-    /// Input features: columns of the matrix.
+    /// Each rank holds some input features: columns of the matrix.
     case row
-    /// Rows of an embedding or an output head.
+    /// Each rank holds some rows of an embedding or an output head.
     case vocabulary
-    /// Equal parts, whatever they are.
+    /// Each rank holds an equal part of the elements, regardless of their structure.
     case even
 
     /// Which heads the rows belong to.

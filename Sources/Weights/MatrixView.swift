@@ -1,7 +1,9 @@
 import Architectures
 import Checkpoints
 
-/// Some rows of a stored matrix in another order, or its transpose: how a parameter that shares a tensor with others is read.
+/// A view of a stored matrix: some of its rows in another order, or its transpose.
+///
+/// It reads a parameter that shares a tensor with others.
 struct MatrixView: MatrixSource {
     let base: any MatrixSource
     let rowMap: StoredRows
@@ -12,7 +14,7 @@ struct MatrixView: MatrixSource {
     var columns: Int { isTransposed ? base.rows : base.columns }
     var encoding: MatrixEncoding { base.encoding }
 
-    /// Calls `body` with each run of stored rows, and which of the wanted rows is its first.
+    /// Calls `body` with each run of stored rows and the index, among the wanted rows, of the run's first row.
     private func forEachRun(of rows: Range<Int>, _ body: (_ stored: Range<Int>, _ first: Int) -> Void) {
         var first = 0
         for run in rowMap.runs(of: rows) {
@@ -25,7 +27,7 @@ struct MatrixView: MatrixSource {
         forEachRun(of: rows) { run, first in
             let out = out + first * columns.count
             guard isTransposed else { return base.readFloats(rows: run, columns: columns, into: out) }
-            // A stored row holds one input of all outputs.
+            // A stored row holds one input feature for all outputs.
             withUnsafeTemporaryAllocation(of: Float.self, capacity: run.count) { buffer in
                 guard let stored = buffer.baseAddress else { return }
                 for (index, column) in columns.enumerated() {
@@ -56,7 +58,7 @@ struct MatrixView: MatrixSource {
     }
 
     func release(rows: Range<Int>) {
-        // Rows of a transposed matrix lie all over it; neighbours that are still to be read would be given back too.
+        // The rows of a transposed matrix are spread over all of it; releasing them would also release unread ones.
         guard !isTransposed else { return }
         forEachRun(of: rows) { run, _ in base.release(rows: run) }
     }

@@ -1,12 +1,11 @@
 import Messages
 
-/// What can be wrong between a configuration and its weights.
+/// A mismatch between a model's configuration and its weights, or a fault of the weights.
 public enum ModelError: Error, Equatable, CustomStringConvertible {
     case wrongShape(tensor: String, path: String, found: [Int], expected: [Int])
     case unusedTensor(name: String, path: String)
     case cannotQuantize(tensor: String, reason: String)
     case alreadyQuantized(tensor: String)
-    case logitsNotFinite(step: Int)
     case transposedIntegers(tensor: String)
     case notTaken(parameter: String)
 
@@ -26,8 +25,6 @@ public enum ModelError: Error, Equatable, CustomStringConvertible {
             "tensor \(quoted(tensor)) is quantized and stored as [input, output], which is not supported"
         case .notTaken(let parameter):
             "no layer of this runtime has taken the parameter \(quoted(parameter)); this is a defect, please report it"
-        case .logitsNotFinite(let step):
-            "step \(step) gave logits that are not finite numbers; a weight or scale of the checkpoint may be damaged"
         }
     }
 }

@@ -2,9 +2,10 @@ import Architectures
 import Checkpoints
 import Tensors
 
-/// Weights made up from a seed, so that speed and memory can be measured for a model that is not at hand.
+/// Weights generated from a seed, to measure speed and memory without a model's files.
 ///
-/// Each element is a function of (seed, tensor, element index): the same at every plan; nothing is written or kept.
+/// Each element is a function of (seed, tensor, element index), so that it is the same at every plan. Nothing is
+/// written or kept.
 public struct SyntheticWeights: WeightSource {
     private let seed: UInt64
     private let names: TensorNames
@@ -21,7 +22,7 @@ public struct SyntheticWeights: WeightSource {
     public func checkUnchanged() {}
 
     public func matrix(_ parameter: Parameter) -> any MatrixSource {
-        // Variance 1 / inputs keeps activations of the order of one, whatever the depth.
+        // Variance 1 / inputs keeps activations of the order of one at any depth.
         let inputs = Float(parameter.shape[1])
         return SyntheticMatrix(
             name: names.module(parameter.name), rows: parameter.shape[0], columns: parameter.shape[1],
@@ -30,7 +31,7 @@ public struct SyntheticWeights: WeightSource {
 
     public func vector(_ parameter: Parameter) -> [Float] {
         let key = mixed(seed ^ hash(parameter))
-        // Norms differ from each other and from one, so that a test notices one that is left out or stands elsewhere.
+        // Norms differ from each other and from one, so that a test notices a norm that is left out or misplaced.
         let (middle, width): (Float, Float) = parameter.role == .norm ? (1, 0.5) : (0, 0.02)
         return (0..<parameter.count).map { middle + width * uniform(key &+ UInt64($0)) }
     }
@@ -50,7 +51,7 @@ private func mixed(_ value: UInt64) -> UInt64 {
     return z ^ (z >> 31)
 }
 
-/// A number in (-1, 1) that bfloat16 holds exactly, so that every float type stores the same weight.
+/// A number in [-1, 1) that bfloat16 represents exactly, so that every float type stores the same weight.
 private func uniform(_ key: UInt64) -> Float {
     Float(Int32(truncatingIfNeeded: mixed(key) >> 56) - 128) / 128
 }

@@ -4,26 +4,26 @@ import Quantization
 import Tensors
 import Topology
 
-/// What `--dtype`, `--quantization` and `--lm-head` ask for.
+/// The formats that `--dtype`, `--quantization` and `--lm-head` ask for.
 public struct WeightOptions: Equatable, Sendable {
     /// How linear layers are stored.
     public enum Quantization: Equatable, Sendable {
-        /// As the checkpoint has them.
+        /// In the checkpoint's formats.
         case asStored
-        /// As floats, dequantized if need be.
+        /// As floating point, dequantized if necessary.
         case none
         /// Quantized while loading.
         case scheme(IntegerScheme)
     }
 
-    /// What the output head gets when linear layers are quantized while loading.
+    /// The format of the output head when linear layers are quantized while loading.
     public enum Head: Equatable, Sendable {
         case asStored
         case sameAsLayers
         case scheme(IntegerScheme)
     }
 
-    /// The float type of what is not quantized; nil: as stored.
+    /// The floating-point type of matrices that are not quantized; nil: as stored.
     public var floatType: ElementType?
     public var quantization: Quantization
     public var head: Head
@@ -34,7 +34,7 @@ public struct WeightOptions: Equatable, Sendable {
         self.head = head
     }
 
-    /// The scheme that a parameter's matrix is encoded with while loading; nil: none.
+    /// The scheme by which a parameter's matrix is quantized while loading; nil: none.
     func scheme(for name: ParameterName) -> IntegerScheme? {
         guard case .scheme(let scheme) = quantization else { return nil }
         guard name == .head else { return scheme }
@@ -45,9 +45,9 @@ public struct WeightOptions: Equatable, Sendable {
         }
     }
 
-    /// The matrix as it will be packed, and its format.
+    /// The matrix as it will be packed, its format, and the columns per block of its input.
     ///
-    /// - Parameter layout: how its input dimension is cut.
+    /// - Parameter layout: how the matrix's input dimension is cut.
     public func prepare(
         _ source: any MatrixSource, as name: ParameterName, layout: ContractionLayout
     ) throws -> (source: any MatrixSource, format: ComputeFormat, block: Int) {
@@ -56,11 +56,11 @@ public struct WeightOptions: Equatable, Sendable {
         return (try QuantizingSource(source, scheme: scheme), format, block)
     }
 
-    /// The format of every matrix of a model, without reading weights: what the cost model adds up.
+    /// The format of every matrix of a model, determined without reading weights.
     ///
     /// - Parameters:
-    ///   - shardCount: ranks that share each layer.
-    ///   - layers: only of these layers; nil: of all.
+    ///   - shardCount: the number of ranks that share each layer.
+    ///   - layers: the layers to consider; nil: all.
     public func formats(
         of decoder: DecoderConfiguration, from weights: any WeightSource, shardCount: Int, layers: [Int]? = nil
     ) throws -> [ParameterName: ComputeFormat] {
@@ -82,7 +82,7 @@ public struct WeightOptions: Equatable, Sendable {
         return formats
     }
 
-    /// The format that a matrix will be packed in, and how many columns make a block of its input.
+    /// The format that a matrix will be packed in, and the number of columns per block of its input.
     func format(
         of source: any MatrixSource, as name: ParameterName, layout: ContractionLayout
     ) throws -> (format: ComputeFormat, block: Int) {
@@ -100,7 +100,7 @@ public struct WeightOptions: Equatable, Sendable {
                         "groups of \(groups.size) and pieces of \(layout.unit) columns have no common block of 4 columns or more; "
                         + "use --quantization none")
             }
-            // Two half blocks share the bytes of packed 4-bit codes, so that shorter blocks are widened.
+            // Packed 4-bit codes of two half blocks share bytes, so codes in blocks shorter than 8 are widened to int8.
             let isNarrow = bits <= 4 && block >= 8
             return (isNarrow ? .int4(groups) : .int8(groups), block)
         case .integer:

@@ -2,32 +2,33 @@ import Architectures
 import Checkpoints
 import Messages
 
-/// Where a model's weights come from: a checkpoint, or numbers made up for a measurement.
+/// A source of a model's weights: a checkpoint, or numbers generated for a measurement.
 public protocol WeightSource: Sendable {
     /// A linear layer's matrix, or the embedding, `[rows, columns]`.
     func matrix(_ parameter: Parameter) throws -> any MatrixSource
-    /// A bias, or a norm's weight.
+    /// A vector parameter, such as a bias or a norm's weight.
     func vector(_ parameter: Parameter) throws -> [Float]
-    /// A number that is the same on two ranks only if their weights have the same names, types and shapes in the same files.
+    /// A digest of the names, types and shapes of the weights and of the files that hold them.
     var layoutDigest: UInt64 { get }
-    /// A number that is the same on two ranks only if a sample of every tensor's values is.
+    /// A digest of a sample of every tensor's values.
     func contentDigest() throws -> UInt64
-    /// Checks that no file was written to since it was opened: cheap, no data is read.
+    /// Checks that no file was written to since it was opened; this is cheap, because it reads no data.
     func checkUnchanged() throws
 }
 
-/// The weights of a checkpoint, checked against what the configuration says.
+/// The weights of a checkpoint, checked against the configuration.
 public struct CheckpointWeights: WeightSource {
-    /// The model as the weights have it: a head of its own in the files is used even if the configuration says that the
-    /// embedding is the head.
+    /// The configuration, corrected by the weights.
+    ///
+    /// If the files have a head of their own, it is used even if the configuration says that the head is the embedding.
     public let decoder: DecoderConfiguration
-    /// What a user should know of the files, a line each.
+    /// Warnings about the files for the user, one line each.
     public let warnings: [String]
     private let checkpoint: Checkpoint
     private let quantization: QuantizationConfiguration?
     private let names: TensorNames
 
-    /// Checks that the checkpoint holds every parameter, and nothing else that would change an answer.
+    /// Checks that the checkpoint holds every parameter, and no other tensor that should affect the output.
     ///
     /// - Throws: `CheckpointError.missingTensor`, `ModelError.unusedTensor`.
     public init(
@@ -98,7 +99,7 @@ public struct CheckpointWeights: WeightSource {
             expected: expected)
     }
 
-    /// Whether the files have a head that is not the embedding again.
+    /// Whether the files have a head that differs from the embedding.
     private static func hasOwnHead(_ checkpoint: Checkpoint, _ names: TensorNames) -> Bool {
         let head = names.module(.head)
         if checkpoint.tensor(named: "\(head).weight_packed") != nil { return true }
@@ -107,19 +108,19 @@ public struct CheckpointWeights: WeightSource {
     }
 }
 
-/// The tensors of a checkpoint beside the parameters of a model.
+/// A comparison of the tensors of a checkpoint with the parameters of a model.
 private struct Inventory {
     private let checkpoint: Checkpoint
     private let names: TensorNames
     private let layerCount: Int
-    /// The tensors that the model is made of.
+    /// The tensors that the model uses.
     private var used: Set<String> = []
-    /// The first tensor that the model needs and no file has.
+    /// The first tensor that the model needs but no file has.
     private(set) var missing: String?
-    /// The modules outside of layers.
+    /// The modules outside the layers.
     private let outerModules: Set<String>
 
-    /// What a packed matrix is made of.
+    /// The suffixes of the tensors that make up a packed matrix.
     private static let packedParts = [
         "weight_packed", "weight_scale", "weight_shape", "weight_zero_point", "weight_g_idx",
     ]
@@ -137,13 +138,13 @@ private struct Inventory {
                 if missing == nil, checkpoint.tensor(named: source.tensor) == nil { missing = source.tensor }
             }
         }
-        // The embedding again, or it would be a parameter.
+        // A stored head of a model that ties is a copy of the embedding; otherwise it would be a parameter.
         if decoder.tiesEmbeddings { used.insert("\(names.module(.head)).weight") }
     }
 
-    /// Names the tensors that are not used in one line; nil if there are none worth a word.
+    /// A one-line warning that names the unused tensors; nil if none deserves a warning.
     ///
-    /// - Throws: `unusedTensor` for one that belongs to a part that is computed, and so would change the answer.
+    /// - Throws: `unusedTensor` for a tensor of a part that is computed, because it should affect the output.
     func unusedWarning() throws -> String? {
         var unused: [String] = []
         var reasons: [String] = []

@@ -2,7 +2,7 @@ import Architectures
 import Foundation
 import Testing
 
-/// Configuration files are hostile until checked: whatever stands in one gives a value in range or a message with its key.
+/// Configuration files are untrusted input: reading a key gives a value in range, or a message that names the key.
 @Suite struct ConfigurationFileTests {
     @Test(arguments: [
         "", " ", "{", "[1]", "3", "\"text\"", "null", "{\"a\": 1", "{'a': 1}", "{\"a\": nan}", "{\"a\": +1}",
@@ -13,7 +13,7 @@ import Testing
         expectMalformed("it is not a JSON object") { () throws(ConfigurationError) in _ = try configurationFile(text) }
     }
 
-    /// Files that Python's reader takes are read, and what is odd in them is refused where it is needed.
+    /// Files that Python's reader accepts are read, and odd values in them are refused only when they are needed.
     @Test func whatPythonReadsIsRead() throws {
         let file = try configurationFile(
             #"{"a": NaN, "b": Infinity, "c": -Infinity, "d": 1e400, "e": "\ud800x", "size": 1, "size": 2, "none": -1, "ends": [3, -1]}"#
@@ -78,7 +78,7 @@ import Testing
         expectMalformed("\"size\"", "a whole number from 0 to 100") { () throws(ConfigurationError) in
             _ = try file.integer("size", in: 0...100)
         }
-        // A fault inside an object is named with the object.
+        // A message about a key inside an object names the object too.
         let inner = try #require(try file.optionalObject("inner"))
         expectMalformed("\"inner.size\"", "a whole number") { () throws(ConfigurationError) in
             _ = try inner.optionalInteger("size", in: 0...100)

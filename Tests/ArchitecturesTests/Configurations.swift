@@ -1,12 +1,12 @@
 import Architectures
 import Foundation
 
-/// A `config.json` from its text.
+/// Parses a `config.json` from its text.
 func configurationFile(_ text: String) throws(ConfigurationError) -> ConfigurationFile {
     try ConfigurationFile(data: Data(text.utf8), path: "model/config.json")
 }
 
-/// A small model's `config.json`, with `changes` laid over it; a change to "null" leaves the key out.
+/// The `config.json` of a small model, with `changes` applied to it; a change to "null" leaves the key out.
 func smallConfiguration(_ modelType: String = "llama", _ changes: [String: String] = [:]) -> String {
     var keys = [
         "model_type": "\"\(modelType)\"", "hidden_size": "64", "num_hidden_layers": "3", "num_attention_heads": "8",
@@ -23,7 +23,7 @@ func decoder(_ text: String) throws(ConfigurationError) -> DecoderConfiguration 
     return try ModelDescription(file).decoder
 }
 
-/// The message of a configuration that is refused; nil if it is not.
+/// The message with which a configuration is refused; nil if it is accepted.
 func refusal(_ text: String) -> String? {
     do throws(ConfigurationError) {
         _ = try decoder(text)

@@ -28,7 +28,7 @@ import Topology
 
     @Test func llama() throws {
         #expect(try decoder(smallConfiguration()) == expected("llama", attentions { _, _ in }))
-        // What a file may leave out or set.
+        // A file may leave out or set these keys.
         let plain = try decoder(
             smallConfiguration("llama", ["num_key_value_heads": "null", "rope_theta": "null", "rms_norm_eps": "null"]))
         #expect(plain.layers[0].attention.keyValueHeadCount == 8)
@@ -130,7 +130,7 @@ import Topology
             names.layer(of: "model.layers.31.mlp.up_proj.weight") == 31 && names.layer(of: "model.norm.weight") == nil)
     }
 
-    /// What transformers' class of each family takes where the file does not say, and the older name of the key.
+    /// The default of each family's class in transformers applies to a missing key; the key's older name works too.
     @Test func limitsThatAFileLeavesOut() throws {
         for (type, limit) in [("llama", 2048), ("mistral", 131_072), ("qwen2", 32_768)] {
             let without = ["max_position_embeddings": "null"]

@@ -45,7 +45,7 @@ import Topology
         // A tied head has no entry of its own.
         configuration.tiesEmbeddings = true
         #expect(configuration.parameters() == expected.dropLast())
-        // A bias that is added after a sum over ranks is on every rank.
+        // Every rank adds the bias after the all-reduce, so all of them hold it.
         configuration.changeAttention { attention, _ in attention.hasOutputBias = true }
         configuration.changeFeedForward { $0.hasBias = true }
         let biases = configuration.parameters().filter { $0.role == .bias }
@@ -60,14 +60,14 @@ import Topology
             let decoder = model.decoder
             let parameters = decoder.parameters()
             #expect(Set(parameters.map { "\($0.name).\($0.role)" }).count == parameters.count)
-            // In the order in which a token meets them.
+            // Parameters are listed in execution order.
             let layers = parameters.compactMap(\.name.layer)
             #expect(layers == layers.sorted() && Set(layers) == Set(decoder.layers.indices))
         }
     }
 }
 
-/// A model of the catalogue.
+/// The decoder of a model of the catalogue.
 func catalogued(_ name: String) throws -> DecoderConfiguration {
     try #require(ModelCatalogue.entry(named: name)).decoder()
 }

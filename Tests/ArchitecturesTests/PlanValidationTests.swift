@@ -34,7 +34,7 @@ import Topology
     }
 
     @Test func tooFewColumnsAreNamedWithTheDegreesThatWork() throws {
-        // 18 columns are 5 pieces of at least 4.
+        // 18 columns make 5 units of 4, the last one short.
         let decoder = try decoder(smallConfiguration("llama", ["intermediate_size": "18"]))
         for shards in 1...5 { #expect(problems(ParallelPlan(tensorDegree: shards, pipelineDegree: 1), decoder) == []) }
         let problems = problems(ParallelPlan(tensorDegree: 6, pipelineDegree: 1), decoder)
@@ -56,14 +56,14 @@ import Topology
         let decoder = try decoder(smallConfiguration("llama", ["vocab_size": "3", "intermediate_size": "18"]))
         let tensors = problems(ParallelPlan(tensorDegree: 9, pipelineDegree: 1), decoder)
         #expect(tensors.count == 3, "\(tensors)")
-        // A plan that is wrong in itself is not measured against the model.
+        // A plan that is invalid in itself is not checked against the model.
         let plan = ParallelPlan(tensorDegree: 9, pipelineDegree: 4)
         let own = problems(plan, decoder, ranks: 2)
         #expect(own.count == 2 && own[0].contains("2 ranks") && own[1].contains("3 layers"), "\(own)")
         #expect(PlanError(problems: own).description == own.joined(separator: "; "))
     }
 
-    /// Whatever is accepted gives every shard a head, a column and a row of the vocabulary.
+    /// Every accepted plan gives each shard a head, a column and a row of the vocabulary.
     @Test func acceptedPlansLeaveNobodyWithout() throws {
         for (heads, wide, vocabulary) in [
             ("8", "96", "160"), ("6", "18", "9"), ("14", "4864", "151936"), ("40", "13824", "32000"),

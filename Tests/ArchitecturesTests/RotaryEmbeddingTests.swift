@@ -1,8 +1,10 @@
 import Architectures
 import Testing
 
-/// Keys old and new give the same embedding, and its angles are those of Hugging Face transformers'
-/// `modeling_rope_utils.py`, computed apart from this code: numpy, float64, nine digits.
+/// Old and new keys give the same embedding, whose angles are those of Hugging Face transformers.
+///
+/// The expected angles follow `modeling_rope_utils.py` and were computed independently, in numpy with float64 and nine
+/// digits.
 @Suite struct RotaryEmbeddingTests {
     private static let yarnKeys =
         #""factor": 4.0, "original_max_position_embeddings": 512, "beta_fast": 16, "beta_slow": 2, "attention_factor": 1.25, "truncate": false"#
@@ -21,7 +23,7 @@ import Testing
             ["rope_theta": "500000", "rope_scaling": "{\"rope_type\": \"\(kind)\"\(rest)}"],
             ["rope_theta": "500000.0", "rope_scaling": "{\"rope_type\": \"\(kind)\", \"type\": \"ignored\"\(rest)}"],
             ["rope_theta": "null", "rope_parameters": "{\"rope_type\": \"\(kind)\", \"rope_theta\": 500000.0\(rest)}"],
-            // The object's own base counts where a converted file has both.
+            // If a converted file has both bases, the object's own one counts.
             ["rope_theta": "7", "rope_parameters": "{\"rope_type\": \"\(kind)\", \"rope_theta\": 500000.0\(rest)}"],
         ]
         let decoders = try changes.map { try decoder(smallConfiguration("llama", $0)) }
@@ -38,7 +40,7 @@ import Testing
                 #expect(try decoder(smallConfiguration("llama", ["rope_theta": "500000.0", scaling: value])) == plain)
             }
         }
-        // Keys that say nothing else need no type.
+        // Keys that change nothing need no type.
         for value in [
             #"{"factor": 1.0}"#, #"{"original_max_position_embeddings": 2048}"#, #"{"rope_theta": 500000.0}"#,
         ] {
@@ -47,7 +49,9 @@ import Testing
         }
     }
 
-    /// `rope_scaling` beside `rope_parameters`, as the recipes for long texts add it to files that transformers 5 wrote.
+    /// `rope_scaling` counts if both objects are present.
+    ///
+    /// Recipes for long texts add it to files that transformers 5 wrote.
     @Test func scalingCountsBesideParameters() throws {
         let yarn = #""rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 512"#
         let expected = try decoder(
@@ -59,7 +63,7 @@ import Testing
             ("500000.0", "{}", "{\(yarn)}"),
             ("null", #"{"rope_type": "linear", "factor": 2.0, "rope_theta": 500000.0}"#, "{\(yarn)}"),
             ("null", "{\(yarn), \"rope_theta\": 500000.0}", "{}"),
-            // By kind of layer: one kind, or several that say the same.
+            // Parameters may be given by kind of layer, for one kind or the same for several.
             ("null", "{\"full_attention\": {\(yarn), \"rope_theta\": 500000.0}}", "null"),
             (
                 "500000.0", "null",
@@ -104,7 +108,7 @@ import Testing
         for length in [1, 2047, 2048] { #expect(rotary.frequencies(dimension: 16, maximumLength: length) == plain) }
     }
 
-    // The reference measures contexts against max_position_embeddings and does not look at the original length.
+    // The reference compares contexts with max_position_embeddings and ignores the original length.
     @Test func dynamicIgnoresTheOriginalLength() throws {
         let with = try rotary(#"{"type": "dynamic", "factor": 2.0, "original_max_position_embeddings": 512}"#)
         #expect(try with == rotary(#"{"type": "dynamic", "factor": 2.0}"#))
@@ -146,7 +150,7 @@ import Testing
         (#""factor": 40, "mscale": 0, "mscale_all_dim": 1"#, 1.36888795),
         (#""factor": 40, "attention_factor": 0.75"#, 0.75),
         (#""factor": 1"#, 1.0),
-        // Without a factor: how much longer than the original, here 2048 / 512.
+        // Without a factor, it is the ratio to the original length, here 2048 / 512.
         (#""original_max_position_embeddings": 512"#, 1.13862944),
     ])
     func yarnAmplitudes(keys: String, amplitude: Float) throws {
@@ -183,13 +187,13 @@ import Testing
         #expect(try limit(#"{"type": "linear", "factor": 1e6}"#) == 1 << 30)
         #expect(try limit(#"{"type": "dynamic", "factor": 4.0}"#) == 8192)
         #expect(try limit(#"{"type": "yarn", "factor": 4.0}"#) == 8192)
-        // A file whose max_position_embeddings counts the scaling already.
+        // The max_position_embeddings of this file already include the scaling.
         #expect(try limit(#"{"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 512}"#) == 2048)
         #expect(
             try limit(#"{"type": "yarn", "factor": 1e6, "original_max_position_embeddings": 1073741824}"#) == 1 << 30)
     }
 
-    /// Plans for families that are not computed yet know the limit too; Gemma 3 counts its scaling in the file.
+    /// The limit is right for families that are not computed yet, too; Gemma 3's file already includes the scaling.
     @Test func plannedFamiliesReachAsFar() throws {
         func limit(_ type: String, _ scaling: String) throws -> Int {
             try decoder(smallConfiguration(type, ["rope_scaling": scaling])).positionLimit
@@ -207,7 +211,7 @@ import Testing
         return try #require(decoder.layers[0].attention.rotation).embedding
     }
 
-    /// Equal within a unit in the last place of float32: both sides are float64 until the end.
+    /// Expects equality within a unit in the last place of float32, because both sides are float64 until the end.
     private func expect(_ found: [Float], _ expected: [Float], location: SourceLocation = #_sourceLocation) {
         #expect(found.count == expected.count, sourceLocation: location)
         for (pair, (found, expected)) in zip(found, expected).enumerated() where abs(found - expected) > expected.ulp {

@@ -2,7 +2,7 @@ import Testing
 
 @testable import Architectures
 
-/// Where parameters lie in the tensors of a checkpoint: what fused, permuted and transposed storage means for each row.
+/// Parameters map to the right rows of a checkpoint's tensors, with fused, permuted and transposed storage.
 @Suite struct TensorNamesTests {
     /// Two layers of 4 query heads of 6 features that read 2 key-value heads.
     private func model(_ type: String, _ changes: [String: String] = [:]) throws -> ModelDescription {
@@ -44,7 +44,7 @@ import Testing
         #expect(up.rows.runs(of: 3..<5) == [99..<101])
     }
 
-    /// Each key-value head: two query heads, the key, the value, of 6 rows each.
+    /// Each key-value head has two query heads, its key and its value, of 6 rows each.
     @Test func groupsFollowEachOther() throws {
         let model = try model("internlm2", ["bias": "true"])
         let query = try source(model, .query(layer: 0))
@@ -69,7 +69,7 @@ import Testing
         #expect(try source(model, .head, .bias).tensor == "lm_head.bias")
     }
 
-    /// ChatGLM: stacked and interleaved, with a bias, and half of each head.
+    /// ChatGLM combines stacking, interleaved pairs, biases, and rotation of half of each head.
     @Test func arrangementsCombine() throws {
         let glm = """
             {"model_type": "chatglm", "hidden_size": 24, "num_layers": 1, "num_attention_heads": 3, "kv_channels": 8,
@@ -115,7 +115,7 @@ import Testing
         #expect(try source(self.model("qwen3"), .layer(0, .queryNorm), .norm).offset == 0)
     }
 
-    /// Every family stores all of a layer's parts, each in rows of its own.
+    /// Every family stores all parts of a layer, each in its own rows.
     @Test func partsOfAModuleNeverOverlap() throws {
         for entry in ModelCatalogue.entries {
             let model = try ModelDescription(entry.configuration)
@@ -146,7 +146,9 @@ import Testing
         }
     }
 
-    /// Slopes of 8 and of 10 heads, as Press's code gives them: `get_slopes` of the repository attention_with_linear_biases.
+    /// The slopes of 8 and of 10 heads are those of Press's code.
+    ///
+    /// Source: `get_slopes` in the repository attention_with_linear_biases.
     @Test func slopesAreThoseOfThePaper() {
         let eight: [Float] = [0.5, 0.25, 0.125, 0.0625, 0.03125, 0.015625, 0.0078125, 0.00390625]
         #expect(LinearBias().slopes(headCount: 8) == eight)

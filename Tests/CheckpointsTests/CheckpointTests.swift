@@ -69,7 +69,7 @@ import Testing
         #expect(failure()?.isMissingInput == true)
     }
 
-    /// Indices that do not say what their files hold: the files count, as in transformers, and one line says so.
+    /// If an index disagrees with its files, the files count, as in transformers, and there is one warning.
     @Test func inexactIndex() throws {
         func expect(_ index: [String: String], _ names: [String], warning: String?, in files: [String: String] = [:])
             throws
@@ -94,21 +94,21 @@ import Testing
         try expect(["a": one, "b": two], ["a", "b", "c"], warning: "leaves out 1 (\"c\")")
         try expect(
             ["a": two, "b": two, "c": one], ["a", "b", "c"], warning: "places 2 in the wrong file (\"a\", \"c\")")
-        // Of copies the one that the index names; where it names none, nobody knows.
+        // Of two copies the one in the file that the index names counts; if it names none, that is an error.
         try directory.write(
             one, safetensors([Fixture("a", bfloat16: [1], shape: [1]), Fixture("b", bfloat16: [9], shape: [1])]))
         try expect(["a": one, "b": two, "c": two], ["a", "b", "c"], warning: nil, in: ["b": two])
         try expect(["a": one, "b": one, "c": two], ["a", "b", "c"], warning: nil, in: ["b": one])
         try directory.write("model.safetensors.index.json", "{\"weight_map\":{\"a\":\"\(one)\",\"c\":\"\(two)\"}}")
         #expect(failure() == .duplicateTensor(name: "b", paths: [one, two].map { "\(directory.path)/\($0)" }))
-        // Left over beside a file that holds everything, whether its shards are there or not.
+        // The index is a leftover beside a file that holds everything, whether its shards exist or not.
         try directory.write("model.safetensors", shard("whole"))
         try expect(["a": one], ["whole"], warning: "is not used")
         try expect(["a": "gone.safetensors"], ["whole"], warning: "is not used")
         try expect(["whole": "model.safetensors"], ["whole"], warning: nil)
     }
 
-    /// Links that lead nowhere are called that, whatever name they have.
+    /// A link without a target gives an error that says so, whatever its name is.
     @Test func brokenLinks() throws {
         func link(_ name: String, to target: String) throws {
             try? FileManager.default.removeItem(atPath: "\(directory.path)/\(name)")
@@ -215,7 +215,7 @@ import Testing
         #expect(try digests([Fixture("a", .int8, [3, 2], [1, 2, 3, 4, 5, 6])]).layout != base.layout)
         #expect(try digests([Fixture("a", .uint8, [2, 3], [1, 2, 3, 4, 5, 6])]).layout != base.layout)
         #expect(try digests([Fixture("b", .int8, [2, 3], [1, 2, 3, 4, 5, 6])]).layout != base.layout)
-        // Of a large tensor both ends and places between are seen.
+        // In a large tensor both ends and places between them are sampled.
         let bytes = [UInt8](repeating: 3, count: 100_000)
         let large = try digests([Fixture("a", .uint8, [100_000], bytes)])
         for index in [0, 63, (100_000 - 64) * 7 / 15, 99_936, 99_999] {
@@ -225,7 +225,7 @@ import Testing
         }
     }
 
-    /// What is written to an open file is noticed; a new file under its name is not that file.
+    /// Writing to an open file is noticed; a new file under its name is another file.
     @Test func changesAreNoticed() throws {
         let path = try directory.write("model.safetensors", shard("a"))
         let checkpoint = try Checkpoint(directory: directory.path)
@@ -303,7 +303,7 @@ import Testing
         #expect(throws: CheckpointError.self) { try checkpoint.vector(named: "wide") }
     }
 
-    /// Pages given back read the same again.
+    /// Pages that were given back have the same contents when they are read again.
     @Test func releasedPagesComeBack() throws {
         let rows = 64
         let bytes = (0..<rows * 1000).map { UInt8(truncatingIfNeeded: $0 &* 31) }

@@ -3,7 +3,7 @@ import Tensors
 
 @testable import Checkpoints
 
-/// A directory under the system's temporary one that goes when the object goes.
+/// A temporary directory that is removed with the object.
 final class TemporaryDirectory {
     let path: String
 
@@ -33,13 +33,13 @@ final class TemporaryDirectory {
     }
 }
 
-/// The bytes of a safetensors file with any header text and data, sound or not.
+/// The bytes of a safetensors file with any header and data, valid or not.
 func safetensors(header: String, data: [UInt8] = [], claimedLength: UInt64? = nil) -> [UInt8] {
     let length = claimedLength ?? UInt64(header.utf8.count)
     return withUnsafeBytes(of: length.littleEndian) { Array($0) } + Array(header.utf8) + data
 }
 
-/// A tensor with its bytes, for sound files.
+/// A tensor with its bytes, for valid files.
 struct Fixture {
     let name: String
     let type: ElementType
@@ -60,7 +60,7 @@ func littleEndian<Integer: FixedWidthInteger>(_ value: Integer) -> [UInt8] {
     withUnsafeBytes(of: value.littleEndian) { Array($0) }
 }
 
-/// A sound file, built here by hand and not by `SafetensorsWriter`.
+/// A valid file, which is built here without `SafetensorsWriter`.
 func safetensors(_ tensors: [Fixture]) -> [UInt8] {
     var offset = 0
     let entries = tensors.map { tensor in

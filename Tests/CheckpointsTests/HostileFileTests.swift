@@ -3,7 +3,7 @@ import Testing
 
 @testable import Checkpoints
 
-/// Every way in which a safetensors file can lie gives one error of the right kind, and no crash.
+/// Every kind of invalid safetensors file gives one error of the right kind, and no crash.
 @Suite struct HostileFileTests {
     let directory: TemporaryDirectory
 
@@ -24,7 +24,7 @@ import Testing
         }
     }
 
-    /// The error for a header with one tensor "x" of this description, with as many data bytes.
+    /// The error for a header with one tensor "x" of this description and this number of data bytes.
     func failure(entry: String, dataByteCount: Int = 0) throws -> CheckpointError? {
         try failure(
             safetensors(header: "{\"x\":{\(entry)}}", data: [UInt8](repeating: 0, count: dataByteCount)))
@@ -166,7 +166,7 @@ import Testing
         expectFileProblem(try failure(sound + [0]), containing: "1 bytes after")
     }
 
-    /// No prefix of a sound file and no single changed byte of its header traps.
+    /// No prefix of a valid file and no changed byte of its header causes a trap.
     @Test func changedBytes() throws {
         let sound = safetensors([
             Fixture("a", .bfloat16, [2, 2], [UInt8](repeating: 7, count: 8)),

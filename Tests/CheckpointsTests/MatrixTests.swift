@@ -4,14 +4,14 @@ import Testing
 
 @testable import Checkpoints
 
-/// A quantized matrix as numbers, and how to store it, by the plainest definition.
+/// A quantized matrix as numbers, and its stored form by the plainest definition.
 private struct PlainMatrix {
     let rows: Int
     let columns: Int
     let bits: Int
     let granularity: QuantizationConfiguration.Granularity
     let isSymmetric: Bool
-    /// Codes and zero points signed.
+    /// Signed codes; zero points are signed too.
     var codes: [[Int]] = []
     var scales: [[Float]] = []
     var zeroPoints: [[Int]] = []
@@ -183,7 +183,7 @@ func packQuantizedConfiguration(weights: String, ignore: String = "[\"lm_head\"]
         }
     }
 
-    /// All 65,536 halves, against the standard library's conversion.
+    /// All 65,536 halves are converted as the standard library converts them.
     @Test func everyHalf() throws {
         let bytes = (0...UInt16.max).flatMap { littleEndian($0) }
         let source = try matrix([Fixture("w.weight", .float16, [256, 256], bytes)])
@@ -239,7 +239,7 @@ func packQuantizedConfiguration(weights: String, ignore: String = "[\"lm_head\"]
         #expect(throws: CheckpointError.self) { try open([0, 1]) }
     }
 
-    /// Every tensor of the four, missing or of the wrong shape or type, is named.
+    /// If one of the four tensors is missing or has a wrong shape or type, the error names it.
     @Test func tensorsThatDoNotFit() throws {
         var generator = Generator(state: 5)
         let plain = PlainMatrix(rows: 4, columns: 16, bits: 4, .group(8), symmetric: false, using: &generator)

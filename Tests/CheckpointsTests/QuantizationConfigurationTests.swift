@@ -24,7 +24,7 @@ import Testing
         #expect(try parse("{\"quantization_config\":null}") == nil)
     }
 
-    /// What compressed-tensors called the block before transformers knew it.
+    /// The block may have the name that compressed-tensors gave it before transformers knew it.
     @Test func theOlderKeyIsRead() throws {
         let block = packQuantizedConfiguration(weights: "\"num_bits\":4,\"group_size\":64")
         let older = block.replacing("quantization_config", with: "compression_config")

@@ -1,4 +1,5 @@
 import Collectives
+import TestSupport
 import Testing
 
 @Suite struct CommunicatorTests {
@@ -53,6 +54,13 @@ import Testing
                 }
             }
         }
+    }
+
+    /// MPI promises tags up to 32767, and roll calls use 32000 and 32001.
+    @Test func tagsOfOperationsAreApart() {
+        let tags = CollectiveOperation.allCases.map(\.tag)
+        #expect(Set(tags).count == tags.count)
+        #expect(tags.allSatisfy { $0 > MessageTag.allowed.upperBound && $0 < 32000 })
     }
 
     @Test func timesCountBytesAndOperations() throws {

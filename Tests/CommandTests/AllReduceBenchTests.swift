@@ -3,7 +3,7 @@ import FoundationXML
 import TestSupport
 import Testing
 
-/// The program `all_reduce_bench`, run over ranks as its users do.
+/// Tests the program `all_reduce_bench`, run over ranks as users run it.
 @Suite(.serialized) struct AllReduceBenchTests {
     private struct Report: Decodable {
         struct Row: Decodable {
@@ -35,7 +35,7 @@ import Testing
         let fits: [String: Fit]
     }
 
-    /// Every collective, type and reduction: no element is wrong, and figures belong together.
+    /// For every collective, type and reduction, no element is wrong and the figures are consistent.
     @Test(arguments: ["auto", "messages"], [2, 3]) func noElementIsWrong(backend: String, ranks: Int) throws {
         let outcome = try ProgramRun.run(
             "all_reduce_bench",
@@ -49,7 +49,7 @@ import Testing
         #expect(report.results.allSatisfy { $0.backend == (backend == "auto" ? "shm" : backend) })
         #expect(report.ranks == ranks && report.hosts.count == 1 && report.mpi.contains("MPI"))
         #expect(report.fits.count == (2 * 4 + 5) * 4)
-        // Two reduce, with four reductions each; five do not.
+        // Two collectives reduce, with four reductions each; five do not.
         #expect(report.results.count == (2 * 4 + 5) * 4 * 3)
         for row in report.results {
             #expect(row.wrong == 0, "\(row.collective) of \(row.bytes) bytes of \(row.dtype)")
@@ -67,7 +67,7 @@ import Testing
         }
     }
 
-    /// MPI's own, which name no 16-bit floats.
+    /// The MPI library's own collectives work, but have no 16-bit floating-point types.
     @Test func theLibrarysCollectives() throws {
         let arguments = [
             "--backend", "mpi", "--collective", "all", "-b", "16", "-e", "4KiB", "-n", "2", "--format", "json",
@@ -87,7 +87,7 @@ import Testing
         #expect(outcome.output.hasPrefix("# seed \(ranks)\n300 random calls over \(ranks) ranks, "))
     }
 
-    /// A line for each collective and type, with a point for each size, in a document that an XML parser takes.
+    /// The plot is valid XML with a line for each collective and type, and a point for each size.
     @Test func aPlot() throws {
         let folder = try TemporaryFolder()
         let path = try folder.write("", to: "plot.svg")
@@ -107,14 +107,14 @@ import Testing
         let parser = try XMLParser(data: Data(contentsOf: URL(filePath: path)))
         parser.delegate = counter
         #expect(parser.parse() && counter.elements["svg"] == 1)
-        // Two panels, seven collectives, six sizes.
+        // There are two panels, seven collectives and six sizes.
         #expect(counter.elements["polyline"] == 2 * 7 && counter.elements["circle"] == 2 * 7 * 6)
         let bad = try ProgramRun.run(
             "all_reduce_bench", ["-e", "64", "-n", "1", "--plot", "/nowhere/plot.svg"], ranks: 2)
         #expect(bad.status == 65 && bad.errors.contains("--plot /nowhere/plot.svg"), "\(bad.errors)")
     }
 
-    /// Longer than the caches hold, with an odd number of elements.
+    /// Sums that are longer than the caches hold, with odd numbers of elements, are right.
     @Test func longSumsAreRight() throws {
         let arguments = ["-b", "8388620", "-e", "16777300", "-i", "8388680", "-n", "1", "-w", "0", "--format", "json"]
         let report: Report = try ProgramRun.run("all_reduce_bench", arguments, ranks: 2).json()
@@ -170,7 +170,7 @@ import Testing
         #expect(calls.split(separator: "\n").count { $0.hasPrefix("call ") } == 4)
     }
 
-    /// Every degree that the ranks allow, and what a token's operations add up to.
+    /// A prediction covers every degree that the ranks allow, and adds up the operations of a token.
     @Test func predictions() throws {
         struct Predicted: Decodable {
             struct Row: Decodable {
@@ -200,7 +200,7 @@ import Testing
         #expect(missing.status == 66 || missing.status == 65, "\(missing.errors)")
     }
 
-    /// What scripts for nccl-tests say.
+    /// Type names and sizes from scripts for nccl-tests are accepted.
     @Test func namesAndSizesOfNCCLTests() throws {
         for (type, reduction, ours, size) in [
             ("float", "prod", "float32", "8k"), ("half", "max", "float16", "8K"),
@@ -214,7 +214,7 @@ import Testing
         }
     }
 
-    /// One rank has nobody to send to: that is said, and is no lost rank.
+    /// With a single rank, `send_recv` is refused as wrong usage and not reported as a lost rank.
     @Test func collectivesOfMoreThanOneRank() throws {
         try Refusal(64, naming: "send_recv", "2 ranks").expect("all_reduce_bench", ["--collective", "send_recv"])
         let outcome = try ProgramRun.run(

@@ -2,9 +2,9 @@ import Foundation
 import TestSupport
 import Testing
 
-/// Broken checkpoints: each is refused with one line that names the file and what is wrong in it.
+/// Broken checkpoints are refused with one line that names the file and its fault.
 @Suite(.serialized) struct BadCheckpointTests {
-    /// A way to break a checkpoint, and what must be said.
+    /// A way to break a checkpoint, and the required message.
     struct Damage: Sendable, CustomTestStringConvertible {
         let testDescription: String
         let refusal: @Sendable () -> Refusal
@@ -143,7 +143,7 @@ import Testing
         },
     ]
 
-    /// Damages that set one key of config.json; nil removes it.
+    /// Damage that sets one key of config.json; nil removes the key.
     private static func key(_ key: String, _ value: (any Sendable)?, _ words: String...) -> Damage {
         Damage("\(key) \(value.map { "\($0)" } ?? "missing")", Refusal(65, naming: "config.json", key)) {
             try $0.edit { $0[key] = value }
@@ -242,7 +242,7 @@ import Testing
         try damage.refusal().expectGenerate(checkpoint.path)
     }
 
-    /// One line from us too when every rank sees the fault.
+    /// There is only one line even if every rank finds the fault.
     @Test(arguments: ["truncated", "index names a missing shard", "hidden_size missing"])
     func isRefusedOnceByTwoRanks(name: String) throws {
         let damage = try #require((Self.weightDamages + Self.configurationDamages).first { $0.testDescription == name })
@@ -251,7 +251,7 @@ import Testing
         try damage.refusal().expectGenerate(checkpoint.path, ranks: 2)
     }
 
-    /// Weights are opened before a rank is known to hold them: a fault in the last stage's layer is one line, too.
+    /// Every rank opens all weights, so a fault in a layer of the last stage is one line too.
     @Test func aFaultInOneStageIsOneLine() throws {
         let checkpoint = try TestCheckpoint()
         let name = "model.layers.2.mlp.up_proj.weight"
@@ -271,14 +271,14 @@ import Testing
         try Refusal(66, naming: checkpoint.path).expect("tokenize", ["--model", checkpoint.path, "--text", "a"])
     }
 
-    /// A head that the configuration ties must at least be one.
+    /// A stored head must have the shape of a head even if the configuration ties it.
     @Test func aTiedHeadOfAnotherShapeIsRefused() throws {
         let checkpoint = try TestCheckpoint(copying: "llama-gqa-tied")
         try checkpoint.addTensor("lm_head.weight", shape: [3, 64])
         try Refusal(65, naming: "lm_head.weight", "[3, 64]", "[256, 64]").expectGenerate(checkpoint.path)
     }
 
-    /// Swift's strings hold no bytes that are not UTF-8: what is left of them says so.
+    /// A path that is not UTF-8 is reported as such, because Swift's strings cannot hold its bytes.
     @Test func aPathThatIsNoTextIsCalledThat() throws {
         let name = "/nonesuch/\u{FFFD}"
         try Refusal(66, naming: "not UTF-8").expectGenerate(name)

@@ -2,7 +2,7 @@ import Foundation
 import TestSupport
 import Testing
 
-/// Options and prompts that cannot be: each is refused with one line that names it.
+/// Invalid options and prompts are refused with one line that names them.
 @Suite(.serialized) struct BadUsageTests {
     let model = "\(goldenPath)/llama-mha"
     let folder: TemporaryFolder
@@ -99,7 +99,7 @@ import Testing
         try Refusal(64, naming: String(arguments[0].dropFirst(2))).expectGenerate(model, arguments, ranks: 2)
     }
 
-    /// What begins with a dash and is no good is named; where it was taken for an option, so is the way to give it.
+    /// An invalid value that begins with a dash is named; if it was taken for an option, the message says how.
     @Test func valuesThatBeginWithADash() throws {
         func refuse(_ words: String..., arguments: [String], status: Int32 = 64) throws {
             let outcome = try ProgramRun.run("generate", ["--model", model] + arguments, isShort: true)
@@ -121,7 +121,7 @@ import Testing
             "'5'", "--max-tokens was taken for the value of --prompt", arguments: ["--prompt", "--max-tokens", "5"])
     }
 
-    /// A full disk is one line and status 65, not a trap, and not a good end.
+    /// A full disk gives one line and status 65, rather than a trap or a success.
     @Test func outputThatCannotBeWritten() throws {
         let prompt = [
             "--model", embeddedModel, "--prompt", "Once", "--max-tokens", "4", "--seed", "1", "--log-level", "error",

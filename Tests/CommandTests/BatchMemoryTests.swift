@@ -2,9 +2,9 @@ import Foundation
 import TestSupport
 import Testing
 
-/// What a batch takes besides weights and cache: prompts that wait must not hold what only running sequences need.
+/// Tests the memory of a batch besides weights and cache: waiting prompts must not hold what only running ones need.
 @Suite(.serialized) struct BatchMemoryTests {
-    /// The most memory that a run has had resident, in bytes.
+    /// The peak resident memory of a run, in bytes.
     private func peak(_ prompts: String, _ more: [String]) throws -> Int {
         var most = 0
         let outcome = try ProgramRun.run(
@@ -27,13 +27,13 @@ import Testing
         return most * 1024
     }
 
-    /// Penalties and top-k need room for the vocabulary in every running sequence: 8192 tokens here.
+    /// Penalties and top-k need memory for the vocabulary, here 8192 tokens, in running sequences only.
     @Test func waitingPromptsHoldNoVocabulary() throws {
         let folder = try TemporaryFolder()
         let prompts = try folder.write(String(repeating: "\"Once\"\n", count: 2500), to: "prompts")
         let plain = try peak(prompts, ["--temperature", "0"])
         for more in [["--repetition-penalty", "1.05"], ["--top-k", "40"]] {
-            // Every waiting prompt with a vocabulary of counts would take 2500 * 8192 * 4 bytes: 80 MB.
+            // If every waiting prompt had counts for the vocabulary, they would take 2500 * 8192 * 4 bytes, or 80 MB.
             #expect(try peak(prompts, more) - plain < 30 << 20, "\(more)")
         }
     }

@@ -2,7 +2,7 @@ import Foundation
 import TestSupport
 import Testing
 
-/// Checkpoints that other runtimes load: each gives the tokens of the plain one.
+/// Variants of a checkpoint that other runtimes load give the same tokens as the plain one.
 @Suite(.serialized) struct CheckpointVariantTests {
     private struct Answer: Decodable {
         struct Output: Decodable {
@@ -11,7 +11,7 @@ import Testing
         let outputs: [Output]
     }
 
-    /// The tokens that `generate` draws, without a warning that would be in the way.
+    /// The tokens that `generate` draws; it must not print a warning.
     private func tokens(
         _ checkpoint: TestCheckpoint, _ more: [String] = [], sourceLocation: SourceLocation = #_sourceLocation
     ) throws -> [Int] {
@@ -25,7 +25,7 @@ import Testing
         return try outcome.json(Answer.self).outputs.first?.token_ids ?? []
     }
 
-    /// What `sizing` notes of a checkpoint: the warnings of opening it.
+    /// The notes of `sizing` about a checkpoint, which are the warnings from opening it.
     private func notes(_ checkpoint: TestCheckpoint) throws -> [String] {
         struct Plan: Decodable {
             let notes: [String]
@@ -55,7 +55,7 @@ import Testing
         #expect(notes.first?.contains("inv_freq") == false && notes.first?.contains("\u{1B}") == false)
     }
 
-    /// A head of its own is used though config.json ties; a copy of the embedding is no head of its own.
+    /// A stored head is used even if config.json ties it, unless it is a copy of the embedding.
     @Test func aHeadOfItsOwnIsUsed() throws {
         let embedding = "model.embed_tokens.weight"
         let tied = try TestCheckpoint(copying: "llama-gqa-tied")
@@ -78,7 +78,7 @@ import Testing
         #expect(try tokens(other) == found && notes(other) == [])
     }
 
-    /// Indices as they lie about.
+    /// Index files with the usual inaccuracies load.
     @Test func inexactIndicesLoad() throws {
         let checkpoint = try TestCheckpoint()
         let expected = try tokens(checkpoint)
@@ -96,7 +96,7 @@ import Testing
         #expect(try tokens(checkpoint) == expected)
     }
 
-    /// What Python's reader takes, and what older configurations say or leave out.
+    /// Configurations load that Python's reader accepts, or that older versions wrote with other or fewer keys.
     @Test func oddConfigurationsLoad() throws {
         let checkpoint = try TestCheckpoint()
         let expected = try tokens(checkpoint)
@@ -116,7 +116,7 @@ import Testing
         try Refusal(65, naming: "2048").expectGenerate(checkpoint.path, ["--max-model-len", "2049"])
     }
 
-    /// Positions are divided by the factor, so that as many more fit.
+    /// Linear scaling divides positions by the factor, so the limit is longer by that factor.
     @Test func linearScalingLengthensTheLimit() throws {
         let checkpoint = try TestCheckpoint(copying: "llama-linear-rope")
         try checkpoint.edit { $0["max_position_embeddings"] = 64 }
@@ -124,7 +124,7 @@ import Testing
         try Refusal(65, naming: "256").expectGenerate(checkpoint.path, ["--max-model-len", "257"])
     }
 
-    /// Weights that are written to while they are used would give other answers: the run ends and names the file.
+    /// If weights are written to during a run, the run ends and names the file, because answers could change.
     @Test(arguments: [nil, 2]) func weightsThatChangeEndTheRun(ranks: Int?) throws {
         let folder = try TemporaryFolder()
         let model = "\(folder.path)/model"
@@ -139,7 +139,7 @@ import Testing
         ) { run in
             _ = run.wait { !run.output.isEmpty }
             let file = try #require(FileHandle(forWritingAtPath: "\(model)/model.safetensors"))
-            // The same byte again: that it was written to is enough.
+            // The byte stays the same; writing to the file is enough.
             try file.seek(toOffset: 8)
             try file.write(contentsOf: Data("{".utf8))
             try file.close()
@@ -160,14 +160,14 @@ import Testing
         #expect(try tokens(checkpoint) == expected && notes(checkpoint) == [])
     }
 
-    /// Older files keep masks beside the weights; they change nothing, and nobody needs to hear of them.
+    /// Masks that older files store next to the weights are ignored without a warning.
     @Test func storedMasksAreLeft() throws {
         let checkpoint = try TestCheckpoint(copying: "gptj")
         let expected = try tokens(checkpoint)
         for name in ["transformer.h.0.attn.bias", "transformer.h.1.attn.masked_bias"] { try checkpoint.addTensor(name) }
         #expect(try tokens(checkpoint) == expected)
         #expect(try notes(checkpoint).filter { $0.contains("attn.bias") } == [])
-        // A bias that a layer would add is no mask.
+        // A bias that a layer would have to add is not a mask.
         try checkpoint.addTensor("transformer.h.0.attn.q_proj.bias")
         let outcome = try ProgramRun.run(
             "generate", ["--model", checkpoint.path, "--prompt-token-ids", "5"], isShort: true)

@@ -2,9 +2,9 @@ import Foundation
 import TestSupport
 import Testing
 
-/// How programs end when a rank is lost, and when they are told to.
+/// Tests how programs end when a rank is lost, and when they are told to end.
 @Suite(.serialized) struct EndingTests {
-    /// Long enough that no machine is through before the test has acted; text shows when decoding has begun.
+    /// A run that is too long for any machine to finish before the test acts; its text shows that decoding has begun.
     private static let arguments = [
         "--model", embeddedModel, "--prompt", "Once upon a time", "--max-tokens", "2000", "--ignore-eos",
         "--temperature", "1",
@@ -13,7 +13,7 @@ import Testing
 
     /// Starts a long run on two ranks, waits until it decodes, and acts.
     ///
-    /// - Returns: what came of it, the processes it had, and the seconds from the act to the end.
+    /// - Returns: the outcome, the run's processes, and the seconds from the act to the end.
     private func interrupt(
         _ more: [String] = [], showsText: Bool = true, by act: (ProgramRun) throws -> Void
     ) throws -> (outcome: ProgramOutcome, pids: [Int32], seconds: Double) {
@@ -50,7 +50,7 @@ import Testing
         print("rank \(rank) killed: status \(outcome.status) after \(seconds) s: \(line)")
     }
 
-    /// A stopped rank says nothing: it is lost after `--timeout` seconds.
+    /// A stopped rank is silent, so it counts as lost after `--timeout` seconds.
     @Test func aSilentRankEndsTheJob() throws {
         let (outcome, _, seconds) = try interrupt(["--timeout", "2"]) { run in
             kill(try #require(run.ranks[1]), SIGSTOP)
@@ -82,7 +82,7 @@ import Testing
         #expect(outcome.errorLines.count == 1 && outcome.errors.contains("interrupted"), "\(outcome.errors)")
     }
 
-    /// Which programs run over ranks, with work for some seconds.
+    /// The programs that run over ranks, with arguments that take some seconds.
     private static let programs: [(name: String, arguments: [String])] = [
         ("generate", arguments + ["--n", "8"]),
         (
@@ -96,7 +96,7 @@ import Testing
         ("bench", ["run", "--model", embeddedModel, "--rounds", "1000"]),
     ]
 
-    /// No heartbeat beats yet: the ranks are on their way into MPI, or in it.
+    /// A rank that stops before the heartbeat starts, while MPI starts, is named.
     @Test(arguments: [0, 1, 2, 3]) func aRankThatIsStoppedAtOnceIsNamed(program: Int) throws {
         let (name, arguments) = Self.programs[program]
         var pids: [Int32] = []
@@ -113,7 +113,7 @@ import Testing
         #expect(ProcessTable.survivors(of: pids) == [], "processes are left")
     }
 
-    /// The launcher says 75 even where mpirun reports the signal.
+    /// The launcher ends with status 75 even if mpirun reports the signal.
     @Test(arguments: [0, 1]) func aRankThatIsKilledAtOnceIsNamed(rank: Int) throws {
         let outcome = try ProgramRun.run("generate", Self.arguments + ["--n", "8"], ranks: 2, seconds: 30) { run in
             try #require(run.wait { run.ranks[rank] != nil }, "rank \(rank) does not start")
@@ -124,7 +124,7 @@ import Testing
         #expect(outcome.errors.contains("rank \(rank) on ") && outcome.errors.contains("was lost while"))
     }
 
-    /// Nobody is left to name it.
+    /// If the only rank is killed, the launcher reports it, because no rank is left to do so.
     @Test func theLauncherSpeaksForTheOnlyRank() throws {
         let outcome = try ProgramRun.run("generate", Self.arguments + ["--n", "8"], ranks: 1, seconds: 30) { run in
             try #require(run.wait { run.ranks[0] != nil }, "rank 0 does not start")
@@ -134,7 +134,7 @@ import Testing
         #expect(outcome.errors.contains("ended by signal 9"), "\(outcome.errors)")
     }
 
-    /// Rank 1 was deaf: rank 0 alone decides, so it has to be told.
+    /// A signal to any rank ends the job, although rank 0 alone decides and has to be told.
     @Test(arguments: [(0, SIGTERM), (1, SIGTERM), (1, SIGINT), (1, SIGHUP)])
     func tellingAnyRankToEndEndsTheJob(rank: Int, signal: Int32) throws {
         let (outcome, _, _) = try interrupt(["--n", "8"], showsText: false) { run in
@@ -144,7 +144,7 @@ import Testing
         #expect(outcome.errorLines.count == 1 && outcome.errors.contains("interrupted"), "\(outcome.errors)")
     }
 
-    /// What supervisors send, to the launcher alone: mpirun and its ranks go with it.
+    /// A supervisor's signal to the launcher alone also ends mpirun and its ranks.
     @Test(arguments: [SIGTERM, SIGHUP, SIGINT, SIGQUIT]) func tellingTheLauncherToEndEndsTheJob(signal: Int32) throws {
         let (outcome, _, _) = try interrupt(["--n", "8"], showsText: false) { run in
             kill(run.processIdentifier, signal)
@@ -153,8 +153,18 @@ import Testing
         #expect(outcome.errorLines.count == 1 && outcome.errors.contains("interrupted"), "\(outcome.errors)")
     }
 
+    /// As Open MPI's mpirun does now and then after a signal: the launcher kills it, and its ranks die with it.
+    @Test(arguments: [false, true]) func anMPIRunThatHangsIsEnded(isForAll: Bool) throws {
+        let (outcome, _, seconds) = try interrupt(["--n", "8"], showsText: false) { run in
+            kill(try #require(run.descendants.first { ProcessTable.name(of: $0) == "mpirun" }), SIGSTOP)
+            kill(isForAll ? -getpgid(run.processIdentifier) : run.processIdentifier, SIGINT)
+        }
+        #expect(outcome.status == 130 && seconds < 8, "\(outcome.status) after \(seconds) s: \(outcome.errors)")
+        #expect(outcome.errorLines.count == 1 && outcome.errors.contains("interrupted"), "\(outcome.errors)")
+    }
+
     @Test(arguments: [nil, 2]) func interruptedLoadingIsCalledSo(ranks: Int?) throws {
-        // Large enough to be seen while it loads.
+        // The model is large enough that the test can observe its loading.
         let arguments = ["--model", "synthetic:qwen1.5-0.5b", "--prompt-token-ids", "1", "--threads", "1"]
         let outcome = try ProgramRun.run("generate", arguments, ranks: ranks, seconds: 60) { run in
             try #require(
@@ -168,7 +178,7 @@ import Testing
         #expect(outcome.errorLines == ["trireme: loading was interrupted"], "\(outcome.errors)")
     }
 
-    /// Swift's crash handler survived these, and printed a stack.
+    /// A fault signal from outside gives one line, and not the stack trace of Swift's crash handler.
     @Test(arguments: [SIGSEGV, SIGABRT]) func aFaultFromOutsideIsOneLine(signal: Int32) throws {
         let (outcome, _, _) = try interrupt(["--n", "8"], showsText: false) { run in
             kill(try #require(run.ranks[1]), signal)
@@ -186,7 +196,7 @@ import Testing
         #expect(outcome.status == 128 + SIGQUIT && outcome.errorLines == [], "\(outcome.status): \(outcome.errors)")
     }
 
-    /// A download that begins again over the file in use, or a file that is lost with its server.
+    /// A weight file may shrink in use if a download overwrites it, or if its server is lost.
     @Test(arguments: [nil, 2]) func aWeightFileThatShrinksIsNamed(ranks: Int?) throws {
         let folder = try TemporaryFolder()
         let model = "\(folder.path)/model"

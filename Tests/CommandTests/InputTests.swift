@@ -2,7 +2,7 @@ import Foundation
 import TestSupport
 import Testing
 
-/// Every program reads every kind of input, and says in one line what it cannot read.
+/// Every program reads every kind of input, and reports in one line what it cannot read.
 @Suite(.serialized) struct InputTests {
     private static let generate =
         "$PROGRAMS/generate --model $MODEL --max-tokens 6 --temperature 0 --ignore-eos --log-level error"
@@ -49,7 +49,7 @@ import Testing
         try refuse(66, "\(line) $MODEL/config.json/x", naming: "config.json/x")
     }
 
-    /// A text, the same from a file, a pipe and standard input of both kinds.
+    /// A text gives the same result from a file, from a pipe, and from standard input of both kinds.
     @Test func pipes() throws {
         _ = try folder.write(
             "Once upon a time there was a king who lived by the sea, and he had a daughter. \n", to: "a")
@@ -77,7 +77,7 @@ import Testing
         #expect(try shell("\(Self.tokenize) --file /dev/null").output == "0 tokens, 0 bytes\n")
     }
 
-    /// Files of options that are pipes: a plan, a profile, a report.
+    /// Files that options name may be pipes: a plan, a profile, a report.
     @Test func pipesOfOptions() throws {
         let plan = "$PROGRAMS/sizing plan --model tinyllama-1.1b --memory 8GiB --format json"
         let fixed = try shell("\(plan) -tp 2")
@@ -96,7 +96,7 @@ import Testing
         try refuse(66, "\(plan) --interconnect /nonesuch", naming: "no such file: /nonesuch")
     }
 
-    /// Text that is no UTF-8 is refused wherever it comes from; it was mended in silence.
+    /// Text that is not UTF-8 is refused wherever it comes from, and never repaired silently.
     @Test func argumentsThatAreNoText() throws {
         try refuse(65, "\(Self.generate) --prompt $'ab\\xff'", naming: "--prompt", "UTF-8", "byte 2")
         try refuse(65, "\(Self.generate) --prompt=$'ab\\xff'", naming: "--prompt ", "UTF-8", "byte 11")
@@ -109,7 +109,7 @@ import Testing
         #expect(outcome.status == 65 && outcome.errors.contains("standard input, line 2"), "\(outcome.errors)")
     }
 
-    /// A bad line of a batch has a number, whatever is wrong with it.
+    /// The message about a bad line of a batch has the line's number, whatever is wrong with the line.
     @Test func linesThatEncodeToNothing() throws {
         let model = try StoryModel(changing: [
             "tokenizer.json": {
@@ -122,7 +122,7 @@ import Testing
         try Refusal(65, naming: "\(lines), line 3", "empty").expect("generate", arguments + ["--prompts", lines])
         try Refusal(65, naming: "--prompt: ", "empty").expect("generate", arguments + ["--prompt", "zzz"])
 
-        // A conversation passes over such a line, the first one too.
+        // A conversation skips such a line, even the first one.
         func talk(_ input: String) throws -> ProgramOutcome {
             try ProgramRun.run("generate", arguments + ["--ignore-eos", "--interactive"], input: input)
         }
@@ -142,7 +142,7 @@ import Testing
             "generate", arguments + ["--max-tokens", "0"], ranks: ranks)
     }
 
-    /// `add_bos_token` of tokenizer_config.json decides what is put before a prompt.
+    /// `add_bos_token` of tokenizer_config.json decides whether a token is put before a prompt.
     @Test func switchesOfTheTokenizersConfiguration() throws {
         func promptTokens(_ change: @escaping (inout [String: Any]) -> Void) throws -> [Int32] {
             let model = try StoryModel(changing: ["tokenizer_config.json": change])

@@ -2,7 +2,7 @@ import Foundation
 import TestSupport
 import Testing
 
-/// Sequences that are longer than a run is planned for: refused before anything is computed, never waited for.
+/// Sequences that are longer than a run is planned for are refused before anything is computed.
 @Suite struct LengthTests {
     private static let story = String(repeating: "Once upon a time there was a king. ", count: 120)
 
@@ -15,7 +15,7 @@ import Testing
             ranks: ranks)
     }
 
-    /// What memory has room for is known only after the prompts are.
+    /// Prompts beyond what memory allows are refused, although that limit is known only after the prompts are read.
     @Test func promptsBeyondWhatMemoryAllowsAreRefused() throws {
         for more in [["--n", "1"], ["--n", "8"]] {
             try Refusal(65, naming: "does not fit into", "that memory has room for").expect(
@@ -40,7 +40,7 @@ import Testing
         let output = try #require(found.outputs.first)
         #expect(outcome.status == 0 && output.finishReason == "length")
         #expect((1..<1900).contains(output.tokenIDs.count))
-        // Whole blocks of 64 positions.
+        // The cache consists of whole blocks of 64 positions.
         #expect((found.promptTokenIDs.count + output.tokenIDs.count) % 64 == 0)
     }
 
@@ -54,7 +54,7 @@ import Testing
             ["run", "--model", embeddedModel, "--prompt-length", "300", "--new-tokens", "4", "--max-model-len", "64"])
     }
 
-    /// The model's own limit cannot be raised, so nobody is told to.
+    /// The message about the model's own limit does not suggest raising it, because that is impossible.
     @Test func theModelsOwnLimitIsCalledThat() throws {
         let ids = (0..<600).map { "\($0 % 90)" }.joined(separator: ",")
         let model = "\(goldenPath)/llama-mha"
@@ -64,7 +64,7 @@ import Testing
             "generate", ["--model", model, "--prompt-token-ids", ids, "--max-model-len", "100"])
     }
 
-    /// The room that a long line leaves is its own; others get all that they ask for.
+    /// A long line of a batch limits only its own new tokens; the others get all that they ask for.
     @Test func aLongLineCutsNoOther() throws {
         let folder = try TemporaryFolder()
         let prompts = try folder.write(

@@ -4,9 +4,9 @@ import Tensors
 import TestSupport
 import Testing
 
-/// A rank takes its share of a checkpoint of more than 1 GB, and little besides.
+/// A rank needs memory for its share of a checkpoint of more than 1 GB, and little else.
 @Suite(.serialized) struct MemoryTests {
-    /// What a process may take beyond weights, key-value cache and activations.
+    /// The bytes that a process may need besides weights, key-value cache and activations.
     static let allowance = 128 << 20
 
     private static let hidden = 2048
@@ -15,7 +15,7 @@ import Testing
     private static let keyValueWidth = 4 * 64
     private static let layerCount = 11
 
-    /// A Llama of 550 million random weights in bfloat16: 1.1 GB.
+    /// Writes a Llama of 550 million random weights in bfloat16, which are 1.1 GB.
     private func writeModel(to folder: TemporaryFolder) throws -> Int {
         _ = try folder.write(
             """
@@ -41,7 +41,7 @@ import Testing
         }
         let tensors = shapes.map { TensorDescription(name: $0, type: .bfloat16, shape: $1) }
         let writer = try SafetensorsWriter(path: "\(folder.path)/model.safetensors", tensors: tensors)
-        // Values around ±0.02, the same block over and over: what they are does not matter, that they take space does.
+        // One block of values around ±0.02 is repeated, because only the size of the weights matters.
         var generator = SeededGenerator(seed: testSeed)
         let block = (0..<1 << 20).map { _ in
             UInt16.random(in: 0x3C80...0x3CC0, using: &generator) | UInt16.random(in: 0...1, using: &generator) << 15
@@ -92,7 +92,7 @@ import Testing
                 #expect(rank.peakResidentBytes <= planned + Self.allowance, "\(name), rank \(rank.rank): \(beyond) MiB")
                 #expect(rank.cacheBytes > 0 && rank.activationBytes > 0 && rank.peakResidentBytes > rank.weightBytes)
             }
-            // What is called weights is the model's, once: its two halves (tied embedding and norms may be on both).
+            // The ranks' weights add up to the model's; only a tied embedding and norms may be on both ranks.
             let weights = ranks.reduce(0) { $0 + $1.weightBytes }
             let whole = name == "bfloat16" ? byteCount : byteCount / 2
             let embedding = Self.vocabulary * Self.hidden * 2

@@ -3,7 +3,7 @@ import Kernels
 import TestSupport
 import Testing
 
-/// The same logits, bit for bit, however the work is divided: through the programs, by `--logits-digest`.
+/// Programs give the same logits, bit for bit, however the work is divided, as `--logits-digest` shows.
 @Suite(.serialized) struct OneAnswerTests {
     /// A quantized model and a prompt for it.
     struct Subject: Sendable, CustomTestStringConvertible {
@@ -14,7 +14,7 @@ import Testing
     private static let tale =
         "Once upon a time there was a king who had three daughters, and the youngest of them was so"
 
-    /// Every kind of division with even shares, up to 8 ranks.
+    /// Plans of every kind with even shares, up to 8 ranks.
     private static let plans = [
         Degrees(2, 1), Degrees(4, 1), Degrees(8, 1), Degrees(1, 2), Degrees(1, 3), Degrees(2, 2), Degrees(2, 3),
         Degrees(4, 2),
@@ -36,7 +36,7 @@ import Testing
         embedded, golden("llama-gqa-tied", "w8a8"), golden("qwen2", "int4"),
     ]
 
-    /// What must not change: tokens, log-probabilities and a hash of every step's logits.
+    /// The parts of an answer that must not change: tokens, log-probabilities and a hash of every step's logits.
     private struct Answer: Equatable {
         let prompt: [UInt32]
         let tokens: [Int32]
@@ -48,7 +48,7 @@ import Testing
             tokens = try #require(output.outputs.first).tokenIDs
             digests = try #require(output.outputs[0].digests)
             text = output.outputs[0].text
-            // Digests that could not tell steps apart would prove nothing.
+            // Digests that are the same for different steps would prove nothing.
             try #require(digests.count == tokens.count && Set(digests).count == tokens.count && Set(prompt).count > 1)
         }
 
@@ -93,7 +93,7 @@ import Testing
         ] {
             #expect(try answer(subject, arguments).difference(from: whole) == nil, "\(arguments)")
         }
-        // A stage's chunks and the others' must stay in step.
+        // The chunks of all stages must stay in step.
         let divided = try answer(
             subject, ["-tp", "1", "-pp", "2", "--threads", "1", "--max-num-batched-tokens", "7"], ranks: 2)
         #expect(divided.difference(from: whole) == nil, "chunks over two stages")
@@ -126,7 +126,7 @@ import Testing
         #expect(checked.difference(from: whole) == nil)
     }
 
-    /// Sums that travel in fewer bytes give other bits, the same on every rank, and nearly the same numbers.
+    /// Rounded all-reduces give other bits, which are the same on every rank, and nearly the same numbers.
     @Test(arguments: ["bfloat16", "int8"]) func withRoundedSums(type: String) throws {
         let whole = try answer(Self.embedded)
         let alone = try answer(Self.embedded, ["--all-reduce-dtype", type])
@@ -173,7 +173,7 @@ import Testing
         for output in several.outputs { #expect(output.digests == alone.digests) }
     }
 
-    /// Text mode shows the prompt and then, as they come, the same characters as the JSON holds.
+    /// Text mode streams the prompt and then the same characters that the JSON contains.
     @Test(arguments: [nil, 2]) func streamedTextIsTheText(ranks: Int?) throws {
         let prompt = "It’s a “naïve” café:"
         let arguments = [

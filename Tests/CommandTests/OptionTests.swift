@@ -2,7 +2,7 @@ import Foundation
 import TestSupport
 import Testing
 
-/// What the options of `generate` do.
+/// Tests the options of `generate`.
 @Suite(.serialized) struct OptionTests {
     private static let greedy = ["--temperature", "0", "--ignore-eos"]
 
@@ -49,7 +49,7 @@ import Testing
             isShort: true
         ).json(Stream.self).chunks
         try #require(pieces.joined() == text)
-        // Two characters of one token, two of the next.
+        // The stop string has two characters of one token and two of the next.
         let place = try #require((3..<20).first { pieces[$0].count > 2 && pieces[$0 + 1].count > 2 })
         let stop = pieces[place].suffix(2) + pieces[place + 1].prefix(2)
         let shown = String(text[..<(try #require(text.range(of: stop))).lowerBound])
@@ -64,7 +64,7 @@ import Testing
         #expect(other.outputs[0] == whole.outputs[0] && whole.outputs[0].finishReason == "length")
     }
 
-    /// Negative numbers, list items and lines of dashes are values.
+    /// Negative numbers, list items and lines of dashes are accepted as values.
     @Test func valuesThatBeginWithADash() throws {
         let arguments = ["--model", embeddedModel, "--max-tokens", "6"] + Self.greedy
         for text in ["- one item", "-5 degrees", "--", "---", "-n", "--ignore-eos", "--- a ---"] {
@@ -94,7 +94,7 @@ import Testing
         #expect(try tokens(["--seed", "11"]) == first)
         #expect(try tokens(["--seed", "12"]) != first)
         #expect(try run(arguments + ["--seed", "11"], ranks: 2).json(GenerateOutput.self).outputs[0].tokenIDs == first)
-        // Without one it is printed, and repeats the run.
+        // Without the option the seed is printed, and using it repeats the run.
         let outcome = try run(arguments)
         let line = try #require(outcome.errorLines.first { $0.hasPrefix("seed ") })
         #expect(
@@ -120,7 +120,7 @@ import Testing
         #expect(
             plain.promptLogProbabilities == nil && plain.outputs[0].logProbabilities == nil
                 && plain.outputs[0].digests == nil)
-        // What is given the prompt and the output together scores the output as it did when it made it.
+        // Scoring the prompt and the output together gives the output the log-probabilities of its generation.
         let ids = list(found.promptTokenIDs + found.outputs[0].tokenIDs)
         let scored = try generate(["--prompt-token-ids", ids, "--max-tokens", "0", "--prompt-logprobs"])
         #expect(scored.outputs[0].tokenIDs == [])
@@ -138,7 +138,7 @@ import Testing
                 == expected)
     }
 
-    /// Each turn goes on from all before it: as if everything so far had been one prompt.
+    /// Each turn of a conversation continues all turns before it, as if everything so far were one prompt.
     @Test(arguments: [nil, 2]) func aConversation(ranks: Int?) throws {
         let lines = ["Once upon a time", "Then the king said"]
         let arguments = ["--model", embeddedModel, "--max-tokens", "10"] + Self.greedy
@@ -159,7 +159,7 @@ import Testing
 
     @Test func aBatchInOrder() throws {
         let folder = try TemporaryFolder()
-        // The first takes longest: the second must wait for its line.
+        // The first prompt takes longest, so the second must wait for its line.
         let path = try folder.write(
             #""A long story about a king and a queen who lived in a house by the sea, told by""# + "\n\n"
                 + #"{"prompt": "Once"}"# + "\n\"It\"\n", to: "prompts.jsonl")
@@ -186,7 +186,7 @@ import Testing
         #expect(automatic.outputs[0].tokenIDs.count == 4)
     }
 
-    /// Sampling defaults and end tokens from generation_config.json; options go before it.
+    /// Sampling defaults and end tokens come from generation_config.json; options override them.
     @Test func generationConfiguration() throws {
         let checkpoint = try TestCheckpoint()
         let prompt = ["--prompt-token-ids", "74,222,76,74,140"]
@@ -205,7 +205,7 @@ import Testing
         #expect(try generate(["--ignore-eos", "--max-tokens", "12", "--seed", "3"]).tokenIDs != best.tokenIDs)
         #expect(try generate(["--ignore-eos", "--max-tokens", "12", "--temperature", "0"]).tokenIDs == best.tokenIDs)
 
-        // The third token ends the text when the list names it, second in it.
+        // The third token ends the text if it is the second one in the list.
         let end = best.tokenIDs[2]
         let index = try #require(best.tokenIDs.firstIndex(of: end))
         let never = try #require((3..<256).first { !best.tokenIDs.contains($0) })
@@ -213,13 +213,13 @@ import Testing
         let ended = try generate(["--max-tokens", "12", "--temperature", "0"])
         #expect(ended.finishReason == "stop" && ended.tokenIDs == Array(best.tokenIDs[...index]))
         #expect(try generate(["--max-tokens", "12", "--temperature", "0", "--ignore-eos"]).tokenIDs == best.tokenIDs)
-        // Without the file, config.json names the end.
+        // Without the file, config.json names the end tokens.
         try checkpoint.remove("generation_config.json")
         try checkpoint.edit { $0["eos_token_id"] = [Int(end)] }
         #expect(try generate(["--max-tokens", "12", "--temperature", "0"]).tokenIDs == ended.tokenIDs)
     }
 
-    /// The keys of older transformers mean the same.
+    /// The configuration keys of older transformers have the same meaning.
     @Test func olderConfigurationKeys() throws {
         for (name, scaling) in [
             ("llama-linear-rope", #"{"type": "linear", "factor": 4.0}"#),
@@ -244,7 +244,7 @@ import Testing
         }
     }
 
-    /// A checkpoint may hold what old exporters wrote, and be cut into files.
+    /// A checkpoint may contain leftovers of old exporters, and may be divided into several files.
     @Test func shardsAndLeftovers() throws {
         let checkpoint = try TestCheckpoint()
         let arguments = ["--prompt-token-ids", "74,222,76", "--max-tokens", "6", "--logits-digest"] + Self.greedy
@@ -260,7 +260,7 @@ import Testing
     }
 
     @Test func formatsOfWeightsAndCache() throws {
-        // No token of the eight is nearly a tie: the best is ahead by 0.3 and more in each format.
+        // None of the eight tokens is close to a tie: the best logit leads by 0.3 or more in every format.
         let arguments = ["--prompt", "She went to the door and", "--max-tokens", "8"] + Self.greedy
         let shipped = try generate(arguments)
         for more in [
@@ -273,7 +273,7 @@ import Testing
         }
     }
 
-    /// Made-up weights do not depend on the division, nor need files.
+    /// Synthetic weights do not depend on the plan and need no files.
     @Test func syntheticModels() throws {
         let model = "synthetic:\(goldenPath)/llama-gqa-tied/config.json"
         let arguments =

@@ -2,7 +2,7 @@ import Foundation
 import TestSupport
 import Testing
 
-/// Where results go, and what happens where they cannot.
+/// Tests where results are written, and what happens if they cannot be written.
 @Suite(.serialized) struct OutputTests {
     private static let generate =
         "$PROGRAMS/generate --model $MODEL --prompt Once --max-tokens 6 --temperature 0 --ignore-eos --log-level error"
@@ -30,7 +30,7 @@ import Testing
         get throws { try FileManager.default.contentsOfDirectory(atPath: folder.path).sorted() }
     }
 
-    /// The file holds what standard output would, and nothing is beside it.
+    /// The file has the content that standard output would have, and no other file is left next to it.
     @Test(arguments: ["", "Launch/local.sh 2 "]) func resultsInAFile(_ launcher: String) throws {
         for (line, isSame) in [
             (Self.generate, true), (Self.generate + " --format json", false), (Self.evaluate, false),
@@ -58,7 +58,7 @@ import Testing
         #expect(compared.status == 0 && compared.output.contains("1.0"), "\(compared.errors)")
     }
 
-    /// A file that is there stays as it is until there is a better one.
+    /// An existing file stays unchanged until its replacement is complete.
     @Test func whatFailsLeavesNoFile() throws {
         _ = try folder.write("before", to: "result")
         for line in ["\(Self.generate) --max-model-len 1", "\(Self.generate) --stop a --topology /nonesuch"] {
@@ -67,14 +67,14 @@ import Testing
             #expect(try names == ["result"])
             #expect(text("result") == "before")
         }
-        // Files of a kilobyte at most, as on a full disk.
+        // A file may have at most a kilobyte, as on a full disk.
         let long = try shell(
             "trap '' XFSZ; ulimit -f 1; $PROGRAMS/tokenize --model $MODEL --file $MODEL/README.md --output $FOLDER/new")
         #expect(long.status == 65 && long.errors.contains("--output"), "\(long.errors)")
         #expect(try names == ["result"])
     }
 
-    /// Each option that names a file says so when it cannot be written, and a device stays a device.
+    /// The message names the option whose file cannot be written, and a device stays a device.
     @Test(arguments: [
         "\(generate) --output", "\(evaluate) --output", "\(tokenize) --output", "\(allReduce) --output",
         "\(bench) --output", "\(allReduce) --plot", "\(bench) --json", "Launch/local.sh 2 \(generate) --output",
@@ -91,7 +91,7 @@ import Testing
         #expect(try names == [])
     }
 
-    /// A closed standard output is refused, not given to the next file that is opened.
+    /// A closed standard output is refused; the next opened file must not take its place.
     @Test(arguments: [
         generate, evaluate, tokenize, allReduce, bench, "$PROGRAMS/sizing models", "$PROGRAMS/generate --version",
         "$PROGRAMS/quantize --help",
@@ -108,10 +108,10 @@ import Testing
         }
     }
 
-    /// JSON has no infinity: it says null, and a line says why; text says "inf".
+    /// An infinite perplexity is null in JSON, with a line that says why, and "inf" in text.
     @Test func infinitePerplexity() throws {
         let checkpoint = try TestCheckpoint()
-        // Logits of 10^30: the mean is a figure, its power is none.
+        // With logits of 10^30 the mean is finite, but its exponential is not.
         var weights = try checkpoint.data()
         let header = Int(weights.prefix(4).enumerated().reduce(0) { $0 + Int($1.element) << (8 * $1.offset) })
         for high in stride(from: 8 + header + 1, to: 8 + header + 32768, by: 2) where weights[high] & 0x7F != 0 {

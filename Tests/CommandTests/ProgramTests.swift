@@ -2,7 +2,7 @@ import Foundation
 import TestSupport
 import Testing
 
-/// What all programs have in common, and `tokenize`.
+/// Tests what all programs have in common, and `tokenize`.
 @Suite(.serialized) struct ProgramTests {
     @Test(arguments: ["generate", "evaluate", "bench", "all_reduce_bench", "tokenize", "quantize", "sizing"])
     func helpAndVersion(

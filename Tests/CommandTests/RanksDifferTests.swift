@@ -2,11 +2,11 @@ import Foundation
 import TestSupport
 import Testing
 
-/// Ranks that were given different models, options or plans: refused with the name of what differs.
+/// Ranks with different models, options or plans are refused, and the message names the difference.
 @Suite(.serialized) struct RanksDifferTests {
     private static let model = "\(goldenPath)/llama-mha"
 
-    /// Rank 1 gets other arguments than rank 0.
+    /// Runs two ranks with different arguments, and expects a status and words in the message.
     private func expect(
         _ status: Int32, naming words: String..., model: String = model, rank0: [String] = [], rank1: [String] = [],
         sourceLocation: SourceLocation = #_sourceLocation
@@ -38,7 +38,7 @@ import Testing
         let other = try TestCheckpoint()
         try other.edit { $0["rms_norm_eps"] = 0.1 }
         try expect(65, naming: "config.json", model: other.path)
-        // A head of its own is used whatever the key says: the same model.
+        // A stored head is used whatever the key says, so the models are the same.
         try other.edit { ($0["rms_norm_eps"], $0["tie_word_embeddings"]) = (1e-6, true) }
         try expect(0, model: other.path)
         try other.edit { $0["rope_parameters"] = ["rope_theta": 100.0, "rope_type": "default"] }
@@ -56,7 +56,7 @@ import Testing
         try expect(65, naming: "--check-collectives", rank1: ["--check-collectives"])
     }
 
-    /// Ranks that make other calls would wait for each other.
+    /// Ranks that make different calls, and would wait for each other, are refused.
     @Test func otherCalls() throws {
         let outcome = try ProgramRun.run(
             "all_reduce_bench",
@@ -73,7 +73,7 @@ import Testing
         let even = try folder.write(#"{"tensor_parallel_size": 2}"#, to: "even.json")
         let uneven = try folder.write(#"{"tensor_parallel_size": 2, "weights": [3, 1]}"#, to: "uneven.json")
         try expect(65, naming: "the plan", rank0: ["--topology", even], rank1: ["--topology", uneven])
-        // Another way to say the same plan is no difference.
+        // Another way to give the same plan is not a difference.
         try expect(0, rank0: ["--topology", even], rank1: ["-tp", "2"])
     }
 }

@@ -2,7 +2,7 @@ import Foundation
 import TestSupport
 import Testing
 
-/// What a program must say to a bad input: this status, one line that names these things, and no result.
+/// The required reaction to a bad input: a status, one line that contains certain words, and no result.
 struct Refusal {
     let status: Int32
     let words: [String]
@@ -12,7 +12,7 @@ struct Refusal {
         self.words = words
     }
 
-    /// Runs the program and checks what it says.
+    /// Runs a program and checks its reaction.
     func expect(
         _ program: String, _ arguments: [String], ranks: Int? = nil, input: String? = nil,
         sourceLocation: SourceLocation = #_sourceLocation
@@ -34,7 +34,7 @@ struct Refusal {
         #expect(ProcessTable.survivors(of: pids) == [], "\(shown)", sourceLocation: sourceLocation)
     }
 
-    /// The same for `generate` with a checkpoint without a tokenizer.
+    /// Runs `generate` with a checkpoint without a tokenizer and checks its reaction.
     func expectGenerate(
         _ model: String, _ more: [String] = [], ranks: Int? = nil, sourceLocation: SourceLocation = #_sourceLocation
     ) throws {

@@ -2,7 +2,7 @@ import Foundation
 import TestSupport
 import Testing
 
-/// `sizing` of models whose `config.json` says how they are quantized.
+/// Tests `sizing` with models whose `config.json` declares a quantization.
 @Suite struct SizingSchemeTests {
     private struct Answer: Decodable {
         struct Card: Decodable {
@@ -50,9 +50,9 @@ import Testing
         }
     }
 
-    /// Bits of each matrix are counted, whatever the groups are called and however many there are.
+    /// The bits of each matrix are counted, whatever the names and the number of the groups.
     @Test func everyBitOfAPublishedSchemeIsCounted() throws {
-        // Of the four layers: attention has 4 · 1024 · 1024 weights, the feed-forward 3 · 1024 · 4096.
+        // In each of the four layers, attention has 4 · 1024 · 1024 weights and the feed-forward 3 · 1024 · 4096.
         let (attention, feedForward) = (4.0 * 4 * 1024 * 1024, 4.0 * 3 * 1024 * 4096)
         let floats = Double(try quantizedPlan("null").per_card?.weights ?? 0)
         func expect(
@@ -68,7 +68,7 @@ import Testing
                 answer.notes.contains { note.map($0.contains) ?? true } == (note != nil), "\(answer.notes)",
                 sourceLocation: location)
         }
-        // A scale of 16 bits and a zero point for each group.
+        // Each group has a 16-bit scale and a zero point.
         for (bits, name) in [(2.0, "gptq 2-bit"), (3, "gptq 3-bit"), (4, "gptq"), (8, "gptq 8-bit")] {
             let each = bits + (16 + bits) / 64
             try expect(

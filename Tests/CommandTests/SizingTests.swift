@@ -2,7 +2,7 @@ import Foundation
 import TestSupport
 import Testing
 
-/// `sizing`: plans, tables, and what they say beside what runs do.
+/// Tests `sizing`: plans, tables, and how they compare with runs.
 @Suite(.serialized) struct SizingTests {
     private struct Answer: Decodable {
         struct Card: Decodable {
@@ -48,7 +48,7 @@ import Testing
         return try outcome.json()
     }
 
-    /// A small Llama of which no weights exist.
+    /// The configuration of a small Llama without weights.
     private func smallModel() throws -> String {
         try folder.write(
             """
@@ -71,7 +71,7 @@ import Testing
         #expect(answer.ranks.count == 8 && answer.max_batch ?? 0 > 1)
         let small = try #require(answer.alternatives.first { $0.quantization == "int4" })
         #expect(small.min_cards == 2 && small.max_model_len ?? 0 > 32768)
-        // Cards sold as 32 GB have 32 GiB; who says GiB, or asks this runtime, means what is said.
+        // In this runtime's profile, unlike that of a vendor's cards, 32 GB are 32 · 10⁹ bytes.
         let exact = try plan(["--model", "llama2-7b", "--memory", "32GB"])
         #expect(exact.per_card?.usable_bytes == 32_000_000_000)
     }
@@ -88,11 +88,11 @@ import Testing
         let heads = try plan(["--model", "qwen2-57b-a14b", "--memory", "32GB", "--profile", "ascend-vllm"])
         #expect(heads.binding_limit == "heads" && heads.why_not_fewer == "8 cards: 8 does not divide 28 heads")
         let flips = try plan(["--model", "falcon-11b", "--memory", "32GB", "--profile", "ascend-vllm"])
-        // It has 8K in the guide with 0.1 GiB to spare.
+        // The guide gives it 8K, with 0.1 GiB to spare.
         #expect(flips.warnings.contains { $0.contains("flips") && $0.contains("overhead_bytes") })
         let calm = try plan(["--model", "llama2-70b", "--memory", "64GB", "--profile", "ascend-vllm", "--cards", "8"])
         #expect(calm.warnings.isEmpty, "\(calm.warnings)")
-        // A topology's layers and weights are planned for.
+        // A plan follows the layers and weights of a topology.
         let uneven = try folder.write(#"{"pipeline_parallel_size": 2, "layers": [30, 2]}"#, to: "layers.json")
         let stages = try plan(["--model", "llama2-7b", "--memory", "32GB", "--topology", uneven]).ranks
         #expect(
@@ -110,7 +110,7 @@ import Testing
             "sizing", ["plan", "--model", "llama2-7b", "--memory", "32GB", "--topology", huge])
     }
 
-    /// The embedded model is quantized: what other schemes would give is said of its floats.
+    /// Checkpoints are planned too; the embedded one is quantized, so alternatives assume unquantized weights.
     @Test func checkpointsArePlanned() throws {
         let stored = try plan(["--model", "Models/tale-23m", "--memory", "1GiB"])
         #expect(stored.min_cards == 1 && stored.max_model_len == stored.model_limit)
@@ -120,12 +120,12 @@ import Testing
         #expect(floats.per_card?.weights ?? 0 > stored.per_card?.weights ?? .max)
         try Refusal(65, naming: "quantized already").expect(
             "sizing", ["plan", "--model", "Models/tale-23m", "--memory", "1GiB", "--quantization", "int4"])
-        // Groups that do not suit a shape are no reason not to answer what was asked.
+        // Groups that do not suit a shape must not prevent the answer to the question.
         let odd = try plan(["--model", "llama2-7b", "--memory", "32GB", "--group-size", "7"])
         #expect(odd.alternatives.contains { $0.max_model_len == nil } && odd.min_cards == 1)
     }
 
-    /// Options and names say what is meant.
+    /// Help and text name formats and schemes clearly.
     @Test func helpAndTextSayWhatIsMeant() throws {
         for (subcommand, formats) in [("plan", "text, json, markdown"), ("verify", "text, json")] {
             let help = try ProgramRun.run("sizing", [subcommand, "--help"], isShort: true).output
@@ -139,7 +139,7 @@ import Testing
             "sizing", ["plan", "--model", "llama2-7b", "--memory", "32GB", "--topology", misspelt])
     }
 
-    /// Who reads the JSON finds the keys, whatever the answer.
+    /// All keys are present in the JSON, whatever the answer.
     @Test func whatThereIsNotIsNull() throws {
         let outcome = try ProgramRun.run(
             "sizing",
@@ -162,7 +162,7 @@ import Testing
         try Refusal(65, naming: "1024").expect("sizing", model + ["--cards", "4096"])
         let text = try ProgramRun.run("sizing", ascend + ["--cards", "1"], isShort: true).output
         #expect(text.contains("1 card: short by") && text.contains("the fewest is 8 cards"), "\(text)")
-        // One step of a prompt of any length would be of any size.
+        // Without a limit on the tokens of a step, its size would be unlimited.
         var own = try #require(
             try JSONSerialization.jsonObject(
                 with: Data(
@@ -182,7 +182,7 @@ import Testing
         let without = try plan(model)
         let with = try plan(model + ["--interconnect", bench])
         #expect(without.communication_ms_per_token == nil)
-        // 64 sums of 16 KiB.
+        // There are 64 all-reduces of 16 KiB.
         #expect(abs((with.communication_ms_per_token ?? 0) - 64 * (5 + 1.6384) / 1e3) < 1e-9)
         #expect(with.decode_tokens_per_s_bound ?? 0 < without.decode_tokens_per_s_bound ?? 0)
         for (text, word) in [
@@ -238,7 +238,7 @@ import Testing
         }
     }
 
-    /// What is said to fit does run, and twice the length is refused before loading.
+    /// A context that fits according to a plan does run, and twice its length is refused before loading.
     @Test func whatFitsRunsAndTwiceDoesNot() throws {
         let config = try smallModel()
         let memory = ["--memory", "160MiB"]
@@ -286,7 +286,7 @@ import Testing
             let activations_predicted_measured: [Int]
             let measured_bytes: Int
         }
-        // A debug build's process may be larger than a release build's: the status is that of the sizes made up below.
+        // A debug build's process may be larger than a release build's, so the status is tested with the sizes below.
         let verified = try ProgramRun.run(
             "sizing", ["verify", "--plan", plan, "--measured", measured, "--format", "json"], isShort: true)
         struct Report: Decodable {
@@ -335,7 +335,7 @@ import Testing
         try Refusal(65, naming: "nonesuch").expect("sizing", ["fit", "--table", unknown])
     }
 
-    /// Shapes that nobody would make get an answer or one clear line.
+    /// Absurd shapes get an answer or one clear line.
     @Test func randomShapesAreAnswered() throws {
         var random = SeededGenerator(seed: testSeed)
         let types = [

@@ -1,12 +1,12 @@
 import Foundation
 import TestSupport
 
-/// The embedded model in a folder of a test's own, some of whose files say something else.
+/// A copy of the embedded model in a temporary folder, with changes to some of its files.
 struct StoryModel {
     private let folder: TemporaryFolder
     var path: String { folder.path }
 
-    /// - Parameter changes: what becomes of each of these JSON files.
+    /// - Parameter changes: the changes to JSON files, by file name.
     init(changing changes: [String: (inout [String: Any]) -> Void]) throws {
         folder = try TemporaryFolder()
         for name in try FileManager.default.contentsOfDirectory(atPath: embeddedModel) {

@@ -7,7 +7,7 @@ let goldenPath = "\(ProgramRun.repositoryPath)/Tests/Golden/checkpoints"
 /// The embedded model.
 let embeddedModel = "\(ProgramRun.repositoryPath)/Models/tale-23m"
 
-/// A copy of a golden checkpoint, to be damaged.
+/// A copy of a golden checkpoint that a test may change.
 struct TestCheckpoint {
     typealias Object = [String: Any]
 
@@ -51,7 +51,7 @@ struct TestCheckpoint {
         try write(Self.file(header: json, data: file.suffix(Self.dataCount(of: file))), to: "model.safetensors")
     }
 
-    /// Takes a tensor out of the weights; the others move together.
+    /// Removes a tensor from the weights, and closes the gap in the data.
     func removeTensor(_ name: String) throws {
         let file = try data()
         let tensor = try #require(Self.header(of: file)[name]?["data_offsets"] as? [Int])
@@ -98,7 +98,7 @@ struct TestCheckpoint {
         try #require(try JSONSerialization.jsonObject(with: file[8..<8 + headerCount(of: file)]) as? [String: Object])
     }
 
-    /// A safetensors file with this header and data.
+    /// The bytes of a safetensors file with this header and data.
     static func file(header: Data, data: Data = Data()) -> Data {
         withUnsafeBytes(of: UInt64(header.count).littleEndian) { Data($0) } + header + data
     }

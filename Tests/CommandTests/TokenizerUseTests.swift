@@ -2,7 +2,7 @@ import Foundation
 import TestSupport
 import Testing
 
-/// A tokenizer that cannot be used: token ids need none.
+/// Token ids need no tokenizer, so an unusable one does not matter for them.
 @Suite struct TokenizerUseTests {
     @Test func tokenIDsNeedNoTokenizer() throws {
         let checkpoint = try TestCheckpoint()

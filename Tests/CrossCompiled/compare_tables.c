@@ -43,13 +43,14 @@ static void products(ck_format format, ck_format scale_format, int32_t block, bo
         int8_t codes[16 * COLUMNS];
         for (int i = 0; i < 16 * COLUMNS; i++)
             codes[i] = (int8_t)(format == CK_INT8 ? (int)(next_bits() % 256) - 128 : (int)(next_bits() % 16) - 8);
-        if (ck_is_integer(format)) ck_pack_codes(format, codes, 16, COLUMNS, COLUMNS, block, data + p * bytes);
-        else ck_pack_floats(format, rows, 16, COLUMNS, COLUMNS, block, data + p * bytes);
+        if (ck_is_integer(format))
+            ck_pack_codes(format, codes, 16, COLUMNS, COLUMNS, block, data + p * bytes);
+        else
+            ck_pack_floats(format, rows, 16, COLUMNS, COLUMNS, block, data + p * bytes);
         free(rows);
     }
-    ck_matrix matrix = {data, scales, has_zeros ? zeros : NULL, ROWS, COLUMNS, 64, 0, groups, format, scale_format,
-                        block, 4,
-                        {64, 128, 192, COLUMNS}};
+    ck_matrix matrix = {data,  scales, has_zeros ? zeros : NULL, ROWS, COLUMNS, 64, 0, groups, format, scale_format,
+                        block, 4,      {64, 128, 192, COLUMNS}};
     int64_t padded = ck_ceil_div(COLUMNS, block) * block, blocks = padded / block;
     for (int64_t tokens = 1; tokens <= TOKENS; tokens += TOKENS - 1) {
         int8_t *codes[2];
@@ -67,7 +68,11 @@ static void products(ck_format format, ck_format scale_format, int32_t block, bo
                         (ck_part){0, 1});
             k->round(&(ck_round){x, COLUMNS, tokens, COLUMNS, block, rounded[i]}, (ck_part){0, 1});
             const bool takes_codes = blocked && ck_is_integer(format);
-            ck_input input = {x, COLUMNS, takes_codes ? codes[i] : NULL, input_scales[i], corrections[i],
+            ck_input input = {x,
+                              COLUMNS,
+                              takes_codes ? codes[i] : NULL,
+                              input_scales[i],
+                              corrections[i],
                               blocked && format == CK_BF16 ? rounded[i] : NULL};
             for (int part = 0; part < 3; part++)
                 k->matmul(&(ck_matmul){&matrix, input, tokens, output[i], ROWS, bias}, (ck_part){part, 3});
@@ -91,9 +96,13 @@ static void norms(void) {
                 float found[2][3 * COLUMNS], hidden[2][3 * COLUMNS];
                 for (int i = 0; i < 2; i++) {
                     memcpy(hidden[i], x, sizeof hidden[i]);
-                    ck_norm norm = {.hidden = hidden[i], .delta = delta, .output = found[i],
+                    ck_norm norm = {.hidden = hidden[i],
+                                    .delta = delta,
+                                    .output = found[i],
                                     .norm = {weight, has_bias ? bias : NULL, (ck_norm_kind)kind, 1e-5f},
-                                    .tokens = 3, .columns = columns, .delta_scale = 0.3f};
+                                    .tokens = 3,
+                                    .columns = columns,
+                                    .delta_scale = 0.3f};
                     (i ? scalar : table)->norm(&norm, (ck_part){0, 1});
                 }
                 compare("norm", found[0], found[1], 3 * columns * 4);
@@ -108,9 +117,15 @@ static void activations(void) {
     for (int kind = CK_SILU; kind <= CK_SOFTCAP; kind++)
         for (int gated = 0; gated < 2; gated++) {
             for (int i = 0; i < 2; i++) {
-                ck_activate activate = {.input = x, .up = gated ? up : NULL, .output = found[i], .stride = COUNT,
-                                        .output_stride = COUNT, .tokens = 1, .columns = COUNT,
-                                        .activation = (ck_activation)kind, .cap = 20};
+                ck_activate activate = {.input = x,
+                                        .up = gated ? up : NULL,
+                                        .output = found[i],
+                                        .stride = COUNT,
+                                        .output_stride = COUNT,
+                                        .tokens = 1,
+                                        .columns = COUNT,
+                                        .activation = (ck_activation)kind,
+                                        .cap = 20};
                 (i ? scalar : table)->activate(&activate, (ck_part){0, 1});
             }
             char what[100];
@@ -140,22 +155,44 @@ static void attention(ck_format format, int64_t dimension, int64_t window, bool 
         float *mine = malloc((size_t)(LENGTH * stride) * 4), *scales = calloc(2 * BLOCKS * HEADS * CK_CACHE_BLOCK, 4);
         memcpy(mine, rows, (size_t)(LENGTH * stride) * 4);
         bool scaled = format == CK_INT8;
-        ck_cache cache = {calloc((size_t)elements, 4), calloc((size_t)elements, 4), scaled ? scales : NULL,
-                          scaled ? scales + BLOCKS * HEADS * CK_CACHE_BLOCK : NULL, HEADS, dimension, padded, format};
+        ck_cache cache = {calloc((size_t)elements, 4),
+                          calloc((size_t)elements, 4),
+                          scaled ? scales : NULL,
+                          scaled ? scales + BLOCKS * HEADS * CK_CACHE_BLOCK : NULL,
+                          HEADS,
+                          dimension,
+                          padded,
+                          format};
         output[i] = calloc((size_t)(LENGTH * QUERIES * dimension), 4);
-        ck_store store = {.rows = mine, .stride = stride, .tokens = LENGTH, .query_heads = QUERIES,
-                          .rotated = has_options ? dimension / 4 * 2 : dimension, .cosines = angles,
-                          .sines = angles + LENGTH, .query_scale = 0.1f, .slots = slots, .cache = cache};
+        ck_store store = {.rows = mine,
+                          .stride = stride,
+                          .tokens = LENGTH,
+                          .query_heads = QUERIES,
+                          .rotated = has_options ? dimension / 4 * 2 : dimension,
+                          .cosines = angles,
+                          .sines = angles + LENGTH,
+                          .query_scale = 0.1f,
+                          .slots = slots,
+                          .cache = cache};
         if (has_options) {
             store.query_norm = (ck_head_norm){{weights, weights, CK_NORM_LAYER, 1e-5f}, dimension};
             store.key_norm = (ck_head_norm){{weights, NULL, CK_NORM_RMS, 1e-5f}, 0};
         }
         k->store(&store, (ck_part){0, 1});
         ck_attention_item items[3] = {{0, 1, 0, blocks}, {1, 290, 1, blocks}, {291, 9, 291, blocks}};
-        ck_attend attend = {.queries = mine, .output = output[i], .query_stride = stride,
-                            .output_stride = QUERIES * dimension, .head_map = map, .query_heads = QUERIES, .window = window,
-                            .cap = has_options ? 4 : 0, .slopes = has_options ? slopes : NULL,
-                            .sinks = has_options ? sinks : NULL, .items = items, .item_count = 3, .cache = cache};
+        ck_attend attend = {.queries = mine,
+                            .output = output[i],
+                            .query_stride = stride,
+                            .output_stride = QUERIES * dimension,
+                            .head_map = map,
+                            .query_heads = QUERIES,
+                            .window = window,
+                            .cap = has_options ? 4 : 0,
+                            .slopes = has_options ? slopes : NULL,
+                            .sinks = has_options ? sinks : NULL,
+                            .items = items,
+                            .item_count = 3,
+                            .cache = cache};
         for (int part = 0; part < 2; part++) k->attend(&attend, (ck_part){part, 2});
     }
     char what[100];
@@ -174,8 +211,11 @@ int main(void) {
         for (int32_t block = 8; block <= 64; block *= 2)
             for (int32_t format = block == 64 ? CK_INT8 : CK_F32; format <= CK_INT4; format++)
                 for (int blocked = 0; blocked < (table->rounds_inputs && format == CK_BF16 ? 1 : 2); blocked++)
-                    products(format, block == 8 ? CK_F32 : block == 16 ? CK_F16 : CK_BF16, block, blocked,
-                             ck_is_integer(format) && block == 16);
+                    products(format,
+                             block == 8    ? CK_F32
+                             : block == 16 ? CK_F16
+                                           : CK_BF16,
+                             block, blocked, ck_is_integer(format) && block == 16);
         norms();
         activations();
         for (int32_t format = CK_F32; format <= CK_FP8; format++)

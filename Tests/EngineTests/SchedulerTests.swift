@@ -6,7 +6,7 @@ import Testing
 @Suite struct SchedulerTests {
     private static let limits = StepLimits(tokenCount: 8, sequenceCount: 2, sequenceLength: 64)
 
-    /// The next step, as text: the slots that are released, then the chunks.
+    /// The next step as text: the released slots, then the chunks.
     private func step(_ scheduler: inout Scheduler) -> [String] {
         var found: [String] = []
         scheduler.nextStep(release: { found.append("-\($0.slot)") }) { chunk in
@@ -31,7 +31,7 @@ import Testing
         var scheduler = Scheduler(limits: Self.limits, blockCount: 3, blockLength: 16)
         let ids = (0..<3).map { RequestID(rawValue: $0) }
         for id in ids { try scheduler.add(id, tokens: [1, 2], length: 20, wantsAllLogits: false) }
-        // Two blocks each: the second must wait for the first.
+        // Each needs two blocks, so the second must wait for the first.
         #expect(step(&scheduler) == ["0@0+2 last"])
         scheduler.finish(ids[0], staysInCache: false)
         #expect(step(&scheduler) == ["-0", "1@0+2 last"])
@@ -65,14 +65,14 @@ import Testing
         scheduler.finish(a, staysInCache: true)
         #expect(scheduler.restingTokens(of: a) == [1, 2, 3, 9])
         try scheduler.resume(a, as: b, tokens: [4, 5], length: 30)
-        // The drawn token was never computed; it goes with the new ones.
+        // The drawn token was never computed, so it is computed together with the new ones.
         #expect(step(&scheduler) == ["1@3+3 last"])
         scheduler.finish(b, staysInCache: false)
         #expect(step(&scheduler) == ["-0"])
         #expect(throws: RequestError.notInCache) { try scheduler.resume(a, as: b, tokens: [1], length: 10) }
     }
 
-    /// A sequence that rests holds a slot and blocks that a waiting request needs.
+    /// A resting sequence gives up its slot and blocks if a waiting request needs them.
     @Test func restingSequencesMakeRoom() throws {
         let limits = StepLimits(tokenCount: 8, sequenceCount: 1, sequenceLength: 64)
         var scheduler = Scheduler(limits: limits, blockCount: 4, blockLength: 16)
@@ -93,8 +93,9 @@ import Testing
         #expect(step(&scheduler) == [])
     }
 
-    /// Random arrivals, cancellations and continuations: each step computes something while anybody waits, no more is
-    /// computed at a time than fits, and everyone who was not refused is served.
+    /// Under random arrivals, cancellations and continuations, every request that was not refused is served.
+    ///
+    /// Each step computes something while a request waits, and never more than fits.
     @Test func everyoneIsServed() {
         var random = SeededGenerator(seed: testSeed)
         for _ in 0..<200 {
@@ -159,7 +160,7 @@ import Testing
 }
 
 @Suite struct BlockTableTests {
-    /// Random growth and release: no block is in two lists, and all come back.
+    /// Under random growth and release, no block is in two lists, and all blocks become free again.
     @Test func blocksAreNeverShared() {
         var table = BlockTable(blockCount: 12, blockLength: 4, sequenceCount: 3, sequenceLength: 32)
         var lengths = [0, 0, 0]

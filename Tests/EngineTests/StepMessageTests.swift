@@ -4,7 +4,7 @@ import Testing
 @testable import Engine
 
 @Suite struct StepMessageTests {
-    /// What rank 0 wrote arrives on the others, short and long, and the buffer is used again.
+    /// Short and long messages of rank 0 arrive on the other ranks, and the buffer can be reused.
     @Test func arrivesOnEveryRank() throws {
         let limits = StepLimits(tokenCount: 200, sequenceCount: 3, sequenceLength: 300)
         let seen = try withRanks(3) { world in

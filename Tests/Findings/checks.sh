@@ -1,4 +1,4 @@
-# checks.sh: what run.sh and reports.sh share. It is sourced, and makes a temporary folder `tmp` that goes away at the end.
+# checks.sh: functions that run.sh and reports.sh share. It is sourced, and makes a temporary folder `tmp`, removed at the end.
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)
 programs=$(cd "${PROGRAMS:-$root/.build/release}" 2>/dev/null && pwd) ||
@@ -18,26 +18,26 @@ out=$tmp/out err=$tmp/err
 
 ok() { good=$((good + 1)); echo "ok    $*"; }
 skip() { skipped=$((skipped + 1)); echo "skip  $*"; }
-# fault "NN what" "why": shows also the status and the beginning of standard error.
+# fault "NN what" "why": reports a fault, with the status and the beginning of standard error.
 fault() {
     faults=$((faults + 1))
     fault_list+=("$1")
     echo "FAULT $1: $2; saw status ${status:--}, standard error: $(head -c 200 "$err" 2>/dev/null | tr -d '\000' | cat -v | tr '\n' '|')"
 }
-# Runs a command; sets `status`, and fills $out and $err. LIMIT (20) seconds at most, standard input from INPUT (/dev/null).
+# Runs a command for at most LIMIT (20) seconds with standard input from INPUT (/dev/null); sets `status`, fills $out and $err.
 run() {
-    # (The inner shell reports a killed child on its own standard error, which nobody reads.)
+    # The inner shell reports a killed child on its own standard error, which is discarded.
     { timeout -s KILL "${LIMIT:-20}" "$@" <"${INPUT:-/dev/null}" >"$out" 2>"$err"; } 2>/dev/null
     status=$?
 }
-# The lines of standard error that say why a program failed: all but logs, the seed, and the launcher's command line.
+# Prints the lines of standard error that say why a program failed: all except logs, the seed and the launcher's command line.
 failure_lines() {
     grep -avE '^[0-9]{4}-[0-9]{2}-[0-9]{2}T[^ ]* (trace|debug|info|notice|warning|error|critical) |^seed [0-9]+$|^mpirun |^loaded in ' "$err"
 }
 warnings() { grep -aE '^[0-9]{4}-[0-9]{2}-[0-9]{2}T[^ ]* warning ' "$err"; }
-# wants "NN what" STATUS[|STATUS...] [-o REGEX] [-e REGEX] [-E REGEX] [-w REGEX] [-W] COMMAND...
-# -o: standard output matches; -e, -E: standard error matches, does not; -w: a warning matches; -W: no warning.
-# A failure must be one printable line of at most 600 bytes, without a result.
+# wants "NN what" STATUS[|STATUS...] [-o REGEX] [-e REGEX] [-E REGEX] [-w REGEX] [-W] COMMAND...: runs a command and checks it.
+# -o: standard output must match; -e: standard error must match; -E: it must not match; -w: a warning must match; -W: there must
+# be no warning. A failure must be one printable line of at most 600 bytes, without a result.
 wants() {
     local what=$1 statuses=$2 o='' e='' E='' w='' W='' lines
     shift 2
@@ -50,7 +50,7 @@ wants() {
     run "$@"
     judge
 }
-# The second half of wants, for a run that has been made: uses what, statuses, o, e, E, w, W of its caller.
+# The second half of wants, for a finished run: it uses its caller's variables what, statuses, o, e, E, w and W.
 judge() {
     local text
     case "|$statuses|" in *"|$status|"*) ;; *) fault "$what" "wanted status $statuses"; return 1 ;; esac
@@ -69,9 +69,9 @@ judge() {
     [ -z "$W" ] || [ -z "$(warnings)" ] || { fault "$what" "an unwanted warning: $(warnings | head -c 150)"; return 1; }
     ok "$what"
 }
-# same "NN what" A B: two results that must be equal.
+# same "NN what" A B: checks that two results are equal.
 same() { if [ "$2" = "$3" ]; then ok "$1"; else fault "$1" "'$(printf '%s' "$2" | head -c 80)' is not '$(printf '%s' "$3" | head -c 80)'"; fi; }
-# A fresh copy of a golden checkpoint (or of the embedded model: tale), as $tmp/m, for a check to damage.
+# Makes a fresh copy of a golden checkpoint (or of the embedded model, tale) as $tmp/m, for a check to damage.
 fresh() {
     rm -rf "$tmp/m"
     mkdir "$tmp/m"
@@ -80,15 +80,15 @@ fresh() {
 json() { python3 "$here/edit.py" json "$tmp/m/${3:-config.json}" "$1" ; }
 tensors() { python3 "$here/edit.py" tensors "$tmp/m/model.safetensors" "$1"; }
 setjson() { python3 "$here/edit.py" json "$tmp/m/$1" "$2"; }
-# The token ids (or another key of the outputs) that generate --format json printed into $out.
+# Prints the token ids (or another key of the outputs) that generate --format json wrote to $out.
 outputs() { python3 -c "
 import json, sys
 print([o['${1:-token_ids}'] for l in open('$out') if l.strip() for o in json.loads(l)['outputs']])" 2>&1 | tail -1; }
 mpirun_flags=(--quiet --oversubscribe --bind-to none)
 [ "$(id -u)" -ne 0 ] || mpirun_flags+=(--allow-run-as-root)
-# All processes below $1.
+# Prints all descendants of process $1.
 descendants() { ps -e -o pid=,ppid= | awk -v top="$1" '{p[$1]=$2} END {for (i in p) {j=i; while (j in p && j != top) j=p[j]; if (j == top && i != top) print i}}'; }
-# The process that is rank $2 below process $1; waits 5 s for it.
+# Prints the descendant of process $1 that is rank $2; waits up to 5 s for it.
 rank_pid() {
     local pid i
     for i in $(seq 500); do
@@ -101,12 +101,12 @@ rank_pid() {
     done
     return 1
 }
-# Starts a command in the background with $out and $err; sets `job`. It is killed after LIMIT (30) seconds whatever happens.
+# Starts a command in the background with $out and $err; sets `job`. The command is killed after at most LIMIT (30) seconds.
 start() {
     timeout -s KILL "${LIMIT:-30}" "$@" <"${INPUT:-/dev/null}" >"$out" 2>"$err" &
     job=$!
 }
-# Waits for it; sets `status` and `seconds` (whole), then kills whatever of `left` (pids) still lives and sets `orphans`.
+# Waits for `job`; sets `status` and `seconds` (whole), kills the processes of `left` that still run, and sets `orphans`.
 finish() {
     local began=$SECONDS pid
     { wait "$job"; } 2>/dev/null

@@ -21,7 +21,7 @@ MPI = ["mpirun", "--quiet", *(["--allow-run-as-root"] if os.geteuid() == 0 else 
 
 
 def tables():
-    """The kernel tables that run here, as generate names them."""
+    """Returns the names of the kernel tables that this processor supports."""
     found = []
     for name in ("scalar", "avx2", "avx2vnni", "avx512", "avx512vnni", "avx512bf16", "amx", "neon"):
         r = subprocess.run([GENERATE, "--model", GOLDEN + "/checkpoints/llama-mha", "--prompt-token-ids", "5", "--max-tokens", "1", "--kernels", name], capture_output=True, timeout=60)
@@ -76,7 +76,7 @@ def case(number, seed, kernels, folder):
     if rng.random() < 0.4: arithmetic += ["--dtype", rng.choice(["float32", "bfloat16", "float16"])]
     if rng.random() < 0.5: arithmetic += ["--kv-cache-dtype", rng.choice(["float32", "float16", "bfloat16", "int8", "fp8"])]
     if rng.random() < 0.2: arithmetic += ["--activation-dtype", "float32"]
-    # bfloat16 products are rounded otherwise by two tables, wherever float weights or float activations take part.
+    # Two tables round bfloat16 products differently, whenever float weights or float activations take part.
     table_family = rng.choice([[k for k in kernels if k not in ("avx512bf16", "amx")], [rng.choice(kernels)]])
     length = rng.choice([1, 2, 5, 17, 40, 70])
     prompts = [[rng.randrange(3, vocabulary) for _ in range(length if i == 0 else rng.choice([1, 3, 30]))] for i in range(2)]

@@ -1,8 +1,9 @@
 #!/bin/sh
-# losses.sh [COUNT [SEED]]: COUNT times (100) a random rank of 2 to 4 is stopped, killed or told to end, in turn, at a random
-# moment of the first three seconds after mpirun has started it. One line must say so and name that rank only; the status must be
-# as promised; the job must be over within the timeout and 5 s; and nothing may be left but what Open MPI leaves when it is killed.
-# PRODUCTS: the folder of the programs; MOST: milliseconds instead of 3000; SIGNALS: which. Ends only processes that it started.
+# losses.sh [COUNT [SEED]]: stops, kills or terminates a random rank of 2 to 4, in turn, COUNT (100) times, at a random moment
+# of the first three seconds after mpirun has started it. One line must report that and name only that rank. The status must be
+# the documented one, the job must end within the timeout plus 5 s, and nothing may be left except what a killed Open MPI leaves.
+# PRODUCTS is the folder of the programs, MOST replaces the 3000 milliseconds, and SIGNALS lists the signals. The script ends only
+# processes that it started.
 set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)
 : "${PRODUCTS:=$root/.build/debug}" "${TIMEOUT:=5}" "${MOST:=3000}" "${SIGNALS:=STOP KILL TERM}"
@@ -11,13 +12,13 @@ set --
 [ -x "$PRODUCTS/generate" ] || { echo "$0: no $PRODUCTS/generate: build it first" >&2; exit 66; }
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-# Temporary files of other programs shall not be taken for ours.
+# A folder of its own, so that temporary files of other programs are not counted.
 export TMPDIR="$work/tmp"
 mkdir "$TMPDIR"
 
 . "$root/Launch/trials.sh"
 
-# Those of the processes "$@" that still run, but for zombies.
+# Prints the processes among "$@" that still run, except zombies.
 living() {
     for pid in "$@"; do
         state_of=$(sed 's/.*) \(.\).*/\1/' "/proc/$pid/stat" 2>/dev/null) || continue

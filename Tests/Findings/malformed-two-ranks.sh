@@ -1,7 +1,7 @@
 #!/bin/sh
-# malformed-two-ranks.sh [RUNS [AT_ONCE]]: RUNS (100) starts of two ranks on a checkpoint that is cut short, AT_ONCE (4) side by
-# side, so that the machine is loaded. Counts how they end: each must have status 65 and one line that names the file.
-# PRODUCTS: the folder of the programs.
+# malformed-two-ranks.sh [RUNS [AT_ONCE]]: starts two ranks on a truncated checkpoint RUNS (100) times, AT_ONCE (4) at a time, so
+# that the machine is loaded. It counts how they end: each must have status 65 and one line that names the file.
+# PRODUCTS is the folder of the programs.
 set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)
 export PRODUCTS="${PRODUCTS:-$root/.build/debug}"
@@ -14,7 +14,7 @@ cp -r "$root/Tests/Golden/checkpoints/llama-mha" "$work/model"
 bytes=$(wc -c <"$work/model/model.safetensors")
 truncate -s $((bytes / 2)) "$work/model/model.safetensors"
 
-# One run prints its status, its number of lines, and whether the file was named; what it said is kept where that is wrong.
+# Each run prints its status, its number of lines, and whether the file was named; if any is wrong, its output is kept.
 seq "$runs" | xargs -P "$at_once" -I {} sh -c '
     status=0
     timeout -s KILL 60 "$root/Launch/local.sh" 2 "$PRODUCTS/generate" --model "$work/model" --prompt-token-ids 5,9 \

@@ -25,7 +25,7 @@ RAW = {"@1e400": "1e400", "@-1e400": "-1e400", "@big": "1" * 400, "@zero": "-0",
 
 
 def strange(rng):
-    """A value of a kind that nobody expects there."""
+    """Returns a value of an unexpected kind."""
     return rng.choice([
         None, True, False, -1, 0, 1, 2, 3, 7, 16, 64, 255, 256, 257, 512, 2**15, 2**31 - 1, 2**31, 2**32, 2**53 + 1, 2**62, 2**63 - 1, 2**63, -2**63,
         2**64, 2**64 + 1, 10**18, 0.5, -0.5, 1e-320, 1e38, 1e39, 1e308, float("nan"), float("inf"), -float("inf"), 1.0000001, "", "x", "1", "64", "NaN",
@@ -42,7 +42,7 @@ def places(tree, path=()):
 
 
 def mutate(rng, tree, keys=()):
-    """The text of a JSON tree with one to three changes."""
+    """Returns the text of a JSON tree with one to three changes."""
     tree = json.loads(json.dumps(tree))
     for _ in range(rng.choice([1, 1, 1, 2, 3])):
         options = [p for p in places(tree) if p]
@@ -80,7 +80,7 @@ def mutate(rng, tree, keys=()):
 
 
 class Seeds:
-    """The inputs that are mutated, read or made once."""
+    """The inputs to mutate, which are read or made once."""
 
     def __init__(self):
         self.models = {n: GOLDEN + "/" + n for n in os.listdir(GOLDEN) if os.path.isdir(GOLDEN + "/" + n)}
@@ -112,7 +112,7 @@ class Seeds:
 
     @staticmethod
     def small_tokenizer(whole):
-        """The embedded model's tokenizer with 250 of its tokens, to be quick to change and to fit 256 ids."""
+        """Returns the embedded model's tokenizer with 250 of its tokens, which is quick to change and fits 256 ids."""
         model = whole["model"]
         special = [t["content"] for t in whole["added_tokens"]][:2]
         vocabulary = special + [t for t in model["vocab"] if len(t) == 1 and t not in special][:200]
@@ -129,7 +129,7 @@ class Seeds:
 
 
 def value(rng, option, folder):
-    """A value for an option: right, odd, or absurd; never one that asks for hours of honest work."""
+    """Returns a value for an option: right, odd or absurd, but never one that would take hours to compute."""
     slow = {"--rounds", "--iters", "--warmup_iters", "--stress", "--payload_size_in_gib", "--new-tokens", "--prompt-length", "--batch", "--max-tokens", "--n", "--maxbytes", "--minbytes", "--stepbytes", "--stepfactor", "--window", "--limit"}
     absurd = ["-1", "", "x", "nan", "inf", "-inf", "1e9999", "0x10", "1.5", "99999999999999999999", "-9223372036854775809", " 3", "3 ", "\u0663", "3\n4", "\x1b[2J", "--", "-", "\u202e", "v" * 3000, "/dev/null", "/", folder, "..", "%s", "a,b", "1,2,3", "1,", ",", "[1]", "\udcff"]
     if option in slow: return rng.choice(["0", "1", "2", "3", "8", "64"] + absurd)
@@ -145,7 +145,7 @@ def value(rng, option, folder):
 
 
 def build(rng, seeds, folder, only=None):
-    """One case: fills `folder`, and returns its kind and the command."""
+    """Makes a case: fills `folder`, and returns the case's kind and command."""
     P = lambda name: f"{PROGRAMS}/{name}"
     kind = only or rng.choice(["header", "bytes", "tensors", "index", "config", "config", "config", "synthetic", "generation", "tokenizer", "tokenizer", "tokenizer_config",
                                "topology", "prompts", "tuning", "sizing", "command", "command", "command"])
@@ -167,11 +167,11 @@ def build(rng, seeds, folder, only=None):
     command = [P("generate"), "--model", model, *ids]
     others = [command, command, [P("quantize"), "--model", model, "--scheme", rng.choice(["int8", "int4"]), "--group-size", "16", "--output", folder + "/q"],
               [P("bench"), "run", "--model", model, "--prompt-length", "4", "--new-tokens", "2", "--rounds", "1", "--memory", "300MiB"]]
-    if rng.random() < 0.8: others.pop()  # It measures the memory's bandwidth each time, over 1 GiB.
+    if rng.random() < 0.8: others.pop()  # This program measures memory bandwidth each time, over 1 GiB.
     length = struct.unpack("<Q", raw[:8])[0]
     if kind == "header":
         header = json.loads(raw[8:8 + length])
-        if rng.random() < 0.5:  # near what is right: another tensor's entry
+        if rng.random() < 0.5:  # close to right: another tensor's entry
             a, b = rng.sample(sorted(k for k in header if k != "__metadata__"), 2)
             field = rng.choice(["dtype", "shape", "data_offsets"])
             header[a][field] = rng.choice([header[b][field], strange(rng), [strange(rng), strange(rng)]])
@@ -221,7 +221,7 @@ def build(rng, seeds, folder, only=None):
         command = [P("generate"), "--model", model, "--prompt-token-ids", "5,6,7", "--memory", "300MiB"]
     elif kind in ("tokenizer", "tokenizer_config"):
         source = seeds.tokenizer if kind == "tokenizer" else seeds.tokenizer_config
-        if kind == "tokenizer" and rng.random() < 0.7:  # where the structure is, not among the vocabulary
+        if kind == "tokenizer" and rng.random() < 0.7:  # in the structure, not in the vocabulary
             part = rng.choice(["normalizer", "pre_tokenizer", "post_processor", "decoder", "added_tokens", "model"])
             kinds = ["BPE", "Unigram", "WordPiece", "ByteLevel", "Sequence", "Split", "Metaspace", "Replace", "Prepend", "NFC", "NFKC", "Strip", "Lowercase", "TemplateProcessing", "ByteFallback", "Fuse", "Digits", "Punctuation", "Whitespace"]
             copy = json.loads(json.dumps(source))
@@ -285,7 +285,7 @@ def build(rng, seeds, folder, only=None):
 
 
 def execute(command, folder):
-    """Runs it: status (124 for too long), standard output, standard error, MiB, seconds."""
+    """Runs a command; returns status (124: out of time), standard output, standard error, MiB and seconds."""
     out, err = folder + "/out", folder + "/err"
     began = time.monotonic()
     with open(out, "wb") as o, open(err, "wb") as e:

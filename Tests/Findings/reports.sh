@@ -1,7 +1,8 @@
 #!/bin/bash
-# reports.sh [WORD]: inputs of the kinds that people report about programs of this sort, each with the wanted result: a line for
-# each, `ok ...` or `FAULT ...`, and status 1 if there is a fault. With WORD only the groups whose names hold it (config, index,
-# path, cache, sampling, prompt, interactive, tokenizer, output, sizing). PROGRAMS names the folder of the programs.
+# reports.sh [WORD]: checks inputs of the kinds that users of such programs report, each with its expected result. It prints a
+# line for each, `ok ...` or `FAULT ...`, and ends with status 1 if there is a fault. With WORD it runs only the groups whose names
+# contain it (config, index, path, cache, sampling, prompt, interactive, tokenizer, output, sizing). PROGRAMS is the folder of the
+# programs.
 set -u
 . "$(dirname "$0")/checks.sh"
 only=${1:-}
@@ -134,7 +135,7 @@ fi
 
 if group stop; then
     full=$($t --prompt "Once upon a time" --max-tokens 40 --log-level error 2>/dev/null)
-    new=${full#"Once upon a time"} # (The text that is printed begins with the prompt, in which no stop is looked for.)
+    new=${full#"Once upon a time"} # The printed text begins with the prompt, which is not searched for stops.
     for s in "${new:3:1}" "${new:5:4}" "${new:0:1}" "${new:2:15}" "${new: -3}" upon; do
         [ -n "$s" ] || continue
         want="Once upon a time${new%%"$s"*}"

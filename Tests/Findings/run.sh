@@ -1,8 +1,8 @@
 #!/bin/bash
-# run.sh [ITEM...]: what the product does now about each fault that was found by trying it: a line for each check, `ok NN what`
-# or `FAULT NN what`, and status 1 if there is a fault. Without ITEM, all 34. PROGRAMS names the folder of the programs
-# (.build/release). SLOW=1 repeats what needs luck to be seen. It makes its inputs in a temporary folder, ends only processes
-# that it started, and needs neither the network nor files from elsewhere.
+# run.sh [ITEM...]: checks the programs for every fault that was once found by trying them. It prints a line for each check,
+# `ok NN what` or `FAULT NN what`, and ends with status 1 if there is a fault. Without ITEM it checks all 34. PROGRAMS is the folder
+# of the programs (.build/release). SLOW=1 repeats checks of faults that appear only by chance. The script makes its inputs in a
+# temporary folder, ends only processes that it started, and needs neither the network nor files from elsewhere.
 set -u
 . "$(dirname "$0")/checks.sh"
 ids="--prompt-token-ids 5,6,7,9,11,200 --temperature 0 --ignore-eos"
@@ -11,7 +11,7 @@ long_text=$tmp/long; for i in $(seq 120); do printf 'Once upon a time there was 
 text=$tmp/text; for i in $(seq 100); do echo "The king had three daughters, and the youngest was so beautiful that the sun itself wondered."; done >"$text"
 can_mount() { unshare -m true 2>/dev/null; }
 digest() { "$generate" "$@" $ids --max-tokens 3 --format json --logits-digest $quiet >"$out" 2>"$err" </dev/null; status=$?; echo $status >"$tmp/status"; [ $status -eq 0 ] && outputs logits_digests; }
-ended_by_us() { # what, statuses: a job that was started ended in time, with such a status, with a line, and left nobody
+ended_by_us() { # what, statuses: checks that a job ended in time, with such a status and one line, and left no process
     local what=$1 statuses=$2 most=$3
     case "|$statuses|" in *"|$status|"*) ;; *) fault "$what" "wanted status $statuses after $seconds s"; return ;; esac
     [ "$seconds" -le "$most" ] || { fault "$what" "ended after $seconds s, wanted $most"; return; }
@@ -44,7 +44,7 @@ item_1() {
     pid=$(rank_pid $job 1); sleep 0.1; kill -STOP $pid; left=$(descendants $job); finish
     ended_by_us "01 local.sh, rank 1 stopped in MPI_Init" "75|137" 12
     failure_lines | grep -qaiE 'rank 1|rank 0' && ok "01 the line names a rank" || fault "01 the line names a rank" "it does not"
-    # By our launcher: Open MPI's mpirun hangs by itself with so few files, whatever it starts.
+    # Started by our launcher, because Open MPI's mpirun itself hangs with so few files.
     (ulimit -n 30; LIMIT=25 run "$local_sh" 2 "$generate" --model "$tale" --prompt x --max-tokens 2 --timeout 3; echo $status >"$tmp/s")
     status=$(cat "$tmp/s"); [ "$status" -ne 137 ] && [ -s "$err" ] && ok "01 ulimit -n 30 ends" || fault "01 ulimit -n 30 ends" "it hangs or says nothing"
     if can_mount; then
@@ -72,7 +72,7 @@ item_3() {
     for script in local.sh hosts.sh; do
         for signal in TERM HUP INT QUIT; do
             [ $script = local.sh ] && program="$local_sh 2" || program="$root/Launch/hosts.sh $tmp/hosts"
-            # (A background job of a shell without job control ignores INT and QUIT: setsid with env gives them back.)
+            # A background job of a shell without job control ignores INT and QUIT, so Python restores the defaults.
             LIMIT=40 start python3 -c 'import os, signal, sys
 for s in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM): signal.signal(s, signal.SIG_DFL)
 os.execvp(sys.argv[1], sys.argv[1:])' $program "$generate" --model "$tale" --prompt Once --max-tokens 1900 --ignore-eos
@@ -108,7 +108,7 @@ item_5() {
 for s in (signal.SIGINT, signal.SIGTERM): signal.signal(s, signal.SIG_DFL)
 os.execvp(sys.argv[1], sys.argv[1:])' $([ $n -eq 1 ] || echo mpirun "${mpirun_flags[@]}" -n $n) "$generate" --model "synthetic:$tmp/m/config.json" --prompt-token-ids 5 --max-tokens 2
         if [ $n -eq 1 ]; then pid=; for i in $(seq 100); do pid=$(descendants $job | head -1); [ -n "$pid" ] && break; sleep 0.02; done; else pid=$(rank_pid $job 0); fi
-        for i in $(seq 500); do [ "$(awk '/^VmRSS/ {print int($2 / 1024)}' "/proc/$pid/status" 2>/dev/null || echo 0)" -gt 150 ] 2>/dev/null && break; sleep 0.02; done # It loads.
+        for i in $(seq 500); do [ "$(awk '/^VmRSS/ {print int($2 / 1024)}' "/proc/$pid/status" 2>/dev/null || echo 0)" -gt 150 ] 2>/dev/null && break; sleep 0.02; done # It is loading now.
         left=$(descendants $job); kill -$signal $pid; finish
         if [ "$status" -eq 0 ]; then fault "05 $signal while loading, $n ranks" "it went on"
         elif grep -q CancellationError "$err"; then fault "05 $signal while loading, $n ranks" "CancellationError"
@@ -226,7 +226,7 @@ item_11() {
         wants "11 generate, bos_token_id $id" "0|65"  "$generate" --model "$tmp/m" --prompt x --max-tokens 1
         wants "11 bench, bos_token_id $id" "0|65"  "$bench" run --model "$tmp/m" --prompt-length 4 --new-tokens 2 --rounds 1
     done
-    # An end token that no token can be is harmless; a wrong type is not a trap.
+    # An end token outside the vocabulary is harmless, and a wrong type must not trap.
     for file in config.json generation_config.json; do for id in 8192 '[1, 99999]' -7 '"x"' '[[1]]' '{}'; do
         fresh tale; setjson $file "c['eos_token_id'] = json.loads('''$id''')"
         wants "11 eos_token_id $id of $file" "0|65"  "$generate" --model "$tmp/m" --prompt x --max-tokens 1
@@ -246,7 +246,7 @@ item_12() {
     for how in '<&-' '</tmp'; do
         for option in "$generate --model $tale --max-tokens 3 --prompt-file -" "$generate --model $tale --max-tokens 3 --prompts -" "$tokenize --model $tale --file -" "$tokenize --model $tale --jsonl -" "$tokenize --model $tale --decode-jsonl -" "$local_sh 2 $generate --model $tale --max-tokens 3 --prompt-file -"; do
             case $option in
-            *local.sh*) [ "$how" = '</tmp' ] && continue ;; # mpirun reads it, not we.
+            *local.sh*) [ "$how" = '</tmp' ] && continue ;; # mpirun reads it, not the program.
             esac
             wants "12 ${option##*/} $how" "65|66" bash -c "$option $how"
         done
@@ -393,7 +393,7 @@ item_17() {
     for n in 1 2; do
         launcher=$([ $n -eq 1 ] || echo "$local_sh $n"); [ $n -eq 1 ] && m="82MiB 90MiB 104MiB 118MiB" || m="68MiB 75MiB 85MiB"
         for p in $m; do
-            # Whatever fits is computed; whatever does not is refused; nothing spins.
+            # A prompt that fits is computed, one that does not is refused, and nothing loops.
             wants "17 --memory $p auto, a long prompt, $n ranks" "0|65" $launcher "$generate" --model "$tale" --memory $p --max-model-len auto --prompt-file "$long_text" --max-tokens 4
             wants "17 --memory $p auto, 1900 new tokens, $n ranks" "0|65" $launcher "$generate" --model "$tale" --memory $p --max-model-len auto --prompt hello --max-tokens 1900
             wants "17 --memory $p, 8 outputs, $n ranks" "0|65" $launcher "$generate" --model "$tale" --memory $p --max-model-len auto --prompt-file "$long_text" --n 8 --max-tokens 4
@@ -408,7 +408,7 @@ item_17() {
     wants "17 synthetic, 1900 tokens of 100 KiB" "65" "$generate" --model "$tale" --memory 78.6MiB --max-model-len 2048 --prompt hello --max-tokens 1900
 }
 
-differ() { # what, wanted, options of rank 0, options of rank 1
+differ() { # what, expected status, options of rank 0, options of rank 1
     run mpirun "${mpirun_flags[@]}" -n 1 "$generate" $3 --prompt-token-ids 5,6,7,9,11,200 --max-tokens 6 --temperature 0 --ignore-eos --format json --timeout 5 : \
         -n 1 "$generate" $4 --prompt-token-ids 5,6,7,9,11,200 --max-tokens 6 --temperature 0 --ignore-eos --format json --timeout 5
     local what="18 $1" statuses=$2 o='' e='' E='' w='' W=''
@@ -422,7 +422,7 @@ item_18() {
     for k in rms_norm_eps=0.1 'hidden_act="gelu"'; do
         fresh llama-mha; json "c['${k%%=*}'] = ${k#*=}"; differ "$k on rank 1" 65 "--model $g" "--model $tmp/m"
     done
-    # (A head of its own stays, whatever the flag says: the same model.)
+    # A stored head is used whatever the flag says, so the model is the same.
     fresh llama-mha; tensors "t.pop('lm_head.weight')"; json "c['tie_word_embeddings'] = True"; differ "a tied head on rank 1" 65 "--model $g" "--model $tmp/m"
     fresh llama-mha; json "c['rope_parameters']['rope_theta'] = 100.0"; differ "rope_theta on rank 1" 65 "--model $g" "--model $tmp/m"
     fresh llama-mha; json "c['rope_parameters'] = {'rope_type': 'linear', 'factor': 2.0, 'rope_theta': 10000.0}"; differ "rotary scaling on rank 1" 65 "--model $g" "--model $tmp/m"
@@ -447,7 +447,7 @@ item_18() {
 
 item_19() {
     local right plain d
-    # what, code over c; y: the YaRN parameters, s: the same without theta, theta.
+    # what, code that changes c; the code may use y (the YaRN parameters), s (the same without theta) and theta.
     rope() {
         fresh llama-yarn; json "y = dict(c['rope_parameters']); s = {k: v for k, v in y.items() if k != 'rope_theta'}; theta = y['rope_theta']
 $2"
@@ -512,7 +512,7 @@ item_21() {
     done
 }
 
-resident() { # of the command, in MiB: sets mib, status
+resident() { # runs a command; sets mib (its peak resident memory in MiB) and status
     mib=$(python3 -c 'import resource, subprocess, sys
 r = subprocess.run(sys.argv[3:], stdout=open(sys.argv[1], "wb"), stderr=open(sys.argv[2], "wb"), stdin=subprocess.DEVNULL, timeout=120)
 print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024)

@@ -3,7 +3,7 @@ import Testing
 @testable import Generation
 
 @Suite struct StopMatcherTests {
-    /// However the text is cut, what is shown is the text before the first stop string.
+    /// However the text is cut, the matcher shows exactly the text before the first stop string.
     @Test(arguments: ["one two three", "aaab", "stop", "no end here", "äöü×\u{1F600}end", ""])
     func showsTextBeforeTheStop(text: String) {
         let stops = ["two", "aab", "stop", "end"]

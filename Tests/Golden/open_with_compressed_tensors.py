@@ -2,8 +2,8 @@
 
 Usage: open_with_compressed_tensors.py MODEL_DIRECTORY DUMP.json
 DUMP.json holds rows as Trireme reads them, {matrix: {row: [bit patterns of float32]}}. compressed-tensors multiplies in
-the type of the scales; our products are exact in float32 (8-bit codes, scales of at most 11 bits), so rounded to that
-type they must be equal to the bit. Needs compressed-tensors and safetensors.
+the type of the scales. Our products are exact in float32 (8-bit codes, scales of at most 11 bits), so after rounding to
+that type they must be equal bit for bit. Needs compressed-tensors and safetensors.
 """
 
 import json

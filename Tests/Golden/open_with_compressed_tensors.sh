@@ -1,7 +1,7 @@
 #!/bin/sh
-# Compares Models/tale-23m and the checkpoints in Tests/Golden/quantized, or the directories given, as Trireme reads
-# them with what compressed-tensors reads. Needs built tests (swift build --build-tests).
-# compressed-tensors comes from PyPI into a virtual environment under a temporary directory, with torch (gigabytes):
+# Compares how Trireme and compressed-tensors read Models/tale-23m and the checkpoints in Tests/Golden/quantized, or the given
+# directories. Needs built tests (swift build --build-tests).
+# It installs compressed-tensors from PyPI into a virtual environment under a temporary directory, with torch (gigabytes), and is
 # therefore not part of every test run. TRIREME_VENV names an environment to use or to keep.
 set -eu
 cd "$(dirname "$0")/../.."

@@ -4,8 +4,9 @@ import TestSupport
 import Testing
 import Topology
 
-/// What steps take of the arena is what the inventory of activations says, to the byte: no more, which would trap, and no less,
-/// which sizing would charge for nothing.
+/// Steps take exactly as much of the arena as the inventory of activations says.
+///
+/// If they took more, the arena would trap; if they took less, sizing would plan for memory that nothing uses.
 @Suite struct ActivationInventoryTests {
     private static let plans = [(1, 1), (2, 1), (3, 1), (1, 2), (2, 2)].map {
         ParallelPlan(tensorDegree: $0.0, pipelineDegree: $0.1)

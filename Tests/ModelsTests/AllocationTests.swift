@@ -5,7 +5,7 @@ import Testing
 import Topology
 
 @Suite struct AllocationTests {
-    /// A decode step's layers, cache and kernels take nothing from the heap once the first steps are done.
+    /// After the first steps, a decode step's layers, cache and kernels allocate nothing on the heap.
     @Test(arguments: [TinyFormat.float32, .bfloat16, .int8, .int4Asymmetric]) func decodeStepsAllocateNothing(
         format: TinyFormat
     ) throws {
@@ -25,7 +25,7 @@ import Topology
             return allocation_count() - before
         }
         for position in 0..<3 { _ = try step(position) }
-        // Past a block's end (64): a new block of the cache is not a new allocation either.
+        // The positions pass a block's end (64), because a new cache block must not be an allocation either.
         for position in 3..<70 {
             let count = try step(position)
             #expect(count == 0, "position \(position)")
@@ -33,7 +33,7 @@ import Topology
         #expect(counts())
     }
 
-    /// The counter counts: else the test above could not fail.
+    /// Whether the counter works; otherwise the test above could not fail.
     private func counts() -> Bool {
         let before = allocation_count()
         let array = [UInt8](repeating: 1, count: 10_000)

@@ -57,13 +57,15 @@ private struct GoldenModel: RunModel {
     }
 }
 
-/// Golden checkpoints over plans, as ranks that are threads: what `GoldenTests` sees through processes, in a second.
+/// Runs golden checkpoints over plans with threads as ranks.
+///
+/// It checks in a second what `GoldenTests` checks with processes.
 @Suite struct GoldenModelTests {
     static let plans = [(1, 1), (2, 1), (4, 1), (3, 1), (1, 2), (2, 2)].map {
         ParallelPlan(tensorDegree: $0.0, pipelineDegree: $0.1)
     }
 
-    /// Some 2,400 roundings of 2⁻²⁴ stand between a token and its logits here, of sums of the order of one.
+    /// Between a token and its logits there are about 2,400 roundings of 2⁻²⁴, of sums of the order of one.
     static let tolerance: Float = 2e-4
 
     @Test(arguments: GoldenModel.all.filter { $0.refusal == nil })
@@ -71,14 +73,14 @@ private struct GoldenModel: RunModel {
         let golden = try model.reference()
         let (prompt, greedy) = (golden.prompt_token_ids, golden.greedy_token_ids)
         let text = prompt + greedy
-        // The prompt in two pieces, then the reference's tokens one by one.
+        // The prompt is run in two pieces, then the reference's tokens one by one.
         let half = prompt.count / 2
         var steps: [[TinyRun.Chunk]] = [[(0, 0, Array(text[..<half]))], [(0, half, Array(text[half..<prompt.count]))]]
         steps += greedy.indices.dropLast().map { [(0, prompt.count + $0, [greedy[$0]])] }
         let expected = golden.prompt_logprobs.dropFirst().compactMap(\.self) + golden.greedy_logprobs
         for plan in Self.plans {
             var run = TinyRun(model: model, plan: plan)
-            // The reference's context is as long as this one: some rotary scalings look at that.
+            // The context is as long as the reference's, because some rotary scalings depend on its length.
             run.limits = StepLimits(tokenCount: 64, sequenceCount: 1, sequenceLength: text.count)
             let rows = try run.logits(steps)
             try #require(rows.count == expected.count && rows.count == text.count - 1)

@@ -7,7 +7,7 @@ import Topology
 import Weights
 
 @Suite struct LoaderTests {
-    /// A parameter that is in the inventory and in no layer would be left out of every answer.
+    /// A parameter of the inventory that no layer takes would be silently ignored.
     @Test func aParameterThatNobodyTakesIsAnError() throws {
         let model = try TinyModel.all[0].open()
         var decoder = model.decoder

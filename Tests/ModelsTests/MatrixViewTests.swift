@@ -6,7 +6,7 @@ import Testing
 @testable import Models
 @testable import Weights
 
-/// A matrix whose element says where it is.
+/// A matrix whose elements encode their own positions.
 private struct NumberedMatrix: MatrixSource {
     let name = "numbered"
     let rows: Int
@@ -46,7 +46,7 @@ private struct NumberedMatrix: MatrixSource {
 }
 
 @Suite struct MatrixViewTests {
-    /// The keys of a model with interleaved pairs whose heads are fused by key-value head.
+    /// The key's rows in a model with interleaved pairs whose heads are fused by key-value head.
     private func keys() throws -> StoredRows {
         let description = try ModelDescription(
             ConfigurationFile(
@@ -81,7 +81,7 @@ private struct NumberedMatrix: MatrixSource {
     }
 
     @Test func aTransposeIsReadByColumns() {
-        // [input 5, output 24]: outputs are columns of the stored matrix.
+        // The stored matrix is [input 5, output 24], so outputs are its columns.
         let view = MatrixView(
             base: NumberedMatrix(rows: 5, columns: 24), rowMap: StoredRows(), rows: 24, isTransposed: true)
         var found = [Float](repeating: 0, count: 3 * 2)

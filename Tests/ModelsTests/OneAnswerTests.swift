@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 import Topology
 
-/// The same bits at every degree, chunking, batch, table and number of threads.
+/// The answer has the same bits at every degree, chunking, batch, table and number of threads.
 @Suite struct OneAnswerTests {
     /// A prompt of 40 tokens in one step.
     private static let whole: [[TinyRun.Chunk]] = [[(0, 0, tinyText(40))]]
@@ -31,7 +31,7 @@ import Topology
         }
     }
 
-    /// Plans whose shards cut through slices agree within rounding: sums of a few hundred products of order one.
+    /// Plans whose shards cut through slices agree within rounding; sums have a few hundred products of order one.
     @Test(arguments: TinyModel.all, [TinyFormat.float32, .int8]) func unevenPlansAgree(
         model: TinyModel, format: TinyFormat
     ) throws {
@@ -44,11 +44,26 @@ import Topology
         ] {
             let found = try TinyRun(model: model, format: format, plan: plan).logits(Self.whole).flatMap { $0 }
             let worst = zip(found, expected).reduce(0) { max($0, abs($1.0 - $1.1)) }
-            // Rounding of a sum may move an activation to the next of 255 codes; that moves logits by some thousandths.
+            // Rounding a sum may move an activation to the next of 255 codes, which changes logits by some thousandths.
             #expect(
                 worst <= spread * (format.isQuantized ? 0.05 : 1e-4),
                 "\(model) \(format) \(plan): off by \(worst) of \(spread)")
         }
+    }
+
+    /// A text of several blocks of the cache, which two sequences take in turn.
+    @Test func longTextsUseTheirOwnBlocks() throws {
+        let text = tinyText(150)
+        var run = TinyRun(model: TinyModel.all[0])
+        run.limits.tokenCount = 150
+        let expected = try run.logits([[(0, 0, text)]])
+        let other = tinyText(150, seed: 2)
+        let pieces: [[TinyRun.Chunk]] = stride(from: 0, to: 150, by: 50).map {
+            [(1, $0, Array(other[$0..<$0 + 50])), (0, $0, Array(text[$0..<$0 + 50]))]
+        }
+        let found = try run.logits(pieces)
+        let rows = found.indices.filter { $0 % 100 >= 50 }.map { found[$0] }
+        #expect(difference(rows.flatMap { $0 }, expected.flatMap { $0 }) == nil)
     }
 
     @Test(arguments: TinyModel.all, [TinyFormat.float32, .bfloat16, .int8, .int4Asymmetric])
@@ -66,7 +81,7 @@ import Topology
                 difference(found.flatMap { $0 }, expected.flatMap { $0 }) == nil,
                 "\(model) \(format), \(steps.count) steps")
         }
-        // The sequence in a batch with others that are elsewhere in their texts.
+        // The sequence runs in a batch with others that are at other positions.
         let other = tinyText(40, seed: 5)
         var steps: [[TinyRun.Chunk]] = [[(1, 0, Array(other[..<9])), (2, 0, Array(other[3..<20]))]]
         for index in text.indices {
@@ -88,7 +103,7 @@ import Topology
             other.kernels = table.name
             var expected = reference
             if format == .bfloat16 && table.roundsInputs {
-                // An answer of its own, near the others', from one token at a time as from all at once.
+                // This table has its own answer, close to the others', which one token at a time must also give.
                 expected = try other.logits(tinyText(40).enumerated().map { [(0, $0, [$1])] }).flatMap { $0 }
                 let spread = reference.reduce(0) { max($0, abs($1)) }
                 let worst = zip(expected, reference).reduce(0) { max($0, abs($1.0 - $1.1)) }
@@ -102,7 +117,7 @@ import Topology
         }
     }
 
-    /// Float activations with integer weights: near the quantized answer, and the same at every degree.
+    /// Float activations with integer weights give the same answer at every degree, close to the quantized one.
     @Test func floatActivationsAgree() throws {
         var run = TinyRun(model: TinyModel.all[0], format: .int4, quantizesActivations: false)
         let expected = try run.logits(Self.whole).flatMap { $0 }

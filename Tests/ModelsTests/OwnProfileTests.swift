@@ -4,7 +4,7 @@ import MemoryPlan
 import Sizing
 import Testing
 
-/// The profile that plans for this runtime counts as it does.
+/// The profile of this runtime plans the bytes that the runtime allocates.
 @Suite struct OwnProfileTests {
     @Test func sizesAreTheRuntimes() throws {
         let profile = MemoryProfile.trireme

@@ -7,11 +7,11 @@ import Weights
 
 /// A model that a test can run.
 protocol RunModel: Sendable, CustomStringConvertible {
-    /// Its configuration, the names of its tensors and its weights.
+    /// Opens the model: its configuration, the names of its tensors and its weights.
     func open() throws -> (decoder: DecoderConfiguration, names: TensorNames, weights: any WeightSource)
 }
 
-/// Models of a few lines, with awkward shapes, and weights made up from a seed.
+/// A model whose configuration has a few lines and awkward shapes, with weights generated from a seed.
 struct TinyModel: RunModel {
     let name: String
     let json: String
@@ -23,7 +23,7 @@ struct TinyModel: RunModel {
         return (model.decoder, model.names, SyntheticWeights(seed: 7, names: model.names, decoder: model.decoder))
     }
 
-    /// Every kind of layer, and the shapes that sharding finds hard.
+    /// Models with every kind of layer, and with shapes that are hard to shard.
     static let all: [TinyModel] = [
         TinyModel(
             name: "llama",
@@ -110,7 +110,7 @@ struct TinyModel: RunModel {
     ]
 }
 
-/// Storage formats that every model is run in.
+/// The storage formats in which tests run the models.
 enum TinyFormat: String, CaseIterable, Sendable {
     case float32
     case bfloat16

@@ -10,7 +10,7 @@ import Tensors
 import Topology
 import Weights
 
-/// A tiny model on ranks that are threads, through checked communicators.
+/// Runs a tiny model with threads as ranks, through checked communicators.
 struct TinyRun {
     var model: any RunModel
     var format = TinyFormat.float32
@@ -23,10 +23,10 @@ struct TinyRun {
     var limits = StepLimits(tokenCount: 64, sequenceCount: 4, sequenceLength: 200)
     static let cacheBlockCount = 16
 
-    /// Chunks of one step: sequence, first position, tokens.
+    /// A chunk of a step: sequence, first position, tokens.
     typealias Chunk = (sequence: Int, position: Int, tokens: [Int32])
 
-    /// The logits after every token of every step, in order; and what each rank allocated.
+    /// The logits after every token of every step, in order.
     func logits(_ steps: [[Chunk]]) throws -> [[Float]] {
         let rows = Mutex<[[Float]]>([])
         _ = try withRanks(plan.rankCount) { world in
@@ -36,12 +36,7 @@ struct TinyRun {
             guard world.rank == 0 else { return try runner.follow() }
             let message = StepMessage(limits: limits)
             for step in steps {
-                message.begin(.step)
-                for chunk in step {
-                    message.addChunk(
-                        SequenceID(slot: chunk.sequence), firstPosition: chunk.position, tokens: chunk.tokens[...],
-                        output: .all)
-                }
+                fill(message, with: step)
                 try message.broadcast(over: world)
                 try runner.take(message) { _, logits in rows.withLock { $0.append(Array(logits)) } }
             }
@@ -51,22 +46,27 @@ struct TinyRun {
         return rows.withLock { $0 }
     }
 
-    /// What each rank's steps took of the arena at most, and what the inventory says.
+    /// For each rank, the largest number of arena bytes that steps took, and the number in the inventory.
     func arenaBytes(_ steps: [[Chunk]]) throws -> [(used: Int, expected: Int)] {
         try withRanks(plan.rankCount) { world in
             let runner = try makeRunner(CheckedCommunicator(world))
             defer { runner.backend.pool.stop() }
             let message = StepMessage(limits: limits)
             for step in steps {
-                message.begin(.step)
-                for chunk in step {
-                    message.addChunk(
-                        SequenceID(slot: chunk.sequence), firstPosition: chunk.position, tokens: chunk.tokens[...],
-                        output: .all)
-                }
+                fill(message, with: step)
                 try runner.take(message) { _, _ in }
             }
             return (runner.backend.arena.highWaterMark, runner.backend.arena.capacity)
+        }
+    }
+
+    /// Writes the chunks of one step, all of whose tokens give logits, into the message.
+    private func fill(_ message: StepMessage, with step: [Chunk]) {
+        message.begin(.step)
+        for chunk in step {
+            message.addChunk(
+                SequenceID(slot: chunk.sequence), firstPosition: chunk.position, tokens: chunk.tokens[...],
+                output: .all)
         }
     }
 
@@ -88,7 +88,7 @@ struct TinyRun {
             cache: CacheOptions(blockCount: Self.cacheBlockCount, type: cacheType),
             maximumLength: limits.sequenceLength,
             progress: { _, _ in })
-        // The inventory's sum is what is allocated, byte for byte.
+        // The allocated bytes must equal the inventory's sum exactly.
         guard loaded.weightByteCount == Int(memory.weights) else {
             throw Mismatch(found: loaded.weightByteCount, expected: Int(memory.weights))
         }
@@ -104,7 +104,7 @@ struct TinyRun {
     }
 }
 
-/// A text of `count` token numbers below 64.
+/// A text of `count` token ids below 64.
 func tinyText(_ count: Int, seed: Int = 1) -> [Int32] {
     (0..<count).map { Int32(($0 * 37 + seed * 11 + $0 * $0 * 5) % 61) }
 }

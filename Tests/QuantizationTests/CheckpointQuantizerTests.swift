@@ -5,7 +5,7 @@ import Testing
 
 @testable import Quantization
 
-/// A directory with a model in it, and room for outputs beside it.
+/// A directory with a model, inside one that has room for outputs.
 final class TestModel {
     let root = NSTemporaryDirectory() + "/quantization-\(UUID().uuidString)"
     var model: String { root + "/model" }
@@ -45,7 +45,7 @@ final class TestModel {
         try writer.finish()
     }
 
-    /// Two layers with shapes of every parity, and what must be left alone.
+    /// Two layers with shapes of every parity, and tensors that must not be changed.
     func writeSmallModel(type: ElementType = .bfloat16) throws {
         try writeWeights(
             [
@@ -203,7 +203,7 @@ final class TestModel {
         #expect(model.names(in: model.root) == ["model", "output"])
     }
 
-    /// The input is safe under any name it goes by.
+    /// The input cannot be overwritten under any of its names.
     @Test func theInputIsNeverTheOutput() throws {
         try model.writeSmallModel()
         let link = model.root + "/link"

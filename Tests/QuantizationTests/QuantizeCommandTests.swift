@@ -104,7 +104,7 @@ import Testing
         try expectLine(66, "config.json")
     }
 
-    /// A link to nothing is no place for an output.
+    /// A link without a target is refused as an output.
     @Test func anOutputThatLeadsNowhereIsRefused() throws {
         try model.writeSmallModel()
         try FileManager.default.createSymbolicLink(atPath: model.output, withDestinationPath: "nonesuch")
@@ -115,7 +115,7 @@ import Testing
         #expect(model.names(in: model.root) == ["model", "output"])
     }
 
-    /// Of two runs at once the later is told that it lost, and leaves nothing.
+    /// Of two runs to one output, the later one fails with a message and leaves nothing behind.
     @Test func theLaterOfTwoRunsIsToldSo() throws {
         try writeLargeModel()
         let outcome = try quantize(arguments("--scheme", "int8")) { process in
@@ -129,7 +129,7 @@ import Testing
         #expect(model.names(in: model.root) == ["model", "output"] && model.names(in: model.output) == ["config.json"])
     }
 
-    /// Weights that are written to while they are read make no checkpoint.
+    /// If weights are written to while they are read, no checkpoint is written.
     @Test func weightsThatChangeMakeNoOutput() throws {
         try writeLargeModel()
         let outcome = try quantize(arguments("--scheme", "int8")) { process in
@@ -151,7 +151,7 @@ import Testing
         }
     }
 
-    /// Weights of which a run is caught at work.
+    /// Weights that are large enough to interrupt a run.
     private func writeLargeModel() throws {
         let descriptions = (0..<64).map {
             TensorDescription(name: "model.layers.\($0).mlp.up_proj.weight", type: .bfloat16, shape: [1024, 2048])

@@ -40,7 +40,7 @@ struct ArrayMatrix: MatrixSource {
     func checkUnchanged() {}
 }
 
-/// What one read of integers gives.
+/// The result of a read of integers.
 struct IntegerStrip: Equatable {
     var codes: [Int8]
     var scales: [Float]

@@ -1,11 +1,13 @@
+import CProcess
 import Collectives
 import Glibc
+import TestSupport
 import Testing
 
 @testable import MPICollectives
 
-/// Started by `Launch/test-ranks.sh` under mpirun; a plain `swift test` skips everything here.
-let isUnderMPI = getenv("OMPI_COMM_WORLD_SIZE") != nil
+/// Started by `Launch/test-ranks.sh` under a launcher; a plain `swift test` skips everything here.
+let isUnderMPI = cprocess_rank() >= 0
 
 /// The world, once a process; MPI ends when the test bundle exits.
 func world() throws -> MPICommunicator {
@@ -17,6 +19,17 @@ func world() throws -> MPICommunicator {
 private let finishIsRegistered: Void = { _ = atexit { MPIRuntime.finish() } }()
 
 private func registerFinish() { finishIsRegistered }
+
+extension Trait where Self == ConditionTrait {
+    /// Skips a test where the job has fewer ranks, or where they do not share a host though the test needs that.
+    fileprivate static func needs(ranks: Int = 1, onOneHost: Bool = false) -> Self {
+        // As the launcher says: asking MPI would need every rank to come.
+        let sharesHost = cprocess_local_size() == cprocess_size()
+        return .enabled(
+            if: cprocess_size() >= ranks && (sharesHost || !onOneHost),
+            "needs \(ranks) or more ranks\(onOneHost ? " on one host" : "")")
+    }
+}
 
 /// One suite holds all tests over ranks: every rank must run them in the same order.
 @Suite(.serialized, .enabled(if: isUnderMPI, "needs mpirun: Launch/test-ranks.sh"))
@@ -37,9 +50,8 @@ struct RankTests {
     }
 
     /// Slots that are small and do not divide anything, processors that must be shared, and the defaults.
-    @Test func sharedMemoryKeepsTheLaw() throws {
+    @Test(.needs(ranks: 2, onOneHost: true)) func sharedMemoryKeepsTheLaw() throws {
         let world = try world()
-        guard world.size > 1, try world.splitByHost().size == world.size else { return }
         for (slot, spins, whole) in [
             (4096, nil, .max), (12_288, 0, 1000), (SharedMemoryCommunicator.Options().slotByteCount, nil, 0),
         ] {
@@ -54,9 +66,8 @@ struct RankTests {
     }
 
     /// As in a container whose /dev/shm is small.
-    @Test func withoutRoomForSharedMemoryThereAreMessages() throws {
+    @Test(.needs(ranks: 2, onOneHost: true)) func withoutRoomForSharedMemoryThereAreMessages() throws {
         let world = try world()
-        guard world.size > 1, try world.splitByHost().size == world.size else { return }
         var limits = MPILimits()
         limits.windowRoom = { 4096 }
         let group = try MPICommunicator(handle: world.handle, owned: false, limits: limits).fastest()
@@ -65,9 +76,8 @@ struct RankTests {
         #expect(Backend(of: try group.split(color: 0, key: world.rank)) == .messages)
     }
 
-    @Test func sharedMemoryNamesWhoAskedForWhat() throws {
+    @Test(.needs(ranks: 2, onOneHost: true)) func sharedMemoryNamesWhoAskedForWhat() throws {
         let world = try world()
-        guard world.size > 1, try world.splitByHost().size == world.size else { return }
         for isShort in [true, false] {
             let group = try SharedMemoryCommunicator(world)
             var values = [Float](repeating: 1, count: 1000)
@@ -87,10 +97,9 @@ struct RankTests {
     }
 
     /// Ranks that stand for hosts of one, two or more ranks each, where those nest.
-    @Test func hostsKeepTheLaw() throws {
+    @Test(.needs(ranks: 2, onOneHost: true)) func hostsKeepTheLaw() throws {
         let world = try world()
-        let isShared = try world.size > 1 && world.splitByHost().size == world.size
-        for perHost in [1, 2, 4] where isShared && perHost < world.size {
+        for perHost in [1, 2, 4] where perHost < world.size {
             let sizes = stride(from: 0, to: world.size, by: perHost).map { min(perHost, world.size - $0) }
             guard ReductionTree.nests(sizes) else { continue }
             for leaderByteCount in [0, 2000, .max] {
@@ -103,9 +112,8 @@ struct RankTests {
     }
 
     /// By its number among all ranks, whatever the group; also when it is waited for by way of others.
-    @Test func everyWayNamesWhoDoesNotCome() throws {
+    @Test(.needs(ranks: 2, onOneHost: true)) func everyWayNamesWhoDoesNotCome() throws {
         let world = try world()
-        guard world.size > 1, try world.splitByHost().size == world.size else { return }
         let lost = world.size - 1
         func copy() throws -> MPICommunicator { try world.splitMessages(color: 0, key: 0) }
         // Without rank 0, so that numbers in the group are others.
@@ -142,9 +150,8 @@ struct RankTests {
     }
 
     /// Rank 0 waits for rank 1, which waits elsewhere for one that does not come: that one is named.
-    @Test func whoWaitsIsNotToBlame() throws {
+    @Test(.needs(ranks: 3)) func whoWaitsIsNotToBlame() throws {
         let world = try world()
-        guard world.size > 2 else { return }
         let lost = world.size - 1
         let all = try world.splitMessages(color: 0, key: 0)
         let part = try all.splitMessages(color: min(world.rank, 1), key: 0)
@@ -193,10 +200,9 @@ struct RankTests {
         }
     }
 
-    @Test func hostsAreKnownByNeighbours() throws {
+    @Test(.needs(onOneHost: true)) func hostsAreKnownByNeighbours() throws {
         let world = try world()
         let host = try world.splitByHost()
-        guard host.size == world.size else { return }
         let sizes = try world.hostSizes(host)
         #expect(sizes == [world.size])
         let odd = try world.splitMessages(color: world.rank % 2, key: 0)
@@ -204,9 +210,8 @@ struct RankTests {
         #expect(mixed == (world.size < 3 ? [Int](repeating: 1, count: world.size) : nil))
     }
 
-    @Test func tuningIsTheSameOnEveryRank() throws {
+    @Test(.needs(ranks: 2)) func tuningIsTheSameOnEveryRank() throws {
         let world = try world()
-        guard world.size > 1 else { return }
         let tuning = try world.splitMessages(color: 0, key: 0).measuredTuning()
         let sizes = [tuning.sharedWholeByteCount, tuning.wholeByteCount, tuning.leaderByteCount]
         let all = try world.gatherAll(sizes)
@@ -239,9 +244,8 @@ struct RankTests {
         #expect(values[2].bitPattern == Float(-0.0).bitPattern)
     }
 
-    @Test func disagreementsAreNamedOnEveryRank() throws {
+    @Test(.needs(ranks: 2)) func disagreementsAreNamedOnEveryRank() throws {
         let world = try world()
-        guard world.size > 1 else { return }
         let checked = CheckedCommunicator(world)
         do {
             if world.rank == 1 {
@@ -269,9 +273,8 @@ struct RankTests {
         }
     }
 
-    @Test func waitIsToldFromTransfer() throws {
+    @Test(.needs(ranks: 2)) func waitIsToldFromTransfer() throws {
         let world = try world()
-        guard world.size > 1 else { return }
         try world.barrier()
         let before = world.times
         if world.rank == 0 { usleep(50_000) }

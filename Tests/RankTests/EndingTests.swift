@@ -1,5 +1,4 @@
 import Foundation
-import MPICollectives
 import TestSupport
 import Testing
 
@@ -149,16 +148,5 @@ struct EndingTests {
         #expect(outcome.lostLines.isEmpty, "\(outcome.output)")
         expectNoOrphans(outcome, ranks: 2)
         print("Ctrl-C after 2 s: over after \(outcome.seconds) s")
-    }
-
-    @Test func withoutALauncherThereIsOneRank() throws {
-        var seen: (Int, Int)?
-        withMPI {
-            seen = ($0.rank, $0.size)
-        } exitStatus: { _ in
-            1
-        } report: { _ in
-        }
-        #expect(seen ?? (1, 0) == (0, 1))
     }
 }

@@ -1,9 +1,9 @@
 import CProcess
 import Collectives
 import Foundation
+import JobWatch
+import MPICollectives
 import Testing
-
-@testable import MPICollectives
 
 /// What one rank of a job does that `EndingTests` starts: the job ends well, badly or by force in the middle of
 /// collectives.

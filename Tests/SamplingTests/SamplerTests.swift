@@ -2,7 +2,7 @@ import Foundation
 import Sampling
 import Testing
 
-/// Draws from these logits, a fresh copy each time, as a draw may scribble.
+/// Draws from a copy of the logits, because a draw may overwrite them.
 private func draw(_ sampler: inout Sampler, _ logits: [Float]) -> Int32 {
     var row = logits
     return row.withUnsafeMutableBufferPointer { sampler.draw(from: $0) }
@@ -21,18 +21,18 @@ private let fourTokens: [Float] = [0.1, 0.4, 0.2, 0.3].map { log($0) }
 @Suite struct SamplerTests {
     /// Draws 40,000 tokens.
     ///
-    /// The expected count of a token with p is 40,000 p, with a deviation of √(40,000 p (1 − p)) < 100. Five
-    /// deviations: a sound sampler fails once in a million seeds, and this seed is fixed.
+    /// The expected count of a token with p is 40,000 p, with a deviation of √(40,000 p (1 − p)) < 100. With a bound of
+    /// five deviations, a sound sampler fails for one seed in a million, and this seed is fixed.
     @Test(
         arguments: [
             (SamplingParameters(), [0.1, 0.4, 0.2, 0.3]),
             (SamplingParameters(temperature: 0.5), [1.0 / 30, 16.0 / 30, 4.0 / 30, 9.0 / 30]),
             (SamplingParameters(topK: 2), [0, 4.0 / 7, 0, 3.0 / 7]),
             (SamplingParameters(topP: 0.8), [0, 4.0 / 9, 2.0 / 9, 3.0 / 9]),
-            // Of the three best, 8/9 is 0.4/0.9 + 0.3/0.9 and more: top-p counts what top-k left.
+            // Of the three best, 0.4/0.9 + 0.3/0.9 exceeds 0.75: top-p counts what top-k left.
             (SamplingParameters(topK: 3, topP: 0.75), [0, 4.0 / 7, 0, 3.0 / 7]),
             (SamplingParameters(minP: 0.45), [0, 4.0 / 9, 2.0 / 9, 3.0 / 9]),
-            // Weights are square roots; the shares of the best are 0.5, 1, 0.707, 0.866, and one is below 0.6.
+            // Weights are square roots. Relative to the best they are 0.5, 1, 0.707 and 0.866; one is below 0.6.
             (SamplingParameters(temperature: 2, minP: 0.6), [0, 0.38863, 0.27480, 0.33656]),
             (SamplingParameters(topK: 0), [0.1, 0.4, 0.2, 0.3]),
         ] as [(SamplingParameters, [Double])])
@@ -57,7 +57,7 @@ private let fourTokens: [Float] = [0.1, 0.4, 0.2, 0.3].map { log($0) }
 
     @Test func tiesWithTheLastOfTopKStay() {
         #expect(Set(draws(500, [1, 3, 1, 1, 0], SamplingParameters(topK: 2))) == [0, 1, 2, 3])
-        // Where top-p cuts through a tie the lower ids stay.
+        // If top-p cuts through a tie, the lower ids stay.
         #expect(Set(draws(500, [1, 1, 1, 1], SamplingParameters(topP: 0.5))) == [0, 1])
     }
 
@@ -79,7 +79,7 @@ private let fourTokens: [Float] = [0.1, 0.4, 0.2, 0.3].map { log($0) }
         #expect(first != draws(100, logits, SamplingParameters(topP: 0.9), seed: 8))
     }
 
-    /// A copy goes on by itself from where it was made.
+    /// A copy of a sampler continues independently of the original.
     @Test func copiesAreIndependent() {
         var sampler = Sampler(
             parameters: SamplingParameters(presencePenalty: 0.5), seed: 3, promptTokens: [], vocabularySize: 4)
@@ -105,13 +105,13 @@ private let fourTokens: [Float] = [0.1, 0.4, 0.2, 0.3].map { log($0) }
 }
 
 @Suite struct PenaltyTests {
-    /// What is left in the row after a greedy draw are the penalized logits.
+    /// The penalized logits, which a greedy draw leaves in the row.
     private func penalized(
         _ logits: [Float], _ parameters: SamplingParameters, prompt: [Int32], output: [Int32]
     ) -> [Float] {
         var sampler = Sampler(parameters: parameters, seed: 1, promptTokens: prompt, vocabularySize: logits.count)
         for token in output {
-            // Far above any penalty, so that this token is drawn and recorded.
+            // This logit is far above any penalty, so that the token is drawn and recorded.
             var forced = [Float](repeating: 0, count: logits.count)
             forced[Int(token)] = 1e6
             #expect(draw(&sampler, forced) == token)
@@ -150,11 +150,11 @@ private let fourTokens: [Float] = [0.1, 0.4, 0.2, 0.3].map { log($0) }
     @Test func logProbabilities() {
         fourTokens.withUnsafeBufferPointer { row in
             for (id, probability) in [0.1, 0.4, 0.2, 0.3].enumerated() {
-                // One rounding of the logit, one of the result.
+                // The logit and the result are rounded once each.
                 #expect(abs(logProbability(of: id, in: row) - Float(log(probability))) < 1e-6)
             }
         }
-        // 2¹⁷ equal tokens: in Float the sum of so many powers would be off, and large logits overflow.
+        // With 2¹⁷ equal tokens, a sum of exponentials in Float would be inaccurate, and large logits would overflow.
         [Float](repeating: 3000, count: 1 << 17).withUnsafeBufferPointer { row in
             #expect(logProbability(of: 5, in: row) == Float(-17 * log(2.0)))
         }

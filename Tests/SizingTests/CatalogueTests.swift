@@ -4,7 +4,7 @@ import Sizing
 import TestSupport
 import Testing
 
-/// A tab-separated file of `Tests/Golden`: its rows by the header's names.
+/// Reads a tab-separated file of `Tests/Golden` as rows keyed by the header's names.
 func goldenTable(_ name: String) throws -> [[String: String]] {
     let path = "\(ProgramRun.repositoryPath)/Tests/Golden/\(name)"
     let lines = try String(contentsOfFile: path, encoding: .utf8).split(whereSeparator: \.isNewline).map {
@@ -33,7 +33,7 @@ func goldenTable(_ name: String) throws -> [[String: String]] {
         for entry in ModelCatalogue.entries {
             guard let published = entry.publishedParameterCount else { continue }
             let decoder = try entry.decoder()
-            // Of vision towers that are known by their widths alone, norms and adapters are estimated.
+            // If only the widths of a vision tower are known, its norms and adapters are estimated.
             let bound = decoder.companions.isEmpty ? 0.0005 : 0.001
             let difference = Double(decoder.parameterCount) / Double(published) - 1
             #expect(abs(difference) <= bound, "\(entry.name): \(difference)")
@@ -41,7 +41,7 @@ func goldenTable(_ name: String) throws -> [[String: String]] {
     }
 
     @Test func tokensMeetOnlySomeExperts() throws {
-        // 671B-A37B and 30B-A3B say so in their names.
+        // The names 671B-A37B and 30B-A3B give the active parameters.
         let v3 = try #require(ModelCatalogue.entry(named: "deepseek-v3")).decoder()
         #expect((37...38).contains(v3.activeParameterCount / 1_000_000_000))
         let qwen = try #require(ModelCatalogue.entry(named: "qwen3-30b-a3b")).decoder()

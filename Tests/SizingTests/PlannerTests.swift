@@ -6,7 +6,7 @@ import TestSupport
 import Testing
 import Topology
 
-/// All weights in one format, or stored by a scheme.
+/// Storage with all weights in one format, or stored in a scheme.
 func storage(_ scheme: String = "none", _ format: ComputeFormat = .bfloat16) -> StorageChoice {
     StorageChoice(
         name: scheme, formats: { _ in { _ in format } }, scheme: StoredScheme.named(scheme) ?? StoredScheme.all[0],
@@ -55,7 +55,7 @@ func catalogued(_ name: String) throws -> DecoderConfiguration {
         }
     }
 
-    /// Cards that are alike are counted once; nothing may be lost by that.
+    /// Equal cards are computed once, and the result is the same as computing each alone.
     @Test(arguments: [(1, 1), (2, 1), (3, 2), (5, 1), (8, 3), (14, 1), (4, 7)]) func alikeCardsAreAlike(
         degrees: (tensor: Int, pipeline: Int)
     ) throws {
@@ -73,7 +73,7 @@ func catalogued(_ name: String) throws -> DecoderConfiguration {
                 let alone = CardDemand(
                     planner.decoder, plan: plan, rank: rank, storage: planner.storage, profile: planner.profile)
                 let expected = alone.total(length: 5000, batch: 3)
-                // A shard that begins inside a group of weights has a scale a row more.
+                // A shard that begins inside a weight's group has one more scale per row.
                 #expect(abs(card.total(length: 5000, batch: 3) - expected) <= 0.001 * expected, "\(name), rank \(rank)")
             }
         }
@@ -103,14 +103,14 @@ func catalogued(_ name: String) throws -> DecoderConfiguration {
                 length: 1024, bandwidth: 40e9, link: link)
         }
         let alone = bound(1, 1)
-        // The embedding is not read; 1024 tokens of cache are.
+        // A token reads 1024 tokens of cache, but not the embedding.
         let bytes = 2 * Double(try catalogued("llama2-7b").parameterCount - 32000 * 4096) + 524_288 * 1024
         #expect(abs(alone.readMilliseconds - bytes / 40e9 * 1e3) < 0.01 * alone.readMilliseconds)
         #expect(alone.communicationMilliseconds == nil)
-        // Shards read at the same time; stages do not.
+        // Shards read concurrently; stages do not.
         #expect(abs(bound(2, 1).readMilliseconds / alone.readMilliseconds - 0.5) < 0.01)
         #expect(abs(bound(1, 2).readMilliseconds / alone.readMilliseconds - 1) < 0.01)
-        // Windows bound what is read of the cache, and experts that are not chosen are not read.
+        // Windows limit how much of the cache is read, and only the chosen experts are read.
         func read(_ name: String, length: Int) throws -> Double {
             let planner = try self.planner(name, "vllm-cuda", gibibytes: 1000)
             return DecodeBound(
@@ -126,7 +126,7 @@ func catalogued(_ name: String) throws -> DecoderConfiguration {
         let active = 2 * Double(qwen.activeParameterCount - qwen.vocabularySize * qwen.hiddenSize)
         #expect(abs(try read("qwen3-30b-a3b", length: 0) / active - 1) < 0.001)
         let link = LinkModel(alphaMicroseconds: 10, betaNanosecondsPerByte: 1)
-        // 2 x 32 sums of 16 KiB.
+        // There are 2 x 32 all-reduces of 16 KiB.
         #expect(bound(2, 1, link: link).communicationMilliseconds.map { abs($0 - 64 * 26.384e-3) < 1e-9 } == true)
         #expect(bound(1, 1, link: link).communicationMilliseconds == 0)
     }

@@ -29,14 +29,14 @@ import Testing
             if isRight, option?.longestLength == row.length { both += 1 } else { misses.append(row.model) }
         }
         #expect(cards >= 45 && both >= 40, "\(cards), \(both)")
-        // The profile says of itself what it does not explain.
+        // The profile's report lists the rows that it does not explain.
         #expect(profile.fit?.cardsRight == cards && profile.fit?.bothRight == both)
         #expect(profile.fit?.misses.map { String($0.prefix { $0 != ":" }) } == misses)
         #expect(profile.coefficientRanges.count { $0.value != 0 } <= 6)
         #expect(profile.coefficientRanges.allSatisfy { $0.low <= $0.value && $0.value <= $0.high })
     }
 
-    /// The coefficients in the program are what fitting gives.
+    /// Fitting gives the coefficients of the built-in profile.
     @Test func fittingGivesTheProfile() throws {
         let table = try MeasuredTable(String(contentsOfFile: path, encoding: .utf8), path: path)
         let profile = try MemoryProfile(named: "ascend-vllm")

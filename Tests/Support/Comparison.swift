@@ -1,4 +1,4 @@
-/// Where two arrays first differ, in words; nil when they are the same bits.
+/// Where two arrays first differ, in words; nil if they have the same bits.
 ///
 /// `#expect(a == b)` would print both arrays whole.
 public func difference(_ found: [Float], _ expected: [Float]) -> String? {

@@ -1,12 +1,12 @@
 import Foundation
 
-/// What `generate --format json` prints.
+/// The output of `generate --format json`.
 public struct GenerateOutput: Decodable, Sendable {
     public let promptTokenIDs: [Int32]
     public let promptLogProbabilities: [Float?]?
     public let outputs: [Sequence]
     public let usage: Usage
-    /// Absent in the lines of a batch, as are `plan` and `timings`.
+    /// The memory of each rank; nil in the lines of a batch, which have no `plan` and `timings` either.
     public let memory: [RankMemory]?
     public let plan: Plan?
 
@@ -47,7 +47,7 @@ public struct GenerateOutput: Decodable, Sendable {
         }
     }
 
-    /// A pair `[id, log-probability]`.
+    /// A candidate token, encoded as `[id, log-probability]`.
     public struct Candidate: Decodable, Equatable, Sendable {
         public let id: Int32
         public let logProbability: Float
@@ -102,7 +102,7 @@ public struct GenerateOutput: Decodable, Sendable {
     }
 }
 
-/// A division of a model over ranks: T × P.
+/// The degrees by which a model is divided over ranks, T × P.
 public struct Degrees: CustomStringConvertible, Sendable {
     public let tensor: Int
     public let pipeline: Int
@@ -112,7 +112,7 @@ public struct Degrees: CustomStringConvertible, Sendable {
         self.pipeline = pipeline
     }
 
-    /// Nil for one rank, which needs no launcher.
+    /// The number of ranks; nil for one rank, which needs no launcher.
     public var ranks: Int? { tensor * pipeline == 1 ? nil : tensor * pipeline }
     public var arguments: [String] { ["-tp", "\(tensor)", "-pp", "\(pipeline)"] }
     public var description: String { "\(tensor)x\(pipeline)" }

@@ -1,19 +1,19 @@
 import Foundation
 import Synchronization
 
-/// What a finished program left.
+/// The outcome of a finished program.
 public struct ProgramOutcome: Sendable {
-    /// The exit status, or 128 and the number of the signal that ended it.
+    /// The exit status, or 128 plus the number of the signal that ended the program.
     public let status: Int32
     public let output: String
     public let errors: String
-    /// Whether the watchdog had to end it.
+    /// Whether the watchdog had to end the program.
     public let ranOutOfTime: Bool
 
-    /// What the program itself wrote on standard error.
+    /// The lines that the program itself wrote to standard error.
     ///
-    /// Left out are the `mpirun` line that `Launch/local.sh` shows first, and what the event library inside mpirun
-    /// sometimes says when it ends many ranks on a busy machine.
+    /// They do not include the `mpirun` line that `Launch/local.sh` prints first, and the warning that mpirun's event
+    /// library sometimes prints when it ends many ranks on a busy machine.
     public var errorLines: [String] {
         errors.split(separator: "\n").map(String.init).filter {
             !$0.hasPrefix("mpirun --quiet ") && !$0.hasPrefix("[warn] Epoll ")
@@ -26,11 +26,11 @@ public struct ProgramOutcome: Sendable {
     }
 }
 
-/// A program of ours that runs as a process, alone or as several ranks.
+/// One of the project's programs, running as a process, alone or as several ranks.
 ///
-/// Output goes to files, so that nothing waits for a reader.
+/// Output goes to files, so that the program never waits for a reader.
 public final class ProgramRun {
-    /// The folder of the built programs: that of this test bundle.
+    /// The folder of the built programs, which is that of this test bundle.
     public static let productsPath: String = {
         let bundle = (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? ""
         return (bundle as NSString).deletingLastPathComponent
@@ -39,7 +39,7 @@ public final class ProgramRun {
     public static let repositoryPath = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../..")
         .standardized.path(percentEncoded: false).replacing(/\/$/, with: "")
 
-    /// Ranks of two tests at once would only wait for each other, and times would say nothing.
+    /// A lock, because the ranks of two concurrent tests would only wait for each other and distort times.
     private static let turn = Mutex<Void>(())
 
     private let process = Process()
@@ -50,12 +50,13 @@ public final class ProgramRun {
     ///
     /// - Parameters:
     ///   - program: a product, such as `generate`.
-    ///   - ranks: started by `Launch/local.sh`, or by what `TRIREME_TEST_LAUNCHER` says, if not nil.
-    ///   - input: standard input; nothing if nil.
-    ///   - path: where standard output goes instead of being kept.
-    ///   - seconds: after so many the watchdog ends it.
-    ///   - isShort: it computes nothing, so that it may run beside others.
-    ///   - meanwhile: may look at the program and act on it while it runs.
+    ///   - ranks: the number of ranks, started by `Launch/local.sh` or the launcher in `TRIREME_TEST_LAUNCHER`; nil:
+    ///     the program is started directly.
+    ///   - input: standard input; nil: it is empty.
+    ///   - path: the file to which standard output is written instead of being kept.
+    ///   - seconds: the time after which the watchdog ends the program.
+    ///   - isShort: whether the program computes nothing, so that it may run concurrently with others.
+    ///   - meanwhile: called while the program runs, to observe it and act on it.
     public static func run(
         _ program: String, _ arguments: [String], ranks: Int? = nil, input: String? = nil, writesTo path: String? = nil,
         seconds: Double = 60, isShort: Bool = false, meanwhile: (ProgramRun) throws -> Void = { _ in }
@@ -123,13 +124,13 @@ public final class ProgramRun {
             errors: text("stderr"), ranOutOfTime: ranOutOfTime)
     }
 
-    /// What it has written on standard output so far.
+    /// The text that the program has written to standard output so far.
     public var output: String { text("stdout") }
     /// The launched process: the program itself, or `Launch/local.sh`.
     public var processIdentifier: Int32 { process.processIdentifier }
     public var isRunning: Bool { process.isRunning }
 
-    /// Waits until `condition` holds; false when it still does not after so many seconds, or the program has ended.
+    /// Waits until `condition` holds; returns false if the time has passed or the program has ended before that.
     public func wait(seconds: Double = 20, until condition: () -> Bool) -> Bool {
         let deadline = ContinuousClock.now + .seconds(seconds)
         while !condition() {
@@ -139,7 +140,7 @@ public final class ProgramRun {
         return true
     }
 
-    /// The processes that come from it, itself first.
+    /// The process and its descendants, itself first.
     public var descendants: [Int32] {
         var parents: [Int32: Int32] = [:]
         for entry in (try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? [] {
@@ -154,7 +155,7 @@ public final class ProgramRun {
         return found
     }
 
-    /// The processes of its ranks, by rank.
+    /// The process identifiers of the program's ranks, by rank.
     public var ranks: [Int: Int32] {
         var ranks: [Int: Int32] = [:]
         for pid in descendants {
@@ -174,17 +175,23 @@ public final class ProgramRun {
     }
 }
 
-/// A test cannot run as things are.
+/// An error for a test that cannot run in its environment.
 public struct ProgramFault: Error, CustomStringConvertible {
     public let description: String
 }
 
-/// What `/proc` says of processes.
+/// Information about processes from `/proc`.
 public enum ProcessTable {
     private static func fields(of pid: Int32) -> [Substring] {
         guard let data = FileManager.default.contents(atPath: "/proc/\(pid)/stat") else { return [] }
-        // The program's name comes first, in parentheses, and may hold anything.
+        // The program's name comes first, in parentheses, and may contain any character.
         return String(decoding: data, as: UTF8.self).split(separator: ")").last?.split(separator: " ") ?? []
+    }
+
+    /// The name of the program that a process runs, of which the system keeps 15 bytes; nil if it is not there.
+    public static func name(of pid: Int32) -> String? {
+        let data = FileManager.default.contents(atPath: "/proc/\(pid)/comm")
+        return data.map { String(decoding: $0.dropLast(), as: UTF8.self) }
     }
 
     static func parent(of pid: Int32) -> Int32? {
@@ -192,21 +199,21 @@ public enum ProcessTable {
         return fields.count > 1 ? Int32(fields[1]) : nil
     }
 
-    /// Whether the process still works; one that only waits for its parent to look at it (a zombie) does not.
+    /// Whether the process is running; a zombie, which only waits for its parent, is not.
     private static func isAlive(_ pid: Int32) -> Bool {
         guard let state = fields(of: pid).first else { return false }
         return state != "Z" && state != "X"
     }
 
-    /// Bytes of memory that a process has touched and not given back; 0 if it is not there.
+    /// The resident bytes of a process; 0 if it does not exist.
     public static func residentByteCount(of pid: Int32) -> Int {
         let fields = fields(of: pid)
         return fields.count > 21 ? (Int(fields[21]) ?? 0) * Int(sysconf(Int32(_SC_PAGESIZE))) : 0
     }
 
-    /// Those of the processes that do not end, with their command lines.
+    /// The processes that have not ended after some seconds, with their command lines.
     ///
-    /// A process that was killed is there until the system has taken its memory back: they get so many seconds.
+    /// The delay is needed because a killed process exists until the system has taken its memory back.
     public static func survivors(of pids: [Int32], after seconds: Double = 1) -> [String] {
         let deadline = ContinuousClock.now + .seconds(seconds)
         while pids.contains(where: isAlive), ContinuousClock.now < deadline { usleep(10_000) }

@@ -1,6 +1,6 @@
 /// A repeatable source of random numbers: SplitMix64 (Steele, Lea, Flood, OOPSLA 2014).
 ///
-/// Tests print the seed with a failure (`#expect` comments) and take another from `TRIREME_TEST_SEED`.
+/// Tests print the seed with a failure (`#expect` comments), and take another seed from `TRIREME_TEST_SEED`.
 public struct SeededGenerator: RandomNumberGenerator, Sendable {
     private var state: UInt64
 
@@ -16,7 +16,7 @@ public struct SeededGenerator: RandomNumberGenerator, Sendable {
         return z ^ (z >> 31)
     }
 
-    /// Floats in (-1, 1), with a few zeros and a few larger ones, as activations have.
+    /// Floats in (-1, 1), with a few zeros and a few larger values, like activations.
     public mutating func floats(_ count: Int) -> [Float] {
         (0..<count).map { _ in
             let value = Float.random(in: -1...1, using: &self)

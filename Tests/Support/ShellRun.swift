@@ -1,10 +1,11 @@
 import Foundation
 
 extension ProgramRun {
-    /// Runs a line of bash in which `$PROGRAMS` is the folder of the programs: for standard streams that are closed, pipes
-    /// or devices, and for arguments that are no text.
+    /// Runs a line of bash in which `$PROGRAMS` is the folder of the programs.
     ///
-    /// - Parameter variables: more for the line, so that names need no quoting.
+    /// Tests use it for standard streams that are closed, pipes or devices, and for arguments that are not text.
+    ///
+    /// - Parameter variables: further variables for the line, so that names need no quoting.
     public static func shell(_ line: String, _ variables: [String: String] = [:], seconds: Int = 60) throws
         -> ProgramOutcome
     {

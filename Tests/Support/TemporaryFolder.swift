@@ -1,6 +1,6 @@
 import Foundation
 
-/// A folder of a test's own, removed when the test is over.
+/// A temporary folder for one test, removed after it.
 public final class TemporaryFolder {
     public let path: String
 
@@ -13,7 +13,7 @@ public final class TemporaryFolder {
         try? FileManager.default.removeItem(atPath: path)
     }
 
-    /// Writes a file and gives its path.
+    /// Writes a file and returns its path.
     public func write(_ text: String, to name: String) throws -> String {
         try write(Data(text.utf8), to: name)
     }

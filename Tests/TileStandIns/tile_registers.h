@@ -37,14 +37,12 @@ static void tile_load(int t, const void *base, int64_t stride) {
     tile_register *tile = &tile_registers[t];
     tile_require(tile->rows > 0 && tile->row_bytes > 0, "a tile that is not configured");
     tile_clear(t);
-    for (int r = 0; r < tile->rows; r++)
-        memcpy(tile->data[r], (const char *)base + r * stride, (size_t)tile->row_bytes);
+    for (int r = 0; r < tile->rows; r++) memcpy(tile->data[r], (const char *)base + r * stride, (size_t)tile->row_bytes);
 }
 
 static void tile_store(int t, void *base, int64_t stride) {
     const tile_register *tile = &tile_registers[t];
-    for (int r = 0; r < tile->rows; r++)
-        memcpy((char *)base + r * stride, tile->data[r], (size_t)tile->row_bytes);
+    for (int r = 0; r < tile->rows; r++) memcpy((char *)base + r * stride, tile->data[r], (size_t)tile->row_bytes);
 }
 
 static void tile_require_product(const tile_register *c, const tile_register *a, const tile_register *b) {
@@ -60,8 +58,7 @@ static void tile_multiply_bytes(int sum, int inputs, int weights) {
         for (int n = 0; n < c->row_bytes / 4; n++) {
             int32_t total;
             memcpy(&total, &c->data[m][4 * n], 4);
-            for (int k = 0; k < a->row_bytes; k++)
-                total += (int8_t)a->data[m][k] * (int8_t)b->data[k / 4][4 * n + k % 4];
+            for (int k = 0; k < a->row_bytes; k++) total += (int8_t)a->data[m][k] * (int8_t)b->data[k / 4][4 * n + k % 4];
             memcpy(&c->data[m][4 * n], &total, 4);
         }
 }

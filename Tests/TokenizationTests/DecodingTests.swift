@@ -2,7 +2,7 @@ import Foundation
 import Testing
 import Tokenization
 
-/// Decoders on tokens that the golden files do not have in this order.
+/// Decoders with sequences of tokens that the golden files do not contain.
 @Suite struct DecodingTests {
     private static let decoder = #"""
         , "decoder": {"type": "Sequence", "decoders": [{"type": "Replace", "pattern": {"String": "▁"}, "content": " "},
@@ -15,7 +15,7 @@ import Tokenization
     @Test(
         arguments: [
             ([0, 1], "é"), ([2, 0, 1, 2], "AéA"), ([0], "\u{FFFD}"), ([0, 3], "\u{FFFD} x"), ([3, 0, 1, 3], "xé x"),
-            // A run that is not UTF-8 as a whole is lost as a whole.
+            // If a run is not UTF-8 as a whole, all of it is lost.
             ([2, 4, 2], "\u{FFFD}\u{FFFD}\u{FFFD}"), ([0, 0, 1, 3], "\u{FFFD}\u{FFFD}\u{FFFD} x"), ([99, 3], "x"),
         ] as [([Int32], String)])
     func byteRuns(_ ids: [Int32], _ text: String) throws {
@@ -49,7 +49,7 @@ import Tokenization
         #expect(tokens.map { stream.append($0) }.joined() + stream.finish() == text)
     }
 
-    /// Every sequence of three bytes from the edges of UTF-8, against the standard library's own repair.
+    /// Every sequence of three bytes at the limits of UTF-8 is repaired as the standard library repairs it.
     @Test func repairsBytesAsTheStandardLibraryDoes() throws {
         let tokenizer = try Tokenizer(contentsOf: GoldenFiles.folder("gpt2_bpe"))
         let edges: [UInt8] = [
@@ -70,7 +70,7 @@ import Tokenization
         }
     }
 
-    /// Bytes from 0xA1 on stand for themselves; 0x7F to 0xA0 for U+0121 to U+0142.
+    /// Bytes from 0xA1 on are their own characters; 0x7F to 0xA0 are spelled U+0121 to U+0142.
     private static func alphabet(_ byte: UInt8) -> String {
         let code = byte >= 0xA1 ? UInt32(byte) : 0x121 + UInt32(byte) - 0x7F
         return Unicode.Scalar(code).map { String(Character($0)) } ?? ""

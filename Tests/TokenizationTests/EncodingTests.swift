@@ -2,7 +2,7 @@ import Foundation
 import Testing
 import Tokenization
 
-/// What the golden tokenizers do not reach.
+/// Cases that the golden tokenizers do not contain.
 @Suite struct EncodingTests {
     @Test func refusesInvalidUTF8() throws {
         let tokenizer = try SmallTokenizer.load(SmallTokenizer.json())
@@ -35,7 +35,7 @@ import Tokenization
 
     @Test func unknownCharacters() throws {
         let unknown = #", "unk_token": "<unk>""#
-        // Without a token for them they vanish, and what was around them can merge.
+        // Characters without a token vanish, and their neighbours can then merge.
         #expect(try SmallTokenizer.ids("a??b", SmallTokenizer.json()) == [3])
         #expect(try SmallTokenizer.ids("a??b", SmallTokenizer.json(model: unknown)) == [0, 5, 5, 1])
         let fused = SmallTokenizer.json(model: unknown + #", "fuse_unk": true"#)
@@ -96,7 +96,7 @@ import Tokenization
         #expect(try SmallTokenizer.ids(text, json) == expected)
     }
 
-    /// Where Foundation's own functions leave marks out of order or do not join, and where Hangul is arithmetic.
+    /// Texts for which Foundation's functions leave marks out of order or uncomposed, and Hangul.
     ///
     /// Expected values: Python's `unicodedata`, Unicode 14.
     @Test(arguments: [
@@ -108,7 +108,7 @@ import Tokenization
         ("NFKC", "\u{FF76}\u{FF9E}", "\u{30AC}"), ("NFC", "\u{212B}", "\u{C5}"),
     ])
     func normalizationForms(_ form: String, _ text: String, _ normalized: String) throws {
-        // Each scalar that can come out is a token, so the tokens tell the normalized text.
+        // Each scalar that can result is a token, so the tokens show the normalized text.
         let spelled = Set((text + normalized).unicodeScalars).sorted().enumerated()
         let vocabulary = spelled.map { "\"\($1)\": \($0)" }.joined(separator: ", ")
         let json = SmallTokenizer.json(
@@ -118,7 +118,7 @@ import Tokenization
         #expect(scalars(pieces.joined()) == scalars(normalized))
     }
 
-    /// `tokenizer_config.json` gives a token as its text or as an object, and may name one that is not there.
+    /// `tokenizer_config.json` gives a token as its text or as an object, and may name one that does not exist.
     @Test(
         arguments: [
             (#"{"bos_token": "ab", "eos_token": {"content": "c", "special": true}}"#, 3, 2),

@@ -27,7 +27,7 @@ import Tokenization
         }
     }
 
-    /// Where the streams of the reference library and ours may differ: it shows less, or takes text back.
+    /// Streams in which the reference library may differ from this one: it shows less, or takes text back.
     @Test(arguments: GoldenFiles.streamNames)
     func streamsWholeCharacters(name: String) throws {
         let tokenizer = try Tokenizer(contentsOf: GoldenFiles.folder(name))

@@ -2,7 +2,7 @@ import Foundation
 import Testing
 import Tokenization
 
-/// Where Oniguruma's Ruby syntax, which tokenizer files use, means something else than PCRE2's.
+/// Expressions that mean one thing in Oniguruma's Ruby syntax, which tokenizer files use, and another in PCRE2's.
 @Suite struct PatternDialectTests {
     /// The text with each match replaced by "|".
     private func marked(_ expression: String, _ text: String) throws -> String {
@@ -19,16 +19,16 @@ import Tokenization
     }
 
     @Test(arguments: [
-        // U+180E is no white space since Unicode 6.3, U+0085 is.
+        // U+180E has not been white space since Unicode 6.3; U+0085 is.
         (#"\s"#, "a\u{85}b\u{180E}c\u{3000}d", "a|b\u{180E}c|d"), (#"[\s]"#, "a\u{180E}\u{A0}", "a\u{180E}|"),
         (#"\S"#, "\u{180E} \u{85}", "| \u{85}"), (#"[^\S\n]"#, " \n\u{180E}", "|\n\u{180E}"),
-        // Marks and connectors are of words, superscripts and fractions are not.
+        // Marks and connectors belong to words; superscripts and fractions do not.
         (#"\w+"#, "e\u{301}_\u{203F}2 \u{B2}", "| \u{B2}"),
         (#"[\w]"#, "\u{24B6}\u{BD}", "|\u{BD}"), (#"\W"#, "a\u{BD}", "a|"),
         (#"\h+"#, "xBad1 \t", "x| \t"), (#"[\h]"#, "g1", "g|"), (#"\u00e9"#, "é", "|"), (#"\x{e9}"#, "é", "|"),
-        // Anchors are of lines, and (?m) is about the dot.
+        // Anchors match at lines, and (?m) changes the dot.
         (#"^a|a$"#, "a\na a", "|\n| |"), (#"a.b"#, "a\nb", "a\nb"), (#"(?m:a.b)"#, "a\nb", "|"),
-        // Braces repeat again before "+", and are never possessive.
+        // Braces before "+" are repeated again; they are never possessive.
         (#"^(?:a{1,2}+ab)"#, "aaaab", "|"), (#"^(?:ab){2}+$"#, "abababab", "|"),
         (#"[a]{1,2}+[a]b"#, "aaaab", "|"), (#"ba{,2}"#, "baaa", "|a"), (#"a{x"#, "a{x", "|"), (#"a{,}"#, "a{,}", "|"),
         (#"(?i:'s)"#, "'S'\u{17F}", "||"), (#"\p{^L}"#, "a1", "a|"), (#"[[:digit:]]"#, "a1", "a|"),
@@ -40,7 +40,7 @@ import Tokenization
         #expect(scalars(try marked(expression, text)) == scalars(expected), "\(expression)")
     }
 
-    /// Deep backtracking: beyond the compiled code's stack, still an answer.
+    /// Backtracking that is too deep for the compiled code's stack still finds the answer.
     @Test func longBacktracking() throws {
         let text = String(repeating: "ab", count: 400_000)
         #expect(try marked(#"(?:a|b|ab)*c"#, "ababc") == "|")

@@ -2,9 +2,9 @@ import Foundation
 import Testing
 import Tokenization
 
-/// Files that are not exact, and that the reference library loads all the same.
+/// Inexact files that the reference library loads all the same.
 ///
-/// Expected numbers: `tokenizers` 0.23.3.
+/// The expected ids are those of `tokenizers` 0.23.3.
 @Suite struct ReferenceLoadingTests {
     private static func added(_ id: Int, _ content: String, special: Bool = true) -> String {
         #"{"id": \#(id), "content": "\#(content)", "special": \#(special), "normalized": false}"#
@@ -16,18 +16,18 @@ import Tokenization
         return SmallTokenizer.json(vocabulary: vocabulary, merges: "[]", fields: all)
     }
 
-    /// The number that the file gives does not count: the vocabulary's does, or the next that is free.
+    /// The id in the file is ignored: the vocabulary's counts, or else the next one after its size.
     @Test(
         arguments: [
-            // Another number than the vocabulary has.
+            // The vocabulary has another id for this spelling.
             ([added(9, "ab"), added(7, "<s>")], "aabc<s>", [0, 3, 2, 6], 1),
-            // A number that the vocabulary has given.
+            // The vocabulary has another spelling for this id.
             ([added(2, "<s>")], "a<s>bc", [0, 6, 1, 2], 1),
             ([added(9, "<s>")], "a<s>b", [0, 6, 1], 1),
             ([added(4_294_967_295, "<s>")], "a<s>b", [0, 6, 1], 1),
-            // One number twice.
+            // Two spellings have one id.
             ([added(6, "<s>"), added(6, "</s>")], "a<s>b</s>", [0, 6, 1, 7], 1),
-            // One content twice.
+            // One spelling occurs twice.
             ([added(6, "<s>"), added(7, "<s>"), added(8, "</s>")], "a<s>b</s>", [0, 6, 1, 7], 1),
             ([added(6, "<s>"), added(6, "<s>", special: false)], "a<s>b", [0, 6, 1], 0),
             ([added(7, "<t>"), added(6, "<s>")], "a<s>b<t>", [0, 7, 1, 6], 1),
@@ -40,7 +40,7 @@ import Tokenization
         #expect(tokenizer.warnings.allSatisfy { $0.contains("added_tokens[") && !$0.contains("\n") })
     }
 
-    /// Numbers are counted on from how many tokens there are, so that a vocabulary with holes has some twice.
+    /// New ids start at the number of tokens, so that in a vocabulary with gaps some ids get two spellings.
     @Test func vocabulariesWithHoles() throws {
         let added = [Self.added(7, "<s>"), Self.added(8, "<t>"), Self.added(9, "<u>")]
         let tokenizer = try SmallTokenizer.load(json(added, vocabulary: #"{"a": 0, "b": 3, "c": 2}"#))
@@ -49,21 +49,21 @@ import Tokenization
         let known = [Self.added(1, "b"), Self.added(8, "<t>")]
         let high = json(known, vocabulary: #"{"a": 0, "b": 9, "c": 2}"#)
         #expect(try SmallTokenizer.ids("ab<t>c", high) == [0, 9, 3, 2])
-        // A later token with the number of an earlier one takes its place.
+        // A later token with the id of an earlier one replaces it.
         let taken = json(
             [Self.added(7, "<s>"), Self.added(3, "b", special: false)], vocabulary: #"{"a": 0, "b": 3, "c": 2}"#)
         #expect(try SmallTokenizer.ids("a<s>b", taken) == [0, 3])
         #expect(try SmallTokenizer.load(taken).piece(of: TokenID(3)) == "b")
     }
 
-    /// A token is special if it ever was.
+    /// A token is special if any entry with its spelling is.
     @Test(arguments: [[true, false], [false, true]]) func flagsOfOneContent(_ special: [Bool]) throws {
         let text = json(special.map { Self.added(6, "<s>", special: $0) })
         #expect(try SmallTokenizer.load(text).isSpecial(TokenID(6)))
         #expect(try SmallTokenizer.ids("a<s>b", text, special: .plain) == [3])
     }
 
-    /// The first line of a merges file is no rule, wherever a converter put it.
+    /// The first line of a merges file is not a rule, wherever a converter put it.
     @Test(arguments: [
         ##"["#version: 0.2 - Trained by", "a b", "ab c"]"##, ##"["a b", "#version: 0.2", ["ab", "c"]]"##,
     ])
@@ -82,7 +82,7 @@ import Tokenization
         #expect(try SmallTokenizer.ids("a<s>b", text, special: .on) == [9, 0, 6, 1])
     }
 
-    /// `add_bos_token` and `add_eos_token` go before the post-processor where they are set.
+    /// `add_bos_token` and `add_eos_token` override the post-processor where they are set.
     @Test(
         arguments: [
             (#"{"bos_token": "c", "eos_token": "b"}"#, [5, 0], 0),
@@ -91,7 +91,7 @@ import Tokenization
             (#"{"bos_token": "c", "add_bos_token": null}"#, [5, 0], 0),
             (#"{"eos_token": {"content": "b"}, "add_eos_token": true}"#, [5, 0, 1], 0),
             (#"{"eos_token": "b", "add_bos_token": false, "add_eos_token": true}"#, [0, 1], 0),
-            // What Python's reader takes, and writes.
+            // JSON that only Python reads and writes.
             (#"{"bos_token": "a", "bos_token": "c", "add_bos_token": true}"#, [2, 0], 0),
             (#"{"x": [NaN, Infinity, -Infinity, 1e400], "add_bos_token": false}"#, [0], 0),
             (#"{"x": ["\ud800\n", "\ud800\u0041", {"\udc00": 1}], "add_bos_token": false}"#, [0], 0),
@@ -114,7 +114,7 @@ import Tokenization
         #expect(tokenizer.warnings.count == warnings, "\(tokenizer.warnings)")
     }
 
-    /// A folder, a device without end and a file that is not there are told apart.
+    /// A folder, a device and a missing file give different errors.
     @Test func filesThatCannotBeRead() {
         func error(_ path: String) -> TokenizationError? {
             do {

@@ -1,9 +1,9 @@
 import Foundation
 import Tokenization
 
-/// Writes tokenizer files of a few tokens, sound and hostile ones.
+/// Writes valid and hostile tokenizer files with a few tokens.
 enum SmallTokenizer {
-    /// Loads what the text of a `tokenizer.json` says.
+    /// Loads a tokenizer from the text of a `tokenizer.json`.
     static func load(_ json: String) throws -> Tokenizer {
         try load(Data(json.utf8))
     }
@@ -23,7 +23,7 @@ enum SmallTokenizer {
         #"{"model": {"type": "BPE", "vocab": \#(vocabulary), "merges": \#(merges)\#(model)}\#(fields)}"#
     }
 
-    /// The numbers of an encoded text.
+    /// The ids of an encoded text.
     static func ids(_ text: String, _ json: String, special: Tokenizer.SpecialTokens = .off) throws -> [Int32] {
         try load(json).encode(text, special: special).map(\.rawValue)
     }

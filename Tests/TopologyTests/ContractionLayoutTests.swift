@@ -3,7 +3,7 @@ import Testing
 import Topology
 
 @Suite struct ContractionLayoutTests {
-    /// Small lengths, then the inner sizes of published models.
+    /// Small lengths, and the intermediate sizes of published models.
     static let lengths = Array(1...300) + [896, 4864, 5632, 8192, 11008, 13824, 14336, 18944, 28672]
     static let degrees = [1, 2, 4, 8]
     static let headDimensions = [8, 12, 64, 80, 96, 128, 256]
@@ -45,7 +45,7 @@ import Topology
         ) {
             length, group, unit in
             let layout = ContractionLayout(length: length, unit: unit)
-            // A group as long as the input never ends inside it, so that only the unit matters.
+            // A group as long as the input never ends inside it, so only the unit matters.
             let divisors = [64, 32, 16, 8, 4].filter { unit % $0 == 0 && (group % $0 == 0 || group >= length) }
             let block = layout.inputBlock(group: group)
             if layout.inputBlock(group: nil) != [32, 16, 8, 4].first(where: { unit % $0 == 0 }) { return "floats" }
@@ -91,7 +91,7 @@ import Topology
     @Test func groupsNestOnlyWhenSubtreesAreWhole() {
         for count in 1...16 {
             #expect(ShardGroup(count: count).nestsInSlices == [1, 2, 4, 8].contains(count))
-            // Equal weights are no weights.
+            // Equal weights are the same as no weights.
             #expect(ShardGroup(count: count, weights: Array(repeating: 2.5, count: count)) == ShardGroup(count: count))
         }
         #expect(!ShardGroup(count: 2, weights: [2, 1]).nestsInSlices)

@@ -31,13 +31,13 @@ import Topology
     }
 
     @Test func qwenOfTwoKeyValueHeadsOnFourRanks() {
-        // 14 query heads are 4 + 3 + 4 + 3; each key-value head serves 7 of them.
+        // The 14 query heads are divided as 4 + 3 + 4 + 3; each key-value head serves 7 of them.
         let placements = (0..<4).map {
             HeadPlacement(queryHeadCount: 14, keyValueHeadCount: 2, group: ShardGroup(count: 4), shard: $0)
         }
         #expect(placements.map(\.queryHeads) == [0..<4, 4..<7, 7..<11, 11..<14])
         #expect(placements.map(\.keyValueHeads) == [0..<1, 0..<1, 1..<2, 1..<2])
-        // With 8 query heads to 2 on 3 ranks the deal cuts through a group: the middle rank keeps both.
+        // With 8 query heads and 2 key-value heads on 3 ranks, a cut falls inside a group: the middle rank keeps both.
         let middle = HeadPlacement(queryHeadCount: 8, keyValueHeadCount: 2, group: ShardGroup(count: 3), shard: 1)
         #expect(middle.queryHeads == 3..<6)
         #expect(middle.keyValueHeads == 0..<2)
@@ -61,7 +61,7 @@ import Topology
                 guard placement.keyValueHeads.contains(read) else {
                     return "shard \(shard): head \(head) reads \(read), not kept"
                 }
-                // Query heads stand in `keyValues` groups of equal size, one after another.
+                // Query heads form `keyValues` consecutive groups of equal size.
                 if read != head * keyValues / queries { return "shard \(shard): head \(head) reads \(read)" }
             }
             let read = Set(placement.keyValueHeadOfQuery)

@@ -37,10 +37,10 @@ import Topology
 
     @Test func weightsGoToShardsAndStages() {
         let plan = ParallelPlan(tensorDegree: 2, pipelineDegree: 2, weights: [2, 1, 1, 1])
-        // 20 layers by 3 : 2.
+        // 20 layers are divided 3 : 2.
         #expect(plan.stageLayers(layerCount: 20) == [0..<12, 12..<20])
         #expect(plan.shardGroup(ofStage: 0) == ShardGroup(count: 2, weights: [2, 1]))
-        // Ranks 2 and 3 are alike, so their stage keeps the sums of the even plan.
+        // Ranks 2 and 3 are equally fast, so their stage keeps the sums of the even plan.
         #expect(plan.shardGroup(ofStage: 1).nestsInSlices)
         var explicit = plan
         explicit.layerCounts = [15, 5]
@@ -118,14 +118,14 @@ import Topology
         }
         expect(
             problems(ParallelPlan(tensorDegree: 1, pipelineDegree: 4), layers: 3), "4 stages", "3 layers", "at most 3")
-        // All at once.
+        // All problems are reported at once.
         expect(
             problems(ParallelPlan(tensorDegree: 2, pipelineDegree: 2, layerCounts: [1], weights: [1]), ranks: 1),
             "start 4 ranks",
             "1 weights", "1 stages", count: 3)
     }
 
-    /// Even, with layers given (all the rest to the last stage), and with weights of three kinds.
+    /// Even plans, plans with given layers (the last stage gets all the rest), and plans with three kinds of weights.
     private func plans(layerCount: Int, stages: Int, shards: Int) -> [ParallelPlan] {
         let ranks = stages * shards
         let rest = layerCount - stages + 1
@@ -144,7 +144,7 @@ import Topology
         if let fault = partitionFault(stages, of: layerCount, parts: plan.pipelineDegree, unit: 1) { return fault }
         if stages.contains(where: \.isEmpty) { return "a stage has no layer" }
         if let given = plan.layerCounts, stages.map(\.count) != given { return "not the layers given" }
-        // The last shard of each stage.
+        // Check the last shard of each stage.
         for (stage, layers) in stages.enumerated() {
             let rank = (stage + 1) * plan.tensorDegree - 1
             if plan.placement(ofRank: rank, layerCount: layerCount).layers != layers {

@@ -1,11 +1,11 @@
-/// What went wrong in a sweep over many cases: how often, and the first cases in words.
+/// The failures in a sweep over many cases: their number, and the first cases in words.
 ///
-/// One expectation for the whole sweep; one for each case would print thousands of lines.
+/// The whole sweep is one expectation, because one for each case would print thousands of lines.
 struct Faults: CustomStringConvertible {
     private var count = 0
     private var first: [String] = []
 
-    /// Runs `body` for every combination; it gives nil, or what is wrong.
+    /// Runs `body` for every combination; it returns nil, or what is wrong.
     mutating func check(
         _ a: some Sequence<Int>, _ b: some Collection<Int>, _ c: some Collection<Int> = [1],
         _ body: (Int, Int, Int) -> String?
@@ -23,16 +23,16 @@ struct Faults: CustomStringConvertible {
         if first.count < 3 { first.append("[\(trail())] \(fault)") }
     }
 
-    /// Empty when all is well.
+    /// The failures in words; empty if there are none.
     var description: String {
         count == 0 ? "" : "\(count) faults: \(first.joined(separator: "; "))"
     }
 }
 
-/// Units that `length` takes, the last one perhaps not full.
+/// The number of units in `length`, of which the last may be incomplete.
 func unitCount(_ length: Int, _ unit: Int) -> Int { (length + unit - 1) / unit }
 
-/// What keeps ranges from being `parts` neighbours that cover `0..<count` and are cut at multiples of `unit`; nil: nothing.
+/// Why ranges are not a partition of `0..<count` into `parts` with cuts at multiples of `unit`; nil: they are.
 func partitionFault(_ ranges: [Range<Int>], of count: Int, parts: Int, unit: Int) -> String? {
     guard ranges.count == parts else { return "\(ranges.count) ranges" }
     var next = 0

@@ -2,7 +2,7 @@ import TestSupport
 import Testing
 import Topology
 
-/// Every count from 0 to 200, into every number of parts, in every unit that the runtime cuts by.
+/// Tests every count from 0 to 200 with every number of parts, in every unit by which the runtime cuts.
 @Suite struct RangesTests {
     static let counts = 0...200
     static let parts = 1...16
@@ -53,7 +53,7 @@ import Topology
             return half == slices[0].lowerBound..<slices[3].upperBound ? nil : "\(half) is not \(slices[0...3])"
         }
         #expect(faults.description == "")
-        // By hand: 11 units of 32, halved to 6 + 5, then 3 + 3 + 3 + 2, then 2 + 1 + 2 + 1 + 2 + 1 + 1 + 1.
+        // By hand: 11 units of 32 are halved to 6 + 5, then 3 + 3 + 3 + 2, then 2 + 1 + 2 + 1 + 2 + 1 + 1 + 1.
         let ends = bisectedRanges(of: 352, into: 8, unit: 32).map(\.upperBound)
         #expect(ends == [64, 96, 160, 192, 256, 288, 320, 352])
     }
@@ -87,11 +87,11 @@ import Topology
     }
 
     @Test func weightedRangesByHand() {
-        // 22 layers by 2 : 1 : 1 are 11, 5.5, 5.5; the tie goes to the earlier part.
+        // 22 layers divided 2 : 1 : 1 are 11, 5.5 and 5.5; the tie goes to the earlier part.
         #expect(weightedRanges(of: 22, by: [2, 1, 1]) == [0..<11, 11..<17, 17..<22])
-        // 1 : 1000 would be 0.01 and 9.99 of 10; nobody is left without.
+        // 10 divided 1 : 1000 would be 0.01 and 9.99, but no part is left empty.
         #expect(weightedRanges(of: 10, by: [1, 1000]) == [0..<1, 1..<10])
-        // 100 columns in units of 32 are 4 units, the last one short.
+        // 100 columns make 4 units of 32, the last one short.
         #expect(weightedRanges(of: 100, by: [3, 1], unit: 32) == [0..<96, 96..<100])
     }
 
@@ -104,7 +104,7 @@ import Topology
     }
 }
 
-/// Even ranges are a partition, and differ by at most a unit.
+/// Why even ranges are not a partition whose lengths differ by at most one unit; nil: they are.
 private func evenFault(_ ranges: [Range<Int>], of count: Int, parts: Int, unit: Int) -> String? {
     if let fault = partitionFault(ranges, of: count, parts: parts, unit: unit) { return fault }
     let lengths = ranges.map { unitCount($0.count, unit) }
@@ -112,7 +112,7 @@ private func evenFault(_ ranges: [Range<Int>], of count: Int, parts: Int, unit: 
     return longest - shortest <= 1 ? nil : "lengths differ by more than a unit: \(ranges)"
 }
 
-/// Weights to try for so many parts: rising, falling, one fast, one slow, and some that no float holds exactly.
+/// Weights to try: rising, falling, one fast, one slow, and some that no float represents exactly.
 private func weightPatterns(_ parts: Int) -> [[Double]] {
     [
         (1...parts).map(Double.init), (1...parts).reversed().map(Double.init),
@@ -121,7 +121,9 @@ private func weightPatterns(_ parts: Int) -> [[Double]] {
     ]
 }
 
-/// Each part has a unit if there are enough; where nobody had to be helped, each has its share, rounded down or up.
+/// Why ranges are not in proportion to weights; nil: they are.
+///
+/// Each part must have a unit if there are enough. If that changes nothing, each has its share, rounded down or up.
 private func proportionFault(_ ranges: [Range<Int>], weights: [Double], units: Int, unit: Int) -> String? {
     let lengths = ranges.map { unitCount($0.count, unit) }
     if units >= weights.count, lengths.contains(0) { return "a part is left without: \(ranges) by \(weights)" }

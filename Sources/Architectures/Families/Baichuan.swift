@@ -6,11 +6,11 @@ extension ModelFamily {
         var reader = DecoderReader(file)
         reader.keys.keyValueHeadCount = nil
         reader.keys.lengths = ["max_position_embeddings", "model_max_length"]
-        // Nothing else tells the 13B models.
+        // Only the lack of this key identifies the 13B models.
         reader.isRotary = file.has("max_position_embeddings")
         var decoder = try reader.decoder()
         if !reader.isRotary { decoder.changeAttention { attention, _ in attention.scores.linearBias = LinearBias() } }
-        // Nor those of Baichuan 2, but a vocabulary other than that of Baichuan.
+        // Baichuan 2 is identified by a vocabulary that is not Baichuan's.
         if decoder.vocabularySize != 64_000, try file.optionalStrings("architectures") != ["BaiChuanForCausalLM"] {
             decoder.otherFeatures.append("a head whose rows are normalized (NormHead)")
         }

@@ -1,7 +1,7 @@
 import Tensors
 
 extension ModelFamily {
-    /// Falcon: attention and feed-forward side by side, behind one norm or two; keys and values of one head, or of groups.
+    /// Falcon: parallel attention and feed-forward with one norm or two; multi-query or grouped-query attention.
     static let falcon = ModelFamily("falcon") { file throws(ConfigurationError) in
         let isNew = try file.optionalBool("new_decoder_architecture") ?? false
         let isShared = try file.optionalBool("multi_query") ?? true

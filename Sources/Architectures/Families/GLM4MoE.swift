@@ -1,7 +1,7 @@
 import Tensors
 
 extension ModelFamily {
-    /// GLM-4.5: mixtures of experts as DeepSeek's, half of each head rotated, norms of queries and keys in some.
+    /// GLM-4.5: mixtures of experts like DeepSeek's, half of each head rotated, query and key norms in some models.
     static let glm4MoE = ModelFamily("glm4_moe") { file throws(ConfigurationError) in
         var reader = DecoderReader(file)
         reader.length = 131_072

@@ -31,7 +31,7 @@ extension ModelFamily {
                 ]))
     }
 
-    /// GPT-J: attention and feed-forward side by side behind one norm, interleaved rotation of a part of each head.
+    /// GPT-J: parallel attention and feed-forward that share one norm, interleaved rotation of a part of each head.
     static let gptJ = ModelFamily("gptj") { file throws(ConfigurationError) in
         var reader = DecoderReader(gpt: file)
         reader.ties = false
@@ -40,7 +40,7 @@ extension ModelFamily {
         var decoder = try reader.decoder()
         decoder.head.hasBias = true
         let features = decoder.layers[0].attention.headDimension
-        // Without the key the whole head is rotated.
+        // A null means that the whole head is rotated; a missing key means the default of transformers, 64 features.
         let dimension =
             file.contains("rotary_dim")
             ? try file.optionalInteger("rotary_dim", in: 2...features) ?? features : min(64, features)

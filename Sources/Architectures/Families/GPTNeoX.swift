@@ -1,7 +1,7 @@
 import Tensors
 
 extension ModelFamily {
-    /// GPT-NeoX, Pythia: attention and feed-forward side by side, each behind its own norm; heads fused one by one.
+    /// GPT-NeoX, Pythia: parallel attention and feed-forward with a norm each; query, key and value fused head by head.
     static let gptNeoX = ModelFamily("gpt_neox") { file throws(ConfigurationError) in
         var reader = DecoderReader(file)
         reader.keys.keyValueHeadCount = nil

@@ -7,7 +7,7 @@ extension ModelFamily {
         return ModelDescription(try reader.gemmaDecoder(), .huggingFace)
     }
 
-    /// Gemma 2: norms around both branches, capped scores and logits, a window in every second layer (arXiv:2408.00118).
+    /// Gemma 2: norms around both branches, capped scores and logits, windows in every second layer (arXiv:2408.00118).
     static let gemma2 = ModelFamily("gemma2") { file throws(ConfigurationError) in
         var decoder = try DecoderReader(gemma: file).gemmaDecoder()
         let window = try file.number("sliding_window", in: 1...0x1p30, usual: 4096).map { Int($0) }
@@ -22,14 +22,14 @@ extension ModelFamily {
         return ModelDescription(decoder, .gemmaAround)
     }
 
-    /// Gemma 3: as Gemma 2 with norms of queries and keys instead of caps, and another base where there is a window.
+    /// Gemma 3: Gemma 2 with query and key norms instead of caps, and another rotary base in layers with a window.
     static let gemma3 = ModelFamily("gemma3_text") { file throws(ConfigurationError) in
         var reader = DecoderReader(gemma: file)
         reader.sizes = [
             "num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 256, "vocab_size": 262_208,
         ]
         reader.length = 131_072
-        // Counted in the file's length already.
+        // The file's length already includes the scaling.
         reader.countsScaling = false
         reader.isRotary = false
         var decoder = try reader.gemmaDecoder()
@@ -72,7 +72,7 @@ extension ModelFamily {
 extension DecoderReader {
     fileprivate init(gemma file: ConfigurationFile) {
         self.init(file)
-        // What files call `hidden_act` is not what models were trained with.
+        // Models were not trained with the activation that files give as `hidden_act`.
         keys.activation = "hidden_activation"
         activation = .geluTanh
         norm.weightOffset = 1
@@ -93,7 +93,9 @@ extension DecoderReader {
 }
 
 extension ConfigurationFile {
-    /// The scale of scores, and their cap where the file does not give one.
+    /// Reads the scale and the soft cap of scores.
+    ///
+    /// - Parameter cap: the default cap; nil: the cap is not read.
     fileprivate func gemmaScores(cap: Double?) throws(ConfigurationError) -> ScoreConfiguration {
         var scores = ScoreConfiguration()
         let scalar = try optionalNumber("query_pre_attn_scalar", in: 1e-3...1e6) ?? 256

@@ -1,7 +1,7 @@
 import Tensors
 
 extension ModelFamily {
-    /// Llama with one matrix for query, key and value, in order of key-value heads.
+    /// Llama with query, key and value fused in one matrix, ordered by key-value head.
     static let internLM2 = ModelFamily("internlm2") { file throws(ConfigurationError) in
         var reader = DecoderReader(file)
         reader.length = 2048

@@ -1,7 +1,7 @@
 import Tensors
 
 extension ModelFamily {
-    /// Llama 4's text model: chunks of attention, layers without rotation, experts in every layer or every second one.
+    /// Llama 4's text model: chunked attention, layers without rotation, experts in every layer or every second one.
     static let llama4 = ModelFamily("llama4_text") { file throws(ConfigurationError) in
         var reader = DecoderReader(file)
         reader.length = 131_072

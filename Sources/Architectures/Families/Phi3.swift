@@ -1,7 +1,7 @@
 import Tensors
 
 extension ModelFamily {
-    /// Phi-3, Phi-4: Llama with fused projections, and a part of each head rotated in some.
+    /// Phi-3, Phi-4: Llama with fused projections; some models rotate only a part of each head.
     static let phi3 = ModelFamily("phi3") { file throws(ConfigurationError) in
         var reader = DecoderReader(file)
         reader.length = 4096

@@ -1,7 +1,7 @@
 import Tensors
 
 extension ModelFamily {
-    /// The first Qwen: Llama with biases on query, key and value, and queries that are scaled beyond the trained length.
+    /// The first Qwen: Llama with biases on query, key and value, and queries scaled beyond the trained length.
     static let qwen = ModelFamily("qwen") { file throws(ConfigurationError) in
         var reader = DecoderReader(file)
         reader.keys.keyValueHeadCount = nil
@@ -9,7 +9,7 @@ extension ModelFamily {
         reader.keys.lengths = ["max_position_embeddings", "seq_length"]
         reader.keys.normEpsilon = "layer_norm_epsilon"
         reader.keys.theta = "rotary_emb_base"
-        // The file's width is that of gate and up together.
+        // The file gives the width of gate and up together.
         let width = try file.integer("intermediate_size", in: DecoderReader.sizes) / 2
         var decoder = try reader.decoder(intermediateSize: width)
         decoder.changeAttention { attention, _ in attention.hasInputBias = true }

@@ -1,5 +1,5 @@
 extension ModelFamily {
-    /// Llama with biases on query, key and value, and a sliding window in some layers if asked for.
+    /// Llama with biases on query, key and value, and a sliding window in some layers if the file enables it.
     static let qwen2 = ModelFamily("qwen2") { file throws(ConfigurationError) in
         var reader = DecoderReader(file)
         reader.length = 32_768
@@ -19,7 +19,7 @@ extension ConfigurationFile {
         let window =
             try optionalBool("use_sliding_window") ?? false
             ? try optionalInteger("sliding_window", in: DecoderReader.windows) : nil
-        // Before `layer_types`, the layers from this one on had the window.
+        // In files without `layer_types`, the layers from this one on have the window.
         let firstWindowed = try optionalInteger("max_window_layers", in: 0...1 << 20) ?? 28
         return try windows(window, count: count) { $0 >= firstWindowed }
     }

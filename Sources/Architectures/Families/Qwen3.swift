@@ -1,7 +1,7 @@
 import Tensors
 
 extension ModelFamily {
-    /// Llama with a norm for each head of queries and keys, and windows as Qwen 2 has them.
+    /// Llama with a norm for each head of queries and keys, and the windows of Qwen 2.
     static let qwen3 = ModelFamily("qwen3") { file throws(ConfigurationError) in
         var reader = DecoderReader(file)
         reader.length = 32_768

@@ -1,7 +1,7 @@
 import Tensors
 
 extension ModelFamily {
-    /// Qwen 2 with mixtures of experts, and one that every token goes through.
+    /// Qwen 2 with mixtures of experts, including a shared expert.
     static let qwen2MoE = ModelFamily("qwen2_moe") { file throws(ConfigurationError) in
         try qwenMixture(file) { decoder, experts, file throws(ConfigurationError) in
             experts.sharedSize =
@@ -50,7 +50,7 @@ extension ModelFamily {
 }
 
 extension TensorNames {
-    /// Llama's names, with a router and a module for each expert beside them.
+    /// Llama's names, plus a router and a module for each expert.
     static let expertsInMLP = TensorNames.huggingFace.replacing(
         .init("mlp.gate", .router), .init("mlp.experts.*.gate_proj", .expertGate),
         .init("mlp.experts.*.up_proj", .expertUp), .init("mlp.experts.*.down_proj", .expertDown),

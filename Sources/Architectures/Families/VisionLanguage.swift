@@ -1,4 +1,4 @@
-// Models of several parts: a decoder of another family, and a vision tower of which only the size is known.
+// Models of several parts: a decoder of another family, and a vision tower whose size alone is known.
 
 extension ModelFamily {
     /// LLaVA and others whose decoder is described under `text_config`.
@@ -11,7 +11,7 @@ extension ModelFamily {
         try description(ofPart: "llm_config", of: file)
     }
 
-    /// MiniCPM-V, whose decoder is Qwen 2, described beside the rest.
+    /// MiniCPM-V, whose decoder is Qwen 2 and is described at the top level of the file.
     static let miniCPMV = ModelFamily("minicpmv") { file throws(ConfigurationError) in
         var model = try ModelFamily.qwen2.describe(file)
         model.decoder.companions = try file.companions(width: model.decoder.hiddenSize)
@@ -24,12 +24,12 @@ extension ModelFamily {
         ofPart key: String, of file: ConfigurationFile
     ) throws(ConfigurationError) -> ModelDescription {
         guard let part = try file.optionalObject(key) else { throw file.unsupported(key, "it is missing") }
-        // A part that is itself made of parts would have no end.
+        // Nested parts could recurse without end.
         for inner in partKeys where part.has(inner) {
             throw part.unsupported(inner, "a model inside a model's part is not supported")
         }
         let family = try ModelFamily.named(by: part)
-        // Files of models made from Llama 2 7B or Mistral 7B leave out what is as there.
+        // Files of models derived from Llama 2 7B or Mistral 7B leave out the values that these have.
         let defaults = part.has("hidden_size") ? nil : partDefaults[family.modelTypes[0]]
         var model = try family.describe(defaults.map { part.with($0) } ?? part)
         model.decoder.companions = try file.companions(width: model.decoder.hiddenSize)
@@ -49,9 +49,9 @@ extension ModelFamily {
 }
 
 extension ConfigurationFile {
-    /// The parts beside the decoder: by their sizes if the file gives them, else by the tower's shape.
+    /// The model's parts other than the decoder, with the sizes in the file, or else computed from the tower's shape.
     ///
-    /// - Parameter width: the decoder's hidden size, which the tower's features are brought to.
+    /// - Parameter width: the decoder's hidden size, to which the projector maps the tower's features.
     fileprivate func companions(width: Int) throws(ConfigurationError) -> [Companion] {
         let names = ["vision_tower", "projector"]
         if let given = try optionalObject("companion_parameters") {
@@ -68,7 +68,7 @@ extension ConfigurationFile {
             let wide = try vision.optionalInteger("intermediate_size", in: DecoderReader.sizes),
             let layers = try vision.optionalInteger("num_hidden_layers", in: 1...4096)
         else { return [] }
-        // A vision transformer's: four square matrices and two wide ones a layer, and a table for the patches.
+        // A vision transformer has four square and two wide matrices per layer, and a table for the patches.
         let patch = try vision.optionalInteger("patch_size", in: 1...1024) ?? 14
         let image = try vision.optionalInteger("image_size", in: patch...1 << 16) ?? 336
         let patches = (image / patch) * (image / patch) + 1
@@ -76,7 +76,8 @@ extension ConfigurationFile {
         return [
             Companion(
                 name: names[0], parameterCount: layers * layer + hidden * (3 * patch * patch + patches + 5)),
-            // A matrix from the tower's features, of four patches where they are joined, and one more but for Gemma.
+            // The projector has a matrix for the tower's features (InternVL joins those of four patches) and, except
+            // in Gemma, a second one.
             Companion(
                 name: names[1],
                 parameterCount: try optionalString("model_type") == "gemma3"

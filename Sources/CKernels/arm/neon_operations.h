@@ -10,9 +10,9 @@ typedef struct {
 } vi;
 
 /// A vector whose register i is EXPRESSION.
-#define EACH(TYPE, EXPRESSION)                                                                                         \
-    TYPE result;                                                                                                       \
-    _Pragma("unroll") for (int i = 0; i < 4; i++) result.q[i] = EXPRESSION;                                            \
+#define EACH(TYPE, EXPRESSION)                                                                                                 \
+    TYPE result;                                                                                                               \
+    _Pragma("unroll") for (int i = 0; i < 4; i++) result.q[i] = EXPRESSION;                                                    \
     return result
 
 INLINE vf vf_set1(float x) { EACH(vf, vdupq_n_f32(x)); }

@@ -82,9 +82,9 @@ typedef struct ck_matrix {
     int64_t group_offset; // columns of the first group that lie before column 0 (on another rank)
     int64_t group_count;  // groups that touch these columns
     ck_format format;
-    ck_format scale_format; // F32, F16 or BF16
-    int32_t block;        // columns of an input block: 4, 8, 16, 32, or 64 for integers
-    int32_t slice_count;  // 1, 2, 4 or 8
+    ck_format scale_format;            // F32, F16 or BF16
+    int32_t block;                     // columns of an input block: 4, 8, 16, 32, or 64 for integers
+    int32_t slice_count;               // 1, 2, 4 or 8
     int64_t slice_ends[CK_MAX_SLICES]; // multiples of block but for the last; a slice may be empty
 } ck_matrix;
 
@@ -114,12 +114,12 @@ static inline int64_t ck_panel_bytes(ck_format format, int64_t columns, int32_t 
 }
 
 /// Packs up to 16 rows of floats ([row_count][columns], rows `stride` apart) into one panel.
-void ck_pack_floats(ck_format format, const float *rows, int64_t row_count, int64_t stride, int64_t columns,
-                    int32_t block, void *panel);
+void ck_pack_floats(ck_format format, const float *rows, int64_t row_count, int64_t stride, int64_t columns, int32_t block,
+                    void *panel);
 
 /// Packs up to 16 rows of signed codes into one panel.
-void ck_pack_codes(ck_format format, const int8_t *rows, int64_t row_count, int64_t stride, int64_t columns,
-                   int32_t block, void *panel);
+void ck_pack_codes(ck_format format, const int8_t *rows, int64_t row_count, int64_t stride, int64_t columns, int32_t block,
+                   void *panel);
 
 /// The input of a product: rows of floats, and perhaps the same rows as codes or rounded, which are then used instead.
 ///
@@ -210,9 +210,9 @@ typedef enum ck_activation {
 
 /// output[t, i] = f(input[t, i]) * up[t, i], or f(input[t, i]) without `up`.
 typedef struct ck_activate {
-    const float *input;         // rows `stride` apart, like those of `up`
+    const float *input; // rows `stride` apart, like those of `up`
     const float *_Nullable up;
-    float *output;              // [tokens][output_stride]; may be `input`
+    float *output; // [tokens][output_stride]; may be `input`
     int64_t stride, output_stride, tokens, columns;
     ck_activation activation;
     float cap; // of CK_SOFTCAP
@@ -249,7 +249,7 @@ typedef struct ck_head_norm {
 typedef struct ck_store {
     float *rows; // [tokens][stride]
     int64_t stride, tokens, query_heads;
-    int64_t rotated; // even, 0 to head_dim
+    int64_t rotated;                                  // even, 0 to head_dim
     const float *_Nullable cosines, *_Nullable sines; // [tokens][rotated / 2]; needed if any element is rotated
     float query_scale;
     ck_head_norm query_norm, key_norm;
@@ -259,8 +259,8 @@ typedef struct ck_store {
 
 /// Some consecutive tokens of one sequence whose attention is computed together.
 typedef struct ck_attention_item {
-    int64_t first_row;     // of the tokens in the step
-    int64_t token_count;   // at least 1
+    int64_t first_row;   // of the tokens in the step
+    int64_t token_count; // at least 1
     int64_t first_position;
     const int32_t *blocks; // the sequence's blocks, by position / 64
 } ck_attention_item;
@@ -275,10 +275,10 @@ typedef struct ck_attend {
     int64_t query_stride, output_stride;
     const int32_t *head_map; // [query_heads]: which cache head each query head reads, not decreasing
     int64_t query_heads;
-    int64_t window;                  // 0: all positions
-    float cap;                       // 0: none
-    const float *_Nullable slopes;   // [query_heads]
-    const float *_Nullable sinks;    // [query_heads]
+    int64_t window;                // 0: all positions
+    float cap;                     // 0: none
+    const float *_Nullable slopes; // [query_heads]
+    const float *_Nullable sinks;  // [query_heads]
     const ck_attention_item *items;
     int64_t item_count;
     ck_cache cache;

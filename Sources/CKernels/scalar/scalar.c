@@ -97,8 +97,7 @@ static float sum_codes(element e, int64_t begin, int64_t end, float *inputs) {
     for (int64_t first = begin; first < end; first += block) {
         int64_t at = first / block * e.a->tokens + e.token;
         int32_t dot = 0;
-        for (int64_t k = first; k < ck_min(first + block, end); k++)
-            dot += code(e, k) * in->codes[at * block + k - first];
+        for (int64_t k = first; k < ck_min(first + block, end); k++) dot += code(e, k) * in->codes[at * block + k - first];
         sum = fmaf((float)dot, in->scales[at], sum);
         *inputs = fmaf((float)ck_code_sum(in->corrections[at]), in->scales[at], *inputs);
     }
@@ -379,7 +378,8 @@ static void peak(const void *arguments, ck_part part) {
         for (int i = 0; i < 16; i++) {
             if (ck_is_integer(a->format))
                 for (int k = 0; k < 4; k++) codes[i] += code * (k + 1);
-            else sums[i] = fmaf(weight, 0.25f, sums[i]);
+            else
+                sums[i] = fmaf(weight, 0.25f, sums[i]);
         }
     for (int i = 0; i < 16; i++) sums[0] += sums[i] + (float)codes[i];
     a->sinks[part.index] = sums[0];

@@ -25,13 +25,13 @@ INLINE void mt_open(int tokens, int block_bytes) {
 }
 INLINE void mt_close(void) { _tile_release(); }
 
-#define CODE_TILE(sum, inputs, weights)                                                                                \
-    INLINE void mt_start_##sum(const void *w, const void *x, int block) {                                              \
-        _tile_zero(sum);                                                                                               \
-        _tile_loadd(weights, w, 64);                                                                                   \
-        _tile_loadd(inputs, x, block);                                                                                 \
-        _tile_dpbssd(sum, inputs, weights);                                                                            \
-    }                                                                                                                  \
+#define CODE_TILE(sum, inputs, weights)                                                                                        \
+    INLINE void mt_start_##sum(const void *w, const void *x, int block) {                                                      \
+        _tile_zero(sum);                                                                                                       \
+        _tile_loadd(weights, w, 64);                                                                                           \
+        _tile_loadd(inputs, x, block);                                                                                         \
+        _tile_dpbssd(sum, inputs, weights);                                                                                    \
+    }                                                                                                                          \
     INLINE void mt_store_##sum(int32_t *out) { _tile_stored(sum, out, 64); }
 CODE_TILE(0, 4, 6)
 CODE_TILE(1, 5, 7)

@@ -9,7 +9,8 @@ typedef struct {
     __m256i low, high;
 } vi;
 
-#define BOTH(expression_low, expression_high) {expression_low, expression_high}
+#define BOTH(expression_low, expression_high)                                                                                  \
+    { expression_low, expression_high }
 
 INLINE vf vf_zero(void) { return (vf)BOTH(_mm256_setzero_ps(), _mm256_setzero_ps()); }
 INLINE vf vf_set1(float x) { return (vf)BOTH(_mm256_set1_ps(x), _mm256_set1_ps(x)); }
@@ -160,8 +161,7 @@ INLINE vc vc_broadcast(const int8_t *p) {
     return _mm256_set1_epi32(four);
 }
 INLINE vi vi_dot(vi acc, vq weight, vc input) {
-    return (vi)BOTH(_mm256_dpbusd_avx_epi32(acc.low, weight.low, input),
-                    _mm256_dpbusd_avx_epi32(acc.high, weight.high, input));
+    return (vi)BOTH(_mm256_dpbusd_avx_epi32(acc.low, weight.low, input), _mm256_dpbusd_avx_epi32(acc.high, weight.high, input));
 }
 #else
 // Products of the even and of the odd bytes as 16-bit numbers. (vpmaddubsw would saturate.)

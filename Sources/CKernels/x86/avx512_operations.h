@@ -52,9 +52,7 @@ INLINE vf vf_min(vf a, vf b) { return _mm512_min_ps(a, b); }
 INLINE vf vf_fma(vf a, vf b, vf c) { return _mm512_fmadd_ps(a, b, c); }
 INLINE vf vf_abs(vf a) { return _mm512_abs_ps(a); }
 INLINE vf vf_negate(vf a) { return _mm512_xor_ps(a, _mm512_set1_ps(-0.0f)); }
-INLINE vf vf_where_ge(vf a, vf b, vf yes, vf no) {
-    return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_GE_OQ), no, yes);
-}
+INLINE vf vf_where_ge(vf a, vf b, vf yes, vf no) { return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_GE_OQ), no, yes); }
 INLINE vf vf_lane_index(void) { return _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15); }
 INLINE float vf_sum(vf a) {
     __m256 x = _mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1));
@@ -100,9 +98,7 @@ typedef struct {
     __m512i even, odd;
 } vq;
 typedef vq vc;
-INLINE vq vq_widen(__m512i x) {
-    return (vq){_mm512_and_si512(x, _mm512_set1_epi16(255)), _mm512_srli_epi16(x, 8)};
-}
+INLINE vq vq_widen(__m512i x) { return (vq){_mm512_and_si512(x, _mm512_set1_epi16(255)), _mm512_srli_epi16(x, 8)}; }
 INLINE vq vq_load(const void *p) { return vq_widen(_mm512_loadu_si512(p)); }
 INLINE void vq_load_nibbles(const void *p, vq *low, vq *high) {
     __m512i x = _mm512_loadu_si512(p), mask = _mm512_set1_epi8(15);
@@ -116,8 +112,8 @@ INLINE vc vc_broadcast(const int8_t *p) {
     return (vc){_mm512_srai_epi16(_mm512_slli_epi16(x, 8), 8), _mm512_srai_epi16(x, 8)};
 }
 INLINE vi vi_dot(vi acc, vq weight, vc input) {
-    return _mm512_add_epi32(acc, _mm512_add_epi32(_mm512_madd_epi16(weight.even, input.even),
-                                                  _mm512_madd_epi16(weight.odd, input.odd)));
+    return _mm512_add_epi32(
+        acc, _mm512_add_epi32(_mm512_madd_epi16(weight.even, input.even), _mm512_madd_epi16(weight.odd, input.odd)));
 }
 #endif
 

@@ -10,8 +10,6 @@
 #include <stdint.h>
 
 #include "combine.h"
-#include "compress.h"
-#include "window.h"
 
 /// A communicator's handle.
 typedef struct cmpi_group {
@@ -75,8 +73,7 @@ int cmpi_answer_roll_calls(void);
 
 /// Sends a message so short that the library keeps it until the receiver comes.
 int cmpi_send_short(const void *_Nullable bytes, size_t byte_count, int rank, int tag, cmpi_group group);
-int cmpi_isend(const void *_Nullable bytes, size_t byte_count, int rank, int tag, cmpi_group group,
-               cmpi_request *_Nonnull out);
+int cmpi_isend(const void *_Nullable bytes, size_t byte_count, int rank, int tag, cmpi_group group, cmpi_request *_Nonnull out);
 /// Waits for a send; its buffer may be written again.
 int cmpi_wait(cmpi_request *_Nonnull request, uint64_t timeout);
 /// Waits until the next message of that rank and tag has arrived (or its first part has), and claims it.
@@ -89,11 +86,11 @@ int cmpi_mrecv(void *_Nullable bytes, size_t byte_count, cmpi_message *_Nonnull 
 
 /// The library's own operations, to measure ours against. They promise no order of addition; 16-bit floats have no name in
 /// MPI 3 and give an error. `in` may be `out`.
-int cmpi_library_all_reduce(const void *_Nullable in, void *_Nullable out, size_t count, cmpi_type type,
-                            cmpi_operation operation, cmpi_group group);
+int cmpi_library_all_reduce(const void *_Nullable in, void *_Nullable out, size_t count, cc_type type, cc_reduction reduction,
+                            cmpi_group group);
 /// `count` elements for each rank.
-int cmpi_library_reduce_scatter(const void *_Nullable in, void *_Nullable out, size_t count, cmpi_type type,
-                                cmpi_operation operation, cmpi_group group);
+int cmpi_library_reduce_scatter(const void *_Nullable in, void *_Nullable out, size_t count, cc_type type,
+                                cc_reduction reduction, cmpi_group group);
 /// `byte_count` bytes of each rank.
 int cmpi_library_all_gather(const void *_Nullable mine, void *_Nullable all, size_t byte_count, cmpi_group group);
 int cmpi_library_broadcast(void *_Nullable bytes, size_t byte_count, int root, cmpi_group group);

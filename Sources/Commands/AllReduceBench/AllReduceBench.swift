@@ -3,6 +3,7 @@ import ArgumentParser
 import Bootstrap
 import Collectives
 import Glibc
+import JobWatch
 import MPICollectives
 import ModelOptions
 import ProgramEntry

@@ -1,5 +1,6 @@
 import Bootstrap
 import Collectives
+import JobWatch
 import MPICollectives
 import ProgramEntry
 

@@ -1,6 +1,7 @@
 import Bootstrap
 import Collectives
 import Foundation
+import JobWatch
 import MPICollectives
 import ProgramEntry
 

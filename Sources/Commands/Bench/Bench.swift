@@ -13,7 +13,7 @@ struct Bench: ParsableCommand {
 
     func run() throws { throw ValidationError("Give a subcommand: limits, run or compare.") }
 
-    /// Runs a subcommand's work; an error gives one line and the status that it calls for.
+    /// Runs a subcommand's work; an error becomes one line and the matching exit status.
     static func answering(_ body: () throws -> Void) throws(RunError) {
         do {
             try body()

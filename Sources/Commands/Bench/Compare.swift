@@ -3,7 +3,7 @@ import Bootstrap
 import Foundation
 import ProgramEntry
 
-/// Two files of figures side by side, so that a regression shows.
+/// Compares two files of figures, to show regressions.
 struct Compare: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Compare two files that `bench run --json` wrote: second over first.")

@@ -5,7 +5,7 @@ import Kernels
 import ProgramEntry
 import Tensors
 
-/// What the processors of this process can do at best.
+/// Measures the best performance of the processors that this process may use.
 struct Limits: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: """
@@ -32,7 +32,7 @@ struct Limits: ParsableCommand {
 
     mutating func validate() throws {
         guard (1...1 << 20).contains(rounds) else { throw ValidationError("--rounds must be from 1 to 1048576.") }
-        // As a model's run has it: more than that only wait for each other.
+        // The same limit as in a run of a model: more threads would only wait for each other.
         let most = 8 * max(1, ProcessInfo.processInfo.processorCount)
         guard (1...most).contains(threads ?? 1) else {
             throw ValidationError("--threads must be from 1 to \(most), 8 for each processor.")
@@ -62,15 +62,15 @@ struct Limits: ParsableCommand {
         }
     }
 
-    /// The arithmetic of one kernel table, one thread.
+    /// The arithmetic rates of one kernel table on one thread.
     struct TableRow: Encodable {
         let kernels: String
         let int8GigaOperationsPerSecond: Double
         let bfloat16GigaOperationsPerSecond: Double
         let float32GigaOperationsPerSecond: Double
-        /// Whether the rule takes the table to be fast on this maker's processors.
+        /// Whether the rule considers the table fast on this vendor's processors.
         let isFast: Bool
-        /// Whether it is chosen where `--kernels` names none.
+        /// Whether the table is chosen if `--kernels` names none.
         let isChosen: Bool
 
         enum CodingKeys: String, CodingKey {
@@ -156,7 +156,7 @@ struct Limits: ParsableCommand {
         )
     }
 
-    /// Every table that runs here, measured by one thread.
+    /// Measures every table that this processor supports, on one thread.
     private func tableRows() throws -> [TableRow] {
         let pool = WorkerPool(count: 1)
         defer { pool.stop() }

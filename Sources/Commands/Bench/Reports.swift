@@ -15,12 +15,12 @@ struct MachineReport: Codable {
         processor = model?.split(separator: ":").last.map { $0.trimmingCharacters(in: .whitespaces) } ?? "unknown"
         processors = allowedProcessors().count
         self.kernels = kernels
-        // `make bench` says which; a program cannot know.
+        // `make bench` passes the commit; a program cannot know it.
         commit = ProcessInfo.processInfo.environment["TRIREME_COMMIT"] ?? "unknown"
     }
 }
 
-/// One run's figures; bandwidth and arithmetic beside the limits measured in the same run.
+/// One run's figures: bandwidth and arithmetic next to the limits that the same run measured.
 struct RunFigures: Codable {
     let machine: MachineReport
     let model: String
@@ -41,7 +41,7 @@ struct RunFigures: Codable {
 
     var bandwidthShare: Double { decodeGigabytesPerSecond / readLimitGigabytesPerSecond }
     var arithmeticShare: Double { prefillGigaOperationsPerSecond / arithmeticLimitGigaOperationsPerSecond }
-    /// What makes two runs comparable.
+    /// The key under which two runs are comparable.
     var key: String { "\(model) \(weights) \(ranks)x\(threads)" }
 
     enum CodingKeys: String, CodingKey {
@@ -84,7 +84,7 @@ func rounded(_ value: Double, digits: Double = 10) -> String { "\((value * digit
 
 func percent(_ value: Double) -> String { value.isFinite ? "\(Int((value * 100).rounded())) %" : "-" }
 
-/// Cells of a table, right-aligned.
+/// Formats the cells of a table row, right-aligned.
 func columns(_ cells: [String]) -> String {
     cells.map { String(repeating: " ", count: max(1, 12 - $0.count)) + $0 }.joined()
 }

@@ -9,7 +9,7 @@ import ProgramEntry
 import Tensors
 import Topology
 
-/// Decoding and prompts of one model on one plan, beside the limits, measured in turn.
+/// Measures prefill and decode of one model on one plan, and the hardware's limits in alternation.
 struct Run: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Tokens per second of one model on one plan, beside the limits measured in the same run.")
@@ -53,7 +53,7 @@ struct Run: ParsableCommand {
         var formatName = ""
     }
 
-    /// What a token costs, from the shapes.
+    /// The cost of a token, computed from the shapes.
     private struct Costs {
         /// Multiplications and additions of the layers' matrices for one token.
         var operationsPerToken = 0.0
@@ -90,7 +90,7 @@ struct Run: ParsableCommand {
                 options.sampling.temperature = 0
                 for round in 0...rounds {
                     guard !session.isInterrupted else { break }
-                    let limits = try session.engine.measureLimits()
+                    let limits = try session.measureLimits()
                     session.engine.resetStatistics()
                     _ = try generator.run(prompts: prompts, options, isInterrupted: { session.isInterrupted })
                     // The first round warms up.

@@ -116,7 +116,7 @@ struct Perplexity: ParsableCommand {
     }
 }
 
-/// What a text scored.
+/// The score of a text.
 private struct Score: Encodable {
     let sum: Double
     let count: Int
@@ -126,7 +126,7 @@ private struct Score: Encodable {
     var perplexity: Double { exp(mean) }
     var tokensPerSecond: Double { Double(count) / duration.seconds }
 
-    /// Why the perplexity is infinite or no number; nil if it is a figure.
+    /// Why the perplexity is infinite or not a number; nil if it is finite.
     var reasonForNoFigure: String? {
         if perplexity.isFinite { return nil }
         if mean.isNaN { return "a log-probability is not a number; the weights may be damaged" }

@@ -4,7 +4,7 @@ import Generation
 import Glibc
 import ProgramEntry
 
-/// Prompts from standard input, one a line; each goes on from all that came before, which stays in the cache.
+/// Runs prompts from standard input, one per line; each continues the conversation so far, which stays in the cache.
 struct Conversation {
     let session: RankSession
     let options: GenerationOptions
@@ -31,7 +31,7 @@ struct Conversation {
                 }
                 let room = session.limits.sequenceLength - used - tokens.count
                 guard room > 0 else {
-                    // Of a conversation that has begun, the answers stand; of one that cannot begin there is none.
+                    // The answers of a conversation that has begun are valid; one that cannot begin is an error.
                     if kept == nil { throw tooLong(tokens.count, source) }
                     complain(
                         "the conversation has reached \(session.limits.sequenceLength) tokens; start again, or raise "

@@ -41,7 +41,7 @@ struct Generate: ParsableCommand {
             modelArguments,
             prepare: { model, tokenizer in
                 try outputArguments.begin()
-                // Stop strings are text.
+                // Stop strings are text, so they need a tokenizer.
                 if !samplingArguments.stop.isEmpty { _ = try tokenizer.required(by: model, for: "--stop") }
                 let options = try samplingArguments.options(defaults: model.sampling)
                 let prompts = try promptArguments.prompts(model: model, tokenizer: tokenizer)
@@ -82,7 +82,7 @@ struct Generate: ParsableCommand {
     }
 }
 
-/// What a run of `generate` does.
+/// The prompts and options of a run of `generate`.
 struct Job {
     let prompts: [Prompt]
     let options: GenerationOptions

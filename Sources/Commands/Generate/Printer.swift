@@ -5,17 +5,17 @@ import Generation
 import ProgramEntry
 import Tokenization
 
-/// What came of a run, for the closing report.
+/// The results of a run, for the closing report.
 struct Outcome {
     let results: [GenerationResult]
     let options: GenerationOptions
     let statistics: Engine.Statistics
     let timeToFirstToken: Duration?
-    /// What ended the run early, to be reported when all ranks have ended their work.
+    /// The error that ended the run early, which is reported after all ranks have ended their work.
     var failure: (any Error)?
 }
 
-/// Shows results as they come: text streams, a batch prints one JSON object a line, in order.
+/// Prints results as they arrive: it streams text, or prints a batch as one JSON object per line, in order.
 struct Printer {
     let isJSON: Bool
     let isBatch: Bool
@@ -58,13 +58,13 @@ struct Printer {
             timeToFirstToken: generator.timeToFirstToken, failure: failure)
     }
 
-    /// A model without a tokenizer speaks in numbers.
+    /// The token ids of the first output, which stand for its text if the model has no tokenizer.
     private func ids(_ results: [GenerationResult]) -> String {
         (results.first?.outputs.first?.tokens ?? []).map { "\($0.id)" }.joined(separator: ",")
     }
 }
 
-/// Prints lines in the order of the prompts, whichever ends first.
+/// Prints lines in the order of the prompts, regardless of which ends first.
 private struct OrderedLines {
     private var waiting: [Int: ResultReport] = [:]
     private var next = 0

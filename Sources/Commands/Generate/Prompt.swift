@@ -1,6 +1,6 @@
-/// A text to continue, as the model sees it.
+/// A prompt to continue, as token ids.
 struct Prompt {
     let tokens: [Int32]
-    /// The option or the line of a file that it comes from, for messages.
+    /// The option, or the line of a file, that the prompt comes from, for messages.
     let source: String
 }

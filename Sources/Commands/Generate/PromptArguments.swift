@@ -6,7 +6,7 @@ import ModelOptions
 import ProgramEntry
 import Tokenization
 
-/// Where prompts come from.
+/// The options that give prompts.
 struct PromptArguments: ParsableArguments {
     @Option(parsing: .unconditional, help: "Text to continue, as it is, even where it begins with a dash.")
     var prompt: String?
@@ -72,7 +72,7 @@ struct PromptArguments: ParsableArguments {
         }
     }
 
-    /// The prompts as bytes, and where each stands.
+    /// The prompts as bytes, each with the option, file or line that it comes from.
     private func texts() throws -> [(bytes: [UInt8], source: String)] {
         if let prompt { return [(Array(prompt.utf8), "--prompt")] }
         if let promptFile { return [(try readRankInput(promptFile), promptFile)] }

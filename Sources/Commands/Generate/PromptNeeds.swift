@@ -4,10 +4,10 @@ import ModelOptions
 import ProgramEntry
 
 extension RunNeeds {
-    /// What a run of these prompts must be planned for.
+    /// The sizes that a run of these prompts must be planned for.
     ///
-    /// - Throws: `RunError` with status 65 for a prompt that leaves no room for a new token within the longest sequence
-    ///   allowed.
+    /// - Throws: `RunError` with status 65 for a prompt that leaves no room for a new token within the longest allowed
+    ///   sequence.
     init(_ prompts: [Prompt], options: GenerationOptions, model: OpenedModel, arguments: ModelArguments) throws {
         let limit = try arguments.lengthLimit(of: model)
         for prompt in prompts {

@@ -4,10 +4,10 @@ import Generation
 import ModelOptions
 import Sampling
 
-/// How tokens are drawn.
+/// The options for drawing tokens.
 ///
-/// What is not given comes from the model's generation_config.json. Every value may begin with a dash: negative numbers
-/// reach the checks that name them, and a stop string is any text.
+/// Defaults come from the model's generation_config.json. Every value may begin with a dash, so that negative numbers
+/// reach the checks that name them, and because a stop string is any text.
 struct SamplingArguments: ParsableArguments {
     @Option(parsing: .unconditional, help: "New tokens at most. Default: generation_config.json, else 128.")
     var maxTokens: Int?

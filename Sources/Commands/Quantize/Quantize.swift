@@ -10,7 +10,7 @@ import Synchronization
     static func main() { Quantize.start() }
 }
 
-/// The program `quantize`: a quantized copy of a Hugging Face directory.
+/// The program `quantize`, which writes a quantized copy of a Hugging Face directory.
 struct Quantize: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "quantize",
@@ -92,7 +92,7 @@ struct Quantize: ParsableCommand {
             }
         let scheme = try IntegerScheme(
             bits: scheme == .int8 ? 8 : 4, granularity: granularity, isSymmetric: symmetry == .symmetric)
-        // What is not found is named by the quantizer, as the user named it.
+        // If the model is not found, the quantizer reports it under the name that the user gave.
         let found = try? FoundModel.locate(model)
         if let warning = found?.warning { writeToStandardError("quantize: warning: \(warning)\n") }
         let quantizer = try CheckpointQuantizer(
@@ -109,7 +109,7 @@ struct Quantize: ParsableCommand {
     }
 }
 
-/// Percent done, rewritten in place on standard error, where a person watches.
+/// A line with the percentage done, rewritten in place on standard error if a person watches.
 private final class ProgressLine {
     /// Whether standard error is a terminal, or a launcher says that it leads to one.
     static let isWanted = isatty(STDERR_FILENO) == 1 || getenv("TRIREME_PROGRESS") != nil
@@ -132,12 +132,12 @@ private func writeToStandardError(_ text: String) {
     fputs(text, stderr)
 }
 
-/// Set by the signal handler; the work asks for it between strips.
+/// The flag that the signal handler sets, and that the work checks between strips.
 private let isInterrupted = Atomic<Bool>(false)
 
-/// Makes Ctrl-C and termination end the work in an orderly way, so that the partial output is removed.
+/// Makes Ctrl-C and termination signals end the work in an orderly way, so that the partial output is removed.
 private func installInterruptHandlers() {
-    // Touched here because a global's first use takes a lock, which a handler may not.
+    // The first use of a global takes a lock, which a signal handler must not, so the flag is used here first.
     isInterrupted.store(false, ordering: .relaxed)
     var unblocked = sigset_t()
     sigemptyset(&unblocked)
@@ -145,6 +145,6 @@ private func installInterruptHandlers() {
         signal(number) { _ in isInterrupted.store(true, ordering: .relaxed) }
         sigaddset(&unblocked, number)
     }
-    // A program started from a thread that blocks signals (Dispatch's do) inherits that.
+    // A program that is started from a thread that blocks signals, as Dispatch's threads do, inherits the mask.
     pthread_sigmask(SIG_UNBLOCK, &unblocked, nil)
 }

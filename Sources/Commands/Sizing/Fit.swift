@@ -6,7 +6,7 @@ import ModelOptions
 import ProgramEntry
 import Sizing
 
-/// `sizing fit`: a profile's coefficients from a table of what was found to run.
+/// `sizing fit`: fits a profile's coefficients to a table of the models that were found to run.
 struct Fit: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Fits a profile to a table of the fewest cards and the longest contexts that were found to run.",

@@ -4,7 +4,7 @@ import ModelOptions
 import ProgramEntry
 import Sizing
 
-/// `sizing models`: the catalogue.
+/// `sizing models`: lists the catalogue.
 struct Models: ParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Lists the catalogue of models with their sizes.")
 

@@ -8,7 +8,7 @@ import Sizing
 import Tensors
 import Topology
 
-/// `sizing plan`: one model.
+/// `sizing plan`: answers for one model.
 struct Plan: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Answers for one model: the fewest cards, the longest context, and what would change them.")
@@ -140,10 +140,10 @@ struct Plan: ParsableCommand {
         }
     }
 
-    /// What this runtime quantizes to while loading.
+    /// The schemes to which this runtime quantizes while loading.
     private static let ownSchemes = ["none", "int8", "w8a8", "int4"]
 
-    /// The fit of a bench's report.
+    /// Reads the fit of alpha and beta from a report of `all_reduce_bench`.
     private static func link(_ path: String) throws -> LinkModel {
         struct Report: Decodable {
             struct Fit: Decodable {
@@ -162,7 +162,7 @@ struct Plan: ParsableCommand {
         return LinkModel(alphaMicroseconds: fit.alpha_us, betaNanosecondsPerByte: fit.beta_ns_per_byte)
     }
 
-    /// The plan that the options fix; nil: to be chosen.
+    /// The plan that the options determine; nil: it is to be chosen.
     func fixedPlan() throws -> ParallelPlan? {
         if let topology {
             let read = try ParallelPlan(topology: topology)

@@ -9,20 +9,21 @@ import Synchronization
 import Tensors
 import Weights
 
-/// A model that a plan is made for: its shape, and how its weights may be stored.
+/// A model to plan for: its shape, and how its weights may be stored.
 struct PlannedModel {
     let decoder: DecoderConfiguration
     private let names: TensorNames
-    /// Whether there are weights beside the shape.
+    /// Whether there are weights, and not only a shape.
     var hasWeights: Bool { !isSynthetic }
-    /// What a reader should know of where the sizes come from.
+    /// Remarks about the origin of the sizes, for the reader.
     let notes: [String]
     private let weights: any WeightSource
     private let isSynthetic: Bool
-    /// The scheme that `auto` stands for; nil: as the checkpoint's files say.
+    /// The scheme that `auto` stands for; nil: as stored in the checkpoint's files.
     private let publishedScheme: StoredScheme?
-    /// Layers of which no other before them is alike, and for each layer the one that is.
+    /// The first layer of each layer class.
     private let distinctLayers: [Int]
+    /// For each layer, the first layer of its class.
     private let representatives: [Int]
 
     init(named name: String) throws {
@@ -79,13 +80,13 @@ struct PlannedModel {
         distinctLayers = first.values.sorted()
     }
 
-    /// What makes layers alike in shape and storage.
+    /// The properties that layers of the same shape and storage share.
     private struct LayerClass: Hashable {
         let layer: LayerConfiguration
         let exceptions: [LayerPart: StoredScheme]
     }
 
-    /// The model's weights, where there are some that this runtime reads.
+    /// The model's weights; nil if there are none that this runtime reads.
     private static func weights(
         of found: FoundModel, _ description: ModelDescription
     ) throws -> CheckpointWeights? {
@@ -95,22 +96,22 @@ struct PlannedModel {
                 checkpoint, quantization: checkpoint.quantizationConfiguration(), names: description.names,
                 decoder: description.decoder)
         } catch CheckpointError.unsupported {
-            // Stored in a format that is only planned for.
+            // The loader does not read this storage format, but a plan can count it.
             return nil
         }
     }
 
-    /// Whether a scheme means the weights as the checkpoint's files have them.
+    /// Whether a scheme means the weights as stored in the checkpoint's files.
     func isAsStored(_ scheme: String) -> Bool { scheme == "auto" && publishedScheme == nil }
 
-    /// Schemes that a plan may be asked for.
+    /// The schemes that a plan accepts.
     static let schemeNames = ["auto"] + StoredScheme.all.map(\.name)
 
-    /// The model stored by a scheme.
+    /// The storage of the model in a scheme.
     ///
     /// - Parameters:
     ///   - scheme: a name of `schemeNames`.
-    ///   - isHypothetical: as if the checkpoint's weights were floats still.
+    ///   - isHypothetical: whether to assume that the checkpoint's weights are still unquantized.
     func storage(
         scheme: String, kvCacheType: String, options: PackingArguments, profile: MemoryProfile,
         isHypothetical: Bool = false
@@ -138,7 +139,7 @@ struct PlannedModel {
         }
         let formats = try table(mainName)
         let unsplit = try formats.table(shardCount: 1)
-        // Matrices that are stored otherwise than most.
+        // The matrices that are stored in other schemes than most.
         let exceptions = (stored?.exceptions ?? [:]).mapValues(Self.ownName)
         let others = try Dictionary(
             uniqueKeysWithValues: Set(exceptions.values).map { ($0, try table($0)) })
@@ -152,7 +153,7 @@ struct PlannedModel {
         return StorageChoice(
             name: isAsStored ? (found == "none" ? found : "\(found) as stored") : stored?.name ?? scheme,
             formats: { shardCount in
-                // Formats that only fail when divided are found to fail by the plan's own checks.
+                // If formats exist only for undivided matrices, the checks of the plan report it.
                 let usual = (try? formats.table(shardCount: shardCount)) ?? unsplit
                 let unusual = others.mapValues { (try? $0.table(shardCount: shardCount)) ?? unsplit }
                 return { name in
@@ -165,8 +166,9 @@ struct PlannedModel {
             quantizesActivations: options.quantizesActivations, layerClasses: isShape ? representatives : [])
     }
 
-    /// The `--quantization` that is nearest to a scheme: this runtime keeps others of 5 to 8 bits as its own int8, and
-    /// those of fewer as int4.
+    /// The `--quantization` that is nearest to a scheme.
+    ///
+    /// Schemes of 5 to 8 bits count as this runtime's int8, and those of fewer bits as its int4.
     private static func ownName(of scheme: StoredScheme) -> String {
         switch scheme.bits {
         case _ where scheme.name == "w8a8": "w8a8"
@@ -177,7 +179,7 @@ struct PlannedModel {
     }
 }
 
-/// Formats by tensor degree, made when they are first asked for.
+/// The formats of matrices by tensor degree, computed on first use.
 private final class FormatTable: Sendable {
     private let make: @Sendable (Int) throws -> [ParameterName: ComputeFormat]
     private let tables = Mutex<[Int: [ParameterName: ComputeFormat]]>([:])

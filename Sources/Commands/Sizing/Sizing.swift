@@ -8,7 +8,7 @@ import Sizing
     static func main() { Sizing.start() }
 }
 
-/// The program `sizing`: how many cards a model needs, how long its context may be, and why.
+/// The program `sizing`, which says how many cards a model needs, how long its context may be, and why.
 struct Sizing: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "sizing",
@@ -16,7 +16,7 @@ struct Sizing: ParsableCommand {
         discussion: "A card is whatever one rank runs on: an accelerator, or a host's memory.",
         version: triremeVersion, subcommands: [Plan.self, Table.self, Verify.self, Models.self, Fit.self])
 
-    /// Runs a subcommand's work; an error gives one line and the status that it calls for.
+    /// Runs a subcommand's work; an error becomes one line and the matching exit status.
     static func answering(_ body: () throws -> Void) throws {
         do {
             try body()
@@ -35,10 +35,10 @@ struct Sizing: ParsableCommand {
     }
 }
 
-/// A file that an option names, or what a pipe brings.
+/// Reads the file or pipe that an option names.
 func readData(_ path: String) throws -> Data { Data(try readInput(path)) }
 
-/// How results are printed.
+/// The formats in which results are printed.
 enum Format: String, CaseIterable, ExpressibleByArgument {
     case text
     case json

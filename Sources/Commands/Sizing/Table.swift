@@ -5,7 +5,7 @@ import ModelOptions
 import ProgramEntry
 import Sizing
 
-/// `sizing table`: every model of the catalogue, for cards of any sizes.
+/// `sizing table`: answers for every model of the catalogue, for cards of the given sizes.
 struct Table: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Prints the fewest cards and the longest context of every model of the catalogue.",

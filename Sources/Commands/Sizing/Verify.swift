@@ -4,7 +4,7 @@ import Messages
 import ProgramEntry
 import Sizing
 
-/// `sizing verify`: a plan beside what a run measured.
+/// `sizing verify`: compares a plan with the measurements of a run.
 struct Verify: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Compares a plan's bytes with what generate --format json measured, rank by rank.",
@@ -94,7 +94,7 @@ struct Verify: ParsableCommand {
             let rows = run.memory.compactMap { measured -> Row? in
                 guard let planned = ranks[measured.rank] else { return nil }
                 let total = planned.weights + planned.kv_cache + planned.activations + planned.overhead
-                // Absurd numbers are only compared.
+                // Absurd numbers are clamped; they only need to compare as wrong.
                 let difference = max(-0x1p62, min(total, 0x1p62) - measured.peak_rss_bytes)
                 let share = difference / max(1, measured.peak_rss_bytes)
                 return Row(

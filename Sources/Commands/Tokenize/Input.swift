@@ -5,7 +5,7 @@ import Tokenization
 
 extension Tokenizer.SpecialTokens: ExpressibleByArgument {}
 
-/// Token numbers as an argument: "5,17".
+/// Token ids as an argument, such as "5,17".
 struct TokenList: ExpressibleByArgument {
     let tokens: [TokenID]
 
@@ -19,15 +19,15 @@ struct TokenList: ExpressibleByArgument {
     }
 }
 
-/// The lines of a file of JSON values, one a line, with the place of each for messages.
+/// Reads a file of JSON values, one per line, with the place of each for messages.
 ///
-/// All are read before the first is used, so that a bad line leaves no result that looks complete.
+/// It reads all lines before the first is used, so that a bad line leaves no output that looks complete.
 func jsonLines<Value: Decodable>(
     of path: String, as type: Value.Type, _ wanted: String
 ) throws(RunError) -> [(place: String, value: Value)] {
     var values: [(place: String, value: Value)] = []
     for (index, line) in try readInput(path).split(separator: 0x0A, omittingEmptySubsequences: false).enumerated() {
-        // Blank lines, such as after the last newline, say nothing.
+        // Blank lines are skipped, such as the one after the last newline.
         if line.allSatisfy({ $0 == 0x20 || $0 == 0x09 || $0 == 0x0D }) { continue }
         let place = "\(path), line \(index + 1)"
         guard let value = try? JSONDecoder().decode(type, from: Data(line)) else {
@@ -39,7 +39,7 @@ func jsonLines<Value: Decodable>(
 }
 
 extension RunError {
-    /// Runs `body`; an error about its text gets the place where the text stands.
+    /// Runs `body`, and adds the place of the text to an error about the text.
     static func placing<Result>(
         _ place: String, _ body: () throws(TokenizationError) -> Result
     ) throws(RunError) -> Result {

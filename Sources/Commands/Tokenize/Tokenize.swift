@@ -7,7 +7,7 @@ import Tokenization
     static func main() { Tokenize.start() }
 }
 
-/// The program `tokenize`: text to tokens and back.
+/// The program `tokenize`, which converts text to tokens and back.
 struct Tokenize: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "tokenize", abstract: "Turns text into tokens, and tokens into text.", version: triremeVersion)
@@ -138,7 +138,7 @@ struct Tokenize: ParsableCommand {
     }
 }
 
-/// Lines for the output, written many at a time.
+/// A buffer of output lines, which are written many at a time.
 private struct BufferedOutput {
     private var text = ""
 

@@ -4,4 +4,3 @@
 
 /// Allocations of the calling thread so far.
 int64_t allocation_count(void);
-

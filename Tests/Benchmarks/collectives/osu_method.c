@@ -1,5 +1,6 @@
-// All-reduce by the method that the OSU Micro-Benchmarks publish: a barrier before each call, the mean time of the calls on each
-// rank, then the mean of the ranks. 1000 calls up to 8 KiB after 100 of warm-up, 100 after 10 for longer buffers.
+// Measures all-reduce by the method that the OSU Micro-Benchmarks publish: a barrier before each call, the mean time of the
+// calls on each rank, then the mean over the ranks. There are 1000 calls after 100 for warm-up up to 8 KiB, and 100 after 10
+// beyond that.
 #include <mpi.h>
 #include <stdio.h>
 #include <stdlib.h>

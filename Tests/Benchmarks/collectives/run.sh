@@ -1,7 +1,7 @@
 #!/bin/sh
-# run.sh [ROUNDS]: our all-reduce beside MPI_Allreduce with its defaults and with settings that make it faster, and beside what
-# the method of the OSU benchmarks says of the defaults; RANKS ranks of this machine. Medians in us; candidates take turns, and
-# the best of ROUNDS (5) is printed. Needs `make release`.
+# run.sh [ROUNDS]: compares our all-reduce on RANKS ranks of this machine with MPI_Allreduce, with its defaults and with settings
+# that make it faster; the defaults are also measured by the method of the OSU benchmarks. Prints medians in us. Candidates
+# alternate, and the best of ROUNDS (5) is printed. Needs `make release`.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 root=$here/../../..

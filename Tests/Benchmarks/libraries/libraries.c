@@ -1,5 +1,6 @@
-// One thread's products of 480 tokens by 2048 x 2048: ours, and those of OpenBLAS and oneDNN, whole and in the pieces that
-// an answer of every plan (float32: eight slices) or scales of groups (int8: 128 columns) would need. Prints Gop/s, best of 10.
+// Measures products of 480 tokens by 2048 x 2048 on one thread: ours, and those of OpenBLAS and oneDNN, whole and in pieces.
+// Pieces are what one answer at every plan (float32: eight slices) or scales of groups (int8: 128 columns) would need. Prints
+// Gop/s, the best of 10.
 #include "CKernels.h"
 #include <cblas.h>
 #include <math.h>
@@ -58,13 +59,13 @@ static void one_dnn_codes(int64_t pieces) {
     const int64_t some = COLUMNS / pieces;
     const int32_t zero = 0;
     for (int64_t i = 0; i < pieces; i++)
-        dnnl_gemm_u8s8s32('N', 'T', 'F', TOKENS, ROWS, some, 1, input_codes + i * some, COLUMNS, 0,
-                          weight_codes + i * some, COLUMNS, 0, 0, sums, ROWS, &zero);
+        dnnl_gemm_u8s8s32('N', 'T', 'F', TOKENS, ROWS, some, 1, input_codes + i * some, COLUMNS, 0, weight_codes + i * some,
+                          COLUMNS, 0, 0, sums, ROWS, &zero);
 }
 static void one_dnn_codes_whole(void) { one_dnn_codes(1); }
 static void one_dnn_codes_groups(void) { one_dnn_codes(GROUPS); }
 
-/// Our product of the same shapes, in a format and with a table.
+/// Measures our product of the same shapes, in a format and with a kernel table.
 static void measure_ours(const char *table, int format) {
     kernels = ck_select(table);
     if (!kernels) return;
@@ -76,11 +77,20 @@ static void measure_ours(const char *table, int format) {
     for (int64_t i = 0; i < scale_count; i++) scales[i] = 0.01f;
     for (int64_t first = 0; first < ROWS; first += CK_LANES) {
         char *at = data + first / CK_LANES * panel;
-        if (is_codes) ck_pack_codes(format, weight_codes + first * COLUMNS, CK_LANES, COLUMNS, COLUMNS, BLOCK, at);
-        else ck_pack_floats(format, weights + first * COLUMNS, CK_LANES, COLUMNS, COLUMNS, BLOCK, at);
+        if (is_codes)
+            ck_pack_codes(format, weight_codes + first * COLUMNS, CK_LANES, COLUMNS, COLUMNS, BLOCK, at);
+        else
+            ck_pack_floats(format, weights + first * COLUMNS, CK_LANES, COLUMNS, COLUMNS, BLOCK, at);
     }
-    ck_matrix matrix = {.data = data, .scales = scales, .rows = ROWS, .columns = COLUMNS, .group = GROUP,
-                        .group_count = GROUPS, .format = format, .block = block, .slice_count = SLICES};
+    ck_matrix matrix = {.data = data,
+                        .scales = scales,
+                        .rows = ROWS,
+                        .columns = COLUMNS,
+                        .group = GROUP,
+                        .group_count = GROUPS,
+                        .format = format,
+                        .block = block,
+                        .slice_count = SLICES};
     for (int i = 0; i < SLICES; i++) matrix.slice_ends[i] = COLUMNS / SLICES * (i + 1);
     const int64_t blocks = COLUMNS / BLOCK;
     int8_t *codes = memory((size_t)TOKENS * COLUMNS + 1024); // tiles read past the last token
@@ -89,9 +99,14 @@ static void measure_ours(const char *table, int format) {
     ck_quantize quantize = {inputs, COLUMNS, TOKENS, COLUMNS, BLOCK, codes, code_scales, corrections};
     kernels->quantize(&quantize, (ck_part){0, 1});
     product = (ck_matmul){.weight = &matrix,
-                          .input = {.values = inputs, .value_stride = COLUMNS, .codes = is_codes ? codes : NULL,
-                                    .scales = code_scales, .corrections = corrections},
-                          .tokens = TOKENS, .output = output, .output_stride = ROWS};
+                          .input = {.values = inputs,
+                                    .value_stride = COLUMNS,
+                                    .codes = is_codes ? codes : NULL,
+                                    .scales = code_scales,
+                                    .corrections = corrections},
+                          .tokens = TOKENS,
+                          .output = output,
+                          .output_stride = ROWS};
     char name[64];
     snprintf(name, sizeof name, "ours, %s, %s", is_codes ? "int8 by groups" : "float32 by slices", table);
     measure(name, ours);

@@ -1,6 +1,6 @@
 #!/bin/sh
-# run.sh: our products beside those of OpenBLAS and oneDNN on one thread; see libraries.c. Needs clang (Swift's will do) and the
-# Debian packages libopenblas-dev and libdnnl-dev. OpenBLAS takes newer processors for Haswells unless told.
+# run.sh: compares our products with those of OpenBLAS and oneDNN on one thread; see libraries.c. Needs clang (Swift's is enough)
+# and the Debian packages libopenblas-dev and libdnnl-dev. OpenBLAS treats newer processors as Haswell unless told otherwise.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 kernels=$here/../../../Sources/CKernels

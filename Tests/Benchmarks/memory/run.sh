@@ -1,8 +1,8 @@
 #!/bin/sh
-# run.sh [MODEL...]: what `sizing plan --profile trireme` says of every rank's memory beside the peak that `generate` measures.
-# Formats bf16, int8, int4 and bf16 with an int8 cache, plans 1x1, 2x1, 1x2, 2x2, contexts 2K and (synthetic models) 16K; of
-# llama2-7b int4 at 1x1 and 2x1, 4K. Needs `make release`. Ends with 1 if a prediction is off by more than 5 % and 32 MiB, or
-# more than 2 % under.
+# run.sh [MODEL...]: compares every rank's memory as predicted by `sizing plan --profile trireme` with the peak that `generate`
+# measures. It runs the formats bf16, int8, int4 and bf16 with an int8 cache, the plans 1x1, 2x1, 1x2 and 2x2, and the contexts 2K
+# and (synthetic models) 16K; of llama2-7b only int4 at 1x1 and 2x1 with 4K. Needs `make release`. Ends with status 1 if a
+# prediction is off by more than 5 % and 32 MiB, or more than 2 % too low.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 root=$here/../../..

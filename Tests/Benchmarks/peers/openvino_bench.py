@@ -1,4 +1,4 @@
-"""Prefill and decode of a GGUF file by OpenVINO GenAI: openvino_bench.py FILE THREADS PROMPT NEW. Prints two rates."""
+"""Measures prefill and decode of a GGUF file with OpenVINO GenAI: openvino_bench.py FILE THREADS PROMPT NEW. Prints two rates."""
 
 import sys
 
@@ -11,7 +11,7 @@ def main(path, threads, prompt, new):
     pipeline = openvino_genai.LLMPipeline(
         path, "CPU", INFERENCE_NUM_THREADS=threads, PERFORMANCE_HINT="LATENCY", ENABLE_MMAP=False
     )
-    # Prompts that share no prefix: the pipeline keeps the cache of what it has seen.
+    # The prompts share no prefix, because the pipeline keeps the cache of earlier prompts.
     random = np.random.default_rng(0)
     first, second = (openvino.Tensor(random.integers(300, 30000, (1, prompt))) for _ in range(2))
     settings = openvino_genai.GenerationConfig(max_new_tokens=new, min_new_tokens=new, ignore_eos=True, do_sample=False)

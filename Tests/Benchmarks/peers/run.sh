@@ -1,10 +1,10 @@
 #!/bin/sh
-# run.sh [ROUNDS]: ours beside llama.cpp and OpenVINO GenAI: a model in the shapes of TinyLlama 1.1B with made-up weights, a
-# prompt of 512 tokens and 64 new ones, on THREADS threads. Candidates take turns; the best of each is printed.
+# run.sh [ROUNDS]: compares Trireme with llama.cpp and OpenVINO GenAI on a model with the shapes of TinyLlama 1.1B and synthetic
+# weights, with a prompt of 512 tokens and 64 new ones, on THREADS threads. Candidates alternate; the best of each is printed.
 #
-# Peers come from PyPI: the source package llama-cpp-python, whose llama-bench is built here, and openvino-genai, which reads
-# GGUF. They and the models (5 GB) are kept in PEERS_CACHE. LLAMA_BENCH names another build of llama-bench, OPTIONS adds to our
-# options. Needs g++, python3-venv, and `make release`. A candidate that fails is named, and left out of the table.
+# The peers come from PyPI: the source package llama-cpp-python, whose llama-bench is built here, and openvino-genai, which reads
+# GGUF. They and the models (5 GB) are kept in PEERS_CACHE. LLAMA_BENCH names another build of llama-bench; OPTIONS adds options
+# for Trireme. Needs g++, python3-venv, and `make release`. A candidate that fails is named and left out of the table.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 root=$here/../../..
@@ -19,15 +19,15 @@ bin=$PEERS_CACHE/venv/bin
 [ -x "$bin/ninja" ] || "$bin/pip" install -q cmake ninja numpy gguf openvino-genai
 
 if [ ! -x "$LLAMA_BENCH" ]; then
-    # pip asks the archive's build tools for its metadata, and builds nothing. Those tools may come as wheels: only this
-    # package is wanted as source.
+    # pip runs the archive's build tools to get its metadata, but builds nothing. The tools may be wheels; only this package
+    # must be source.
     [ -f llama.tar.gz ] || {
         "$bin/pip" download -q --no-deps --no-binary llama-cpp-python -d download llama-cpp-python
         mv download/llama_cpp_python-*.tar.gz llama.tar.gz
     }
     mkdir -p source
     tar xzf llama.tar.gz -C source --strip-components 1
-    # GCC 12 takes ldtilecfg to read 8 bytes and drops the other stores to the tiles' configuration: a crash on AMX.
+    # GCC 12 assumes that ldtilecfg reads 8 bytes and drops the other stores to the tile configuration, which crashes on AMX.
     sed -i 's/_tile_loadconfig(&tc);/__asm__ volatile("" : : "r"(\&tc) : "memory"); &/' \
         source/vendor/llama.cpp/ggml/src/ggml-cpu/amx/mmq.cpp
     PATH=$bin:$PATH cmake -G Ninja -S source/vendor/llama.cpp -B build -DCMAKE_BUILD_TYPE=Release -DCMAKE_C_COMPILER=gcc \

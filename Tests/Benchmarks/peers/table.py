@@ -1,4 +1,4 @@
-"""Reads lines `NAME PREFILL DECODE` and prints the best of each name, in order of first appearance."""
+"""Reads lines `NAME PREFILL DECODE` and prints the best figures of each name, in order of first appearance."""
 
 import sys
 

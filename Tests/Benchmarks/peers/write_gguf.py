@@ -1,5 +1,5 @@
-"""Writes a GGUF file with made-up weights in the shapes of TinyLlama 1.1B: write_gguf.py TYPE FILE, TYPE one of BF16, Q8_0,
-Q4_0. The vocabulary is made up too: byte-level pieces, enough for llama.cpp and OpenVINO GenAI to load it."""
+"""Writes a GGUF file with the shapes of TinyLlama 1.1B and synthetic weights: write_gguf.py TYPE FILE, where TYPE is BF16, Q8_0
+or Q4_0. The vocabulary is synthetic too: byte-level pieces, enough for llama.cpp and OpenVINO GenAI to load it."""
 
 import sys
 
@@ -10,7 +10,7 @@ HIDDEN, LAYERS, HEADS, KEY_VALUE_HEADS, INTERMEDIATE, VOCABULARY = 2048, 22, 32,
 
 
 def byte_alphabet():
-    """The printable stand-ins of bytes in byte-level vocabularies (GPT-2's encoder)."""
+    """Returns the printable characters that stand for bytes in byte-level vocabularies (GPT-2's encoder)."""
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
     others = [byte for byte in range(256) if byte not in printable]
     return [chr(byte) for byte in printable] + [chr(256 + index) for index in range(len(others))]
@@ -44,7 +44,7 @@ def main(type_name, path):
     writer.add_eos_token_id(1)
 
     def add(name, rows, columns):
-        # Values decide nothing about speed; one row block repeated keeps this quick.
+        # Speed does not depend on the values, so one block of rows is repeated to save time.
         some = random.standard_normal((min(rows, 256), columns), dtype=np.float32) / np.sqrt(columns)
         packed = gguf.quants.quantize(np.tile(some, (-(-rows // len(some)), 1))[:rows], kind)
         writer.add_tensor(name, packed, raw_dtype=kind)

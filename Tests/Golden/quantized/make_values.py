@@ -1,6 +1,6 @@
-"""Writes values.json: a few dequantized weights of the checkpoints beside this file.
+"""Writes values.json: a few dequantized weights of the checkpoints in this folder.
 
-Plain Python, from the definition of compressed-tensors' pack-quantized layout:
+It is plain Python and follows the definition of compressed-tensors' pack-quantized layout:
 w[o, i] = scale[o, g] * (q[o, i] - z[o, g]), where q and z are stored plus 2^(bits-1) in the fields of 32-bit words,
 q along the columns and z along the rows, the first in the lowest bits. Products are exact in Python's floats.
 Run: python3 Tests/Golden/quantized/make_values.py

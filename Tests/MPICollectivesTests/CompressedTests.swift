@@ -1,9 +1,10 @@
 import Collectives
 import MPICollectives
+import TestSupport
 import Testing
 
 /// Sums in fewer bytes, over ranks that are threads.
-@Suite(.enabled(if: !isUnderMPI, "runs without mpirun")) struct CompressedTests {
+@Suite struct CompressedTests {
     /// Values of very different sizes in neighbouring groups; the last group is cut short.
     private static func values(_ rank: Int, _ count: Int) -> [Float] {
         zip(Law.randomTerms(count: count, seed: UInt64(rank + 1)), 0..<count).map { value, index in

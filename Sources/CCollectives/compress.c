@@ -12,7 +12,7 @@ static const uint32_t least_scale_bits = 0x00800000u;
 
 CLONES static void encode_group(const float *values, uint8_t *group) {
     uint32_t largest = 0;
-    for (int i = 0; i < CMPI_GROUP; i++) {
+    for (int i = 0; i < CC_GROUP; i++) {
         uint32_t bits;
         memcpy(&bits, values + i, 4);
         bits &= 0x7FFFFFFFu; // without the sign, the order of bits is that of floats; what is no number is the largest
@@ -33,14 +33,14 @@ CLONES static void encode_group(const float *values, uint8_t *group) {
         inverse = 1 / scale;
     }
     memcpy(group, &rounded, 2);
-    int8_t codes[CMPI_GROUP];
-    for (int i = 0; i < CMPI_GROUP; i++) {
+    int8_t codes[CC_GROUP];
+    for (int i = 0; i < CC_GROUP; i++) {
         const float shifted = values[i] * inverse + rounder;
         int32_t whole;
         memcpy(&whole, &shifted, 4);
         codes[i] = (int8_t)whole;
     }
-    memcpy(group + 2, codes, CMPI_GROUP);
+    memcpy(group + 2, codes, CC_GROUP);
 }
 
 CLONES static void decode_group(const uint8_t *group, float *out) {
@@ -49,17 +49,17 @@ CLONES static void decode_group(const uint8_t *group, float *out) {
     const uint32_t bits = (uint32_t)rounded << 16;
     float scale;
     memcpy(&scale, &bits, 4);
-    int8_t codes[CMPI_GROUP];
-    memcpy(codes, group + 2, CMPI_GROUP);
-    for (int i = 0; i < CMPI_GROUP; i++) out[i] = (float)codes[i] * scale;
+    int8_t codes[CC_GROUP];
+    memcpy(codes, group + 2, CC_GROUP);
+    for (int i = 0; i < CC_GROUP; i++) out[i] = (float)codes[i] * scale;
 }
 
-void cmpi_encode(const float *values, size_t count, void *codes) {
+void cc_encode(const float *values, size_t count, void *codes) {
     uint8_t *group = codes;
     size_t at = 0;
-    for (; at + CMPI_GROUP <= count; at += CMPI_GROUP, group += CMPI_GROUP_BYTES) encode_group(values + at, group);
+    for (; at + CC_GROUP <= count; at += CC_GROUP, group += CC_GROUP_BYTES) encode_group(values + at, group);
     if (at == count) return;
-    float last[CMPI_GROUP] = {0};
+    float last[CC_GROUP] = {0};
     memcpy(last, values + at, (count - at) * sizeof *last);
     encode_group(last, group);
 }
@@ -69,30 +69,30 @@ static void sum_group(const void *const *terms, int n, size_t offset, float *out
         decode_group((const uint8_t *)terms[0] + offset, out);
         return;
     }
-    float right[CMPI_GROUP];
+    float right[CC_GROUP];
     const int half = first_half(n);
     sum_group(terms, half, offset, out);
     sum_group(terms + half, n - half, offset, right);
-    for (int i = 0; i < CMPI_GROUP; i++) out[i] += right[i];
+    for (int i = 0; i < CC_GROUP; i++) out[i] += right[i];
 }
 
-void cmpi_sum_codes(const void *const *terms, int n, float *out, size_t count) {
+void cc_sum_codes(const void *const *terms, int n, float *out, size_t count) {
     size_t at = 0, offset = 0;
-    for (; at + CMPI_GROUP <= count; at += CMPI_GROUP, offset += CMPI_GROUP_BYTES) sum_group(terms, n, offset, out + at);
+    for (; at + CC_GROUP <= count; at += CC_GROUP, offset += CC_GROUP_BYTES) sum_group(terms, n, offset, out + at);
     if (at == count) return;
-    float last[CMPI_GROUP];
+    float last[CC_GROUP];
     sum_group(terms, n, offset, last);
     memcpy(out + at, last, (count - at) * sizeof *last);
 }
 
-CLONES void cmpi_widen_bfloat16(const uint16_t *in, float *out, size_t count) {
+CLONES void cc_widen_bfloat16(const uint16_t *in, float *out, size_t count) {
     for (size_t i = 0; i < count; i++) {
         uint32_t bits = (uint32_t)in[i] << 16;
         memcpy(out + i, &bits, 4);
     }
 }
 
-CLONES void cmpi_narrow_bfloat16(const float *in, uint16_t *out, size_t count) {
+CLONES void cc_narrow_bfloat16(const float *in, uint16_t *out, size_t count) {
     for (size_t i = 0; i < count; i++) {
         uint32_t bits;
         memcpy(&bits, in + i, 4);

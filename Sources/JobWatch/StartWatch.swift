@@ -8,9 +8,9 @@ import Synchronization
 /// In `MPI_Init` a rank can ask no other how it is, and a rank that never comes keeps all others there for ever. So a
 /// thread of each rank looks at the processes of its own host: one that is stopped, or is not there, is named as soon as
 /// the time is over; where all run, those that still wait are named with what may hinder them. One rank of a host speaks.
-final class StartWatch: Sendable {
+package final class StartWatch: Sendable {
     /// What is watched.
-    enum Stage {
+    package enum Stage: Sendable {
         case starting
         case ending
 
@@ -40,7 +40,7 @@ final class StartWatch: Sendable {
     /// Watches from now on until `end`, in a thread of its own.
     ///
     /// - Parameter patience: how long the stage may take.
-    static func begin(_ stage: Stage, patience: Duration) throws(CommunicationError) {
+    package static func begin(_ stage: Stage, patience: Duration) throws(CommunicationError) {
         // Without a mailbox there may be a line too many; that is no reason not to start.
         _ = cprocess_meet()
         let watch = StartWatch(stage, patience: patience.nanoseconds)
@@ -50,7 +50,7 @@ final class StartWatch: Sendable {
     }
 
     /// Ends the watch, if there is one: the stage is over.
-    static func end() {
+    package static func end() {
         let watch = current.withLock { current -> StartWatch? in
             defer { current = nil }
             return current

@@ -38,7 +38,7 @@ enum {
 /// What a rank shows in the steps of one parity. The number is written last.
 typedef struct board {
     _Atomic uint64_t step;
-    uint8_t call, type, operation, unused;
+    uint8_t call, type, reduction, unused;
     int32_t root;
     uint64_t byte_count;
     char data[INLINE_BYTES];
@@ -50,7 +50,7 @@ _Static_assert(offsetof(board, data) + 40 == LINE, "the number, the wish and the
 _Static_assert(sizeof(board) % (2 * LINE) == 0, "boards are pairs of lines");
 _Static_assert(2 * sizeof(board) <= PAGE, "boards fit into their page");
 
-struct cmpi_window {
+struct cc_window {
     char *memory;
     int rank, ranks, spins;
     size_t slot_bytes, whole_bytes;
@@ -62,21 +62,19 @@ struct cmpi_window {
     uint64_t opened_clock, opened_cycles, waited, moved;
     const void **terms;
     bool *absent;
-    cmpi_window_request *requests;
+    cc_window_request *requests;
 };
 
 /// A rank's part: a page of boards, two slots, and room for what it reduces, half a slot.
-size_t cmpi_window_bytes(size_t slot_bytes) { return PAGE + 2 * slot_bytes + (slot_bytes / 2 + PAGE - 1) / PAGE * PAGE; }
+size_t cc_window_bytes(size_t slot_bytes) { return PAGE + 2 * slot_bytes + (slot_bytes / 2 + PAGE - 1) / PAGE * PAGE; }
 
-static char *region(const cmpi_window *w, int rank) { return w->memory + (size_t)rank * cmpi_window_bytes(w->slot_bytes); }
+static char *region(const cc_window *w, int rank) { return w->memory + (size_t)rank * cc_window_bytes(w->slot_bytes); }
 
-static board *board_of(const cmpi_window *w, int rank, uint64_t step) {
-    return (board *)region(w, rank) + (step & 1);
-}
+static board *board_of(const cc_window *w, int rank, uint64_t step) { return (board *)region(w, rank) + (step & 1); }
 
 /// Where a rank shows so many bytes in a step: in the half of its slots that the step's parity names, and there in turn at each
 /// of the places where they fit. A line that was read long ago costs less to write: it has left the reader's nearest cache.
-static char *slot_of(const cmpi_window *w, int rank, uint64_t step, size_t byte_count) {
+static char *slot_of(const cc_window *w, int rank, uint64_t step, size_t byte_count) {
     size_t places = 1;
     while (places < MOST_PLACES && byte_count * places * 2 <= w->slot_bytes) places *= 2;
     const size_t place = (step >> 1) % places * (w->slot_bytes / places) / LINE * LINE;
@@ -84,9 +82,7 @@ static char *slot_of(const cmpi_window *w, int rank, uint64_t step, size_t byte_
 }
 
 /// Where a rank leaves what it has added up for the others.
-static char *result_of(const cmpi_window *w, int rank) {
-    return region(w, rank) + PAGE + 2 * w->slot_bytes;
-}
+static char *result_of(const cc_window *w, int rank) { return region(w, rank) + PAGE + 2 * w->slot_bytes; }
 
 // MARK: Time
 
@@ -100,20 +96,20 @@ static bool has_constant_cycles(void) {
 #endif
 }
 
-static uint64_t ticks(const cmpi_window *w) {
+static uint64_t ticks(const cc_window *w) {
 #if defined(__x86_64__)
     if (w->counts_cycles) return __rdtsc();
 #endif
-    return now();
+    return cc_now();
 }
 
-cmpi_window_times cmpi_window_take_times(cmpi_window *w) {
+cc_window_times cc_window_take_times(cc_window *w) {
     double scale = 1;
     if (w->counts_cycles) {
         uint64_t cycles = ticks(w) - w->opened_cycles;
-        if (cycles > 0) scale = (double)(now() - w->opened_clock) / (double)cycles;
+        if (cycles > 0) scale = (double)(cc_now() - w->opened_clock) / (double)cycles;
     }
-    cmpi_window_times times = {(uint64_t)((double)w->waited * scale), (uint64_t)((double)w->moved * scale)};
+    cc_window_times times = {(uint64_t)((double)w->waited * scale), (uint64_t)((double)w->moved * scale)};
     w->waited = w->moved = 0;
     return times;
 }
@@ -126,26 +122,26 @@ static int processor_count(void) {
     return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
 }
 
-cmpi_window *cmpi_window_open(void *memory, int rank, int ranks, size_t slot_bytes, int spins) {
-    cmpi_window *w = calloc(1, sizeof *w);
+cc_window *cc_window_open(void *memory, int rank, int ranks, size_t slot_bytes, int spins) {
+    cc_window *w = calloc(1, sizeof *w);
     if (!w) return NULL;
-    *w = (cmpi_window){.memory = memory, .rank = rank, .ranks = ranks, .spins = spins, .slot_bytes = slot_bytes};
+    *w = (cc_window){.memory = memory, .rank = rank, .ranks = ranks, .spins = spins, .slot_bytes = slot_bytes};
     w->terms = calloc((size_t)ranks, sizeof *w->terms);
     w->absent = calloc((size_t)ranks, sizeof *w->absent);
     w->requests = calloc((size_t)ranks, sizeof *w->requests);
     if (!w->terms || !w->absent || !w->requests) {
-        cmpi_window_close(w);
+        cc_window_close(w);
         return NULL;
     }
     if (spins < 0) w->spins = ranks > processor_count() ? 0 : 4000;
     w->whole_bytes = slot_bytes;
     w->counts_cycles = has_constant_cycles();
-    w->opened_clock = now();
+    w->opened_clock = cc_now();
     w->opened_cycles = ticks(w);
     return w;
 }
 
-void cmpi_window_close(cmpi_window *w) {
+void cc_window_close(cc_window *w) {
     if (!w) return;
     free(w->terms);
     free(w->absent);
@@ -153,11 +149,11 @@ void cmpi_window_close(cmpi_window *w) {
     free(w);
 }
 
-void cmpi_window_set_timeout(cmpi_window *w, uint64_t nanoseconds) { w->timeout = nanoseconds; }
-void cmpi_window_set_idle(cmpi_window *w, int (*idle)(void)) { w->idle = idle; }
-void cmpi_window_set_whole_bytes(cmpi_window *w, size_t byte_count) { w->whole_bytes = byte_count; }
-bool cmpi_window_is_absent(const cmpi_window *w, int rank) { return w->absent[rank]; }
-cmpi_window_request cmpi_window_requested(const cmpi_window *w, int rank) { return w->requests[rank]; }
+void cc_window_set_timeout(cc_window *w, uint64_t nanoseconds) { w->timeout = nanoseconds; }
+void cc_window_set_idle(cc_window *w, int (*idle)(void)) { w->idle = idle; }
+void cc_window_set_whole_bytes(cc_window *w, size_t byte_count) { w->whole_bytes = byte_count; }
+bool cc_window_is_absent(const cc_window *w, int rank) { return w->absent[rank]; }
+cc_window_request cc_window_requested(const cc_window *w, int rank) { return w->requests[rank]; }
 
 // MARK: Steps
 
@@ -169,19 +165,19 @@ static void pause_briefly(void) {
 #endif
 }
 
-static bool has_reached(const cmpi_window *w, int rank, uint64_t step) {
+static bool has_reached(const cc_window *w, int rank, uint64_t step) {
     return atomic_load_explicit(&board_of(w, rank, step)->step, memory_order_acquire) == step;
 }
 
 /// Whether a rank is in a step or past it. Ranks are at most one step apart from those that wait for them.
-static bool has_come(const cmpi_window *w, int rank, uint64_t step) {
+static bool has_come(const cc_window *w, int rank, uint64_t step) {
     return has_reached(w, rank, step) || has_reached(w, rank, step + 1);
 }
 
 /// Waits until the ranks [first, end) have come to a step.
-static cmpi_window_status wait_for_ranks(cmpi_window *w, int first, int end, uint64_t step) {
+static cc_window_status wait_for_ranks(cc_window *w, int first, int end, uint64_t step) {
     while (first < end && has_come(w, first, step)) first++;
-    if (first == end) return CMPI_WINDOW_DONE;
+    if (first == end) return CC_WINDOW_DONE;
     const uint64_t began = ticks(w);
     uint64_t time = 0, last = 0, idled = 0; // time waited, by steps
     int looks = 0, spins = 0;
@@ -195,56 +191,56 @@ static cmpi_window_status wait_for_ranks(cmpi_window *w, int first, int end, uin
         }
         sched_yield();
         if (++looks % LOOKS) continue;
-        time += lap(&last);
+        time += cc_lap(&last);
         if (w->idle && time > idled + IDLE_EVERY) {
             idled = time;
             w->idle();
         }
         if (!w->timeout || time < w->timeout) continue;
         for (int r = 0; r < w->ranks; r++) w->absent[r] = r >= first && r < end && !has_come(w, r, step);
-        return CMPI_WINDOW_TIMED_OUT;
+        return CC_WINDOW_TIMED_OUT;
     }
     uint64_t passed = ticks(w) - began;
     w->waited += passed;
     w->moved -= passed;
-    return CMPI_WINDOW_DONE;
+    return CC_WINDOW_DONE;
 }
 
-static cmpi_window_request request_of(const cmpi_window *w, int rank, uint64_t step) {
+static cc_window_request request_of(const cc_window *w, int rank, uint64_t step) {
     const board *b = board_of(w, rank, step);
-    return (cmpi_window_request){b->call, b->type, b->operation, b->root, b->byte_count};
+    return (cc_window_request){b->call, b->type, b->reduction, b->root, b->byte_count};
 }
 
 /// Waits until the ranks [first, end) have come to this step, and compares what they ask for with this rank's wish.
-static cmpi_window_status meet(cmpi_window *w, int first, int end) {
+static cc_window_status meet(cc_window *w, int first, int end) {
     const uint64_t step = w->step;
-    cmpi_window_status status = wait_for_ranks(w, first, end, step);
-    if (status != CMPI_WINDOW_DONE) return status;
+    cc_window_status status = wait_for_ranks(w, first, end, step);
+    if (status != CC_WINDOW_DONE) return status;
     const board *mine = board_of(w, w->rank, step);
     for (int r = first; r < end; r++) {
         if (memcmp(&board_of(w, r, step)->call, &mine->call, offsetof(board, data) - offsetof(board, call)) == 0) continue;
         wait_for_ranks(w, 0, w->ranks, step); // all wishes, for the message
         for (int s = 0; s < w->ranks; s++) w->requests[s] = request_of(w, s, step);
-        return CMPI_WINDOW_MISMATCH;
+        return CC_WINDOW_MISMATCH;
     }
     if (first == 0 && end == w->ranks) w->complete = step;
-    return CMPI_WINDOW_DONE;
+    return CC_WINDOW_DONE;
 }
 
-static cmpi_window_status meet_all(cmpi_window *w) { return meet(w, 0, w->ranks); }
+static cc_window_status meet_all(cc_window *w) { return meet(w, 0, w->ranks); }
 
 /// Waits until the next step's lines and slot may be written.
-static cmpi_window_status make_free(cmpi_window *w) {
-    if (w->complete == w->step) return CMPI_WINDOW_DONE;
-    cmpi_window_status status = wait_for_ranks(w, 0, w->ranks, w->step);
-    if (status == CMPI_WINDOW_DONE) w->complete = w->step;
+static cc_window_status make_free(cc_window *w) {
+    if (w->complete == w->step) return CC_WINDOW_DONE;
+    cc_window_status status = wait_for_ranks(w, 0, w->ranks, w->step);
+    if (status == CC_WINDOW_DONE) w->complete = w->step;
     return status;
 }
 
 /// Begins the next step, and shows `byte_count` bytes (at most a slot's) and the call's wish to the others.
-static cmpi_window_status show(cmpi_window *w, cmpi_window_request request, const void *bytes, size_t byte_count) {
-    cmpi_window_status status = make_free(w);
-    if (status != CMPI_WINDOW_DONE) return status;
+static cc_window_status show(cc_window *w, cc_window_request request, const void *bytes, size_t byte_count) {
+    cc_window_status status = make_free(w);
+    if (status != CC_WINDOW_DONE) return status;
     const uint64_t step = ++w->step;
     board *b = board_of(w, w->rank, step);
     if (byte_count > INLINE_BYTES) {
@@ -255,19 +251,19 @@ static cmpi_window_status show(cmpi_window *w, cmpi_window_request request, cons
     }
     b->call = (uint8_t)request.call;
     b->type = (uint8_t)request.type;
-    b->operation = (uint8_t)request.operation;
+    b->reduction = (uint8_t)request.reduction;
     b->root = request.root;
     b->byte_count = request.byte_count;
     atomic_store_explicit(&b->step, step, memory_order_release);
-    return CMPI_WINDOW_DONE;
+    return CC_WINDOW_DONE;
 }
 
 /// What another rank shows in this step, once it has come.
-static const void *shown(const cmpi_window *w, int rank, size_t byte_count) {
+static const void *shown(const cc_window *w, int rank, size_t byte_count) {
     return byte_count > INLINE_BYTES ? slot_of(w, rank, w->step, byte_count) : board_of(w, rank, w->step)->data;
 }
 
-static cmpi_window_status finish(cmpi_window *w, uint64_t began, cmpi_window_status status) {
+static cc_window_status finish(cc_window *w, uint64_t began, cc_window_status status) {
     w->moved += ticks(w) - began;
     return status;
 }
@@ -275,48 +271,47 @@ static cmpi_window_status finish(cmpi_window *w, uint64_t began, cmpi_window_sta
 static size_t least(size_t a, size_t b) { return a < b ? a : b; }
 
 /// The elements [at, at + some) of every rank, this rank's from its own memory.
-static const void *const *terms_of(cmpi_window *w, const void *mine, size_t byte_count) {
+static const void *const *terms_of(cc_window *w, const void *mine, size_t byte_count) {
     for (int r = 0; r < w->ranks; r++) w->terms[r] = r == w->rank ? mine : shown(w, r, byte_count);
     return w->terms;
 }
 
-#define TRY(CALL)                                                                                                          \
-    do {                                                                                                                   \
-        cmpi_window_status status = (CALL);                                                                                \
-        if (status != CMPI_WINDOW_DONE) return status;                                                                     \
+#define TRY(CALL)                                                                                                              \
+    do {                                                                                                                       \
+        cc_window_status status = (CALL);                                                                                      \
+        if (status != CC_WINDOW_DONE) return status;                                                                           \
     } while (0)
 
-void *cmpi_window_place(cmpi_window *w, size_t byte_count, cmpi_window_status *status) {
-    *status = CMPI_WINDOW_DONE;
+void *cc_window_place(cc_window *w, size_t byte_count, cc_window_status *status) {
+    *status = CC_WINDOW_DONE;
     if (byte_count <= INLINE_BYTES || byte_count > w->slot_bytes) return NULL;
     *status = finish(w, ticks(w), make_free(w));
-    return *status == CMPI_WINDOW_DONE ? slot_of(w, w->rank, w->step + 1, byte_count) : NULL;
+    return *status == CC_WINDOW_DONE ? slot_of(w, w->rank, w->step + 1, byte_count) : NULL;
 }
 
-static cmpi_window_status barrier(cmpi_window *w) {
-    TRY(show(w, (cmpi_window_request){.call = CMPI_WINDOW_BARRIER}, NULL, 0));
+static cc_window_status barrier(cc_window *w) {
+    TRY(show(w, (cc_window_request){.call = CC_WINDOW_BARRIER}, NULL, 0));
     return meet_all(w);
 }
 
-cmpi_window_status cmpi_window_barrier(cmpi_window *w) { return finish(w, ticks(w), barrier(w)); }
+cc_window_status cc_window_barrier(cc_window *w) { return finish(w, ticks(w), barrier(w)); }
 
 /// The elements of a chunk that a rank adds up; whole cache lines, so that no line has two writers.
-static size_t segment_start(const cmpi_window *w, size_t count, size_t per_line, int rank) {
+static size_t segment_start(const cc_window *w, size_t count, size_t per_line, int rank) {
     return least(count, (count + per_line - 1) / per_line * (size_t)rank / (size_t)w->ranks * per_line);
 }
 
 /// Each rank adds up a segment of a chunk and shows the sums to the others.
-static cmpi_window_status reduce_by_segments(cmpi_window *w, cmpi_window_request request, const char *in, char *out,
-                                             size_t count) {
-    const size_t bytes = cmpi_type_bytes((cmpi_type)request.type), per_line = LINE / bytes;
+static cc_window_status reduce_by_segments(cc_window *w, cc_window_request request, const char *in, char *out, size_t count) {
+    const size_t bytes = cc_type_bytes((cc_type)request.type), per_line = LINE / bytes;
     const size_t first = segment_start(w, count, per_line, w->rank), end = segment_start(w, count, per_line, w->rank + 1);
     TRY(show(w, request, in, count * bytes));
     TRY(meet_all(w));
     if (end > first) {
         for (int r = 0; r < w->ranks; r++)
             w->terms[r] = (r == w->rank ? in : slot_of(w, r, w->step, count * bytes)) + first * bytes;
-        cmpi_combine((cmpi_type)request.type, (cmpi_operation)request.operation, w->terms, w->ranks, result_of(w, w->rank),
-                     end - first);
+        cc_combine((cc_type)request.type, (cc_reduction)request.reduction, w->terms, w->ranks, result_of(w, w->rank),
+                   end - first);
         memcpy(out + first * bytes, result_of(w, w->rank), (end - first) * bytes);
     }
     TRY(show(w, request, NULL, 0));
@@ -326,15 +321,15 @@ static cmpi_window_status reduce_by_segments(cmpi_window *w, cmpi_window_request
         const size_t from = segment_start(w, count, per_line, r), to = segment_start(w, count, per_line, r + 1);
         memcpy(out + from * bytes, result_of(w, r), (to - from) * bytes);
     }
-    return CMPI_WINDOW_DONE;
+    return CC_WINDOW_DONE;
 }
 
-static cmpi_window_status all_reduce(cmpi_window *w, cmpi_type type, cmpi_operation operation, const char *in, char *out,
-                                     size_t count) {
-    const size_t bytes = cmpi_type_bytes(type);
-    const cmpi_window_request request = {CMPI_WINDOW_ALL_REDUCE, (int32_t)type, (int32_t)operation, 0, count * bytes};
+static cc_window_status all_reduce(cc_window *w, cc_type type, cc_reduction reduction, const char *in, char *out,
+                                   size_t count) {
+    const size_t bytes = cc_type_bytes(type);
+    const cc_window_request request = {CC_WINDOW_ALL_REDUCE, (int32_t)type, (int32_t)reduction, 0, count * bytes};
     // Of two ranks, sums longer than the caches hold.
-    const bool is_long = w->ranks == 2 && type == CMPI_FLOAT32 && operation == CMPI_SUM && in != out && count * bytes >= LONG_BYTES;
+    const bool is_long = w->ranks == 2 && type == CC_FLOAT32 && reduction == CC_SUM && in != out && count * bytes >= LONG_BYTES;
     for (size_t done = 0;;) {
         const size_t some = least(count - done, w->slot_bytes / bytes);
         if (w->ranks > 2 && some * bytes > w->whole_bytes && some * bytes > INLINE_BYTES) {
@@ -346,23 +341,24 @@ static cmpi_window_status all_reduce(cmpi_window *w, cmpi_type type, cmpi_operat
                 const void *const *terms = terms_of(w, in + done * bytes, some * bytes);
                 // The next part, if it is a whole one.
                 const void *next = count - done >= 2 * some ? in + (done + some) * bytes : NULL;
-                if (is_long) cmpi_add_to_memory(terms[0], terms[1], (float *)(out + done * bytes), some, next);
-                else cmpi_combine(type, operation, terms, w->ranks, out + done * bytes, some);
+                if (is_long)
+                    cc_add_to_memory(terms[0], terms[1], (float *)(out + done * bytes), some, next);
+                else
+                    cc_combine(type, reduction, terms, w->ranks, out + done * bytes, some);
             }
         }
         done += some;
-        if (done == count) return CMPI_WINDOW_DONE;
+        if (done == count) return CC_WINDOW_DONE;
     }
 }
 
-cmpi_window_status cmpi_window_all_reduce(cmpi_window *w, cmpi_type type, cmpi_operation operation, const void *in, void *out,
-                                          size_t count) {
-    return finish(w, ticks(w), all_reduce(w, type, operation, in, out, count));
+cc_window_status cc_window_all_reduce(cc_window *w, cc_type type, cc_reduction reduction, const void *in, void *out,
+                                      size_t count) {
+    return finish(w, ticks(w), all_reduce(w, type, reduction, in, out, count));
 }
 
 /// Every rank shows a piece of `byte_count` bytes to each other, in turns, and reduces or keeps what is shown to it.
-static cmpi_window_status exchange_pieces(cmpi_window *w, cmpi_window_request request, const char *in, char *out,
-                                          size_t byte_count) {
+static cc_window_status exchange_pieces(cc_window *w, cc_window_request request, const char *in, char *out, size_t byte_count) {
     const size_t n = (size_t)w->ranks, most = w->slot_bytes / n / LINE * LINE;
     for (size_t done = 0;;) {
         // A piece for each rank, side by side in the slot.
@@ -376,32 +372,32 @@ static cmpi_window_status exchange_pieces(cmpi_window *w, cmpi_window_request re
         for (int r = 0; r < w->ranks; r++)
             w->terms[r] = r == w->rank ? in + (size_t)r * byte_count + done
                                        : slot_of(w, r, w->step, w->slot_bytes) + (size_t)w->rank * most;
-        if (request.call == CMPI_WINDOW_ALL_TO_ALL) {
+        if (request.call == CC_WINDOW_ALL_TO_ALL) {
             for (size_t r = 0; some && r < n; r++) memcpy(out + r * byte_count + done, w->terms[r], some);
         } else if (some) {
-            const cmpi_type type = (cmpi_type)request.type;
-            cmpi_combine(type, (cmpi_operation)request.operation, w->terms, w->ranks, out + done, some / cmpi_type_bytes(type));
+            const cc_type type = (cc_type)request.type;
+            cc_combine(type, (cc_reduction)request.reduction, w->terms, w->ranks, out + done, some / cc_type_bytes(type));
         }
         done += some;
-        if (done == byte_count) return CMPI_WINDOW_DONE;
+        if (done == byte_count) return CC_WINDOW_DONE;
     }
 }
 
-cmpi_window_status cmpi_window_reduce_scatter(cmpi_window *w, cmpi_type type, cmpi_operation operation, const void *in,
-                                              void *out, size_t count) {
-    const size_t bytes = count * cmpi_type_bytes(type);
-    const cmpi_window_request request = {CMPI_WINDOW_REDUCE_SCATTER, (int32_t)type, (int32_t)operation, 0,
-                                         (size_t)w->ranks * bytes};
+cc_window_status cc_window_reduce_scatter(cc_window *w, cc_type type, cc_reduction reduction, const void *in, void *out,
+                                          size_t count) {
+    const size_t bytes = count * cc_type_bytes(type);
+    const cc_window_request request = {CC_WINDOW_REDUCE_SCATTER, (int32_t)type, (int32_t)reduction, 0,
+                                       (size_t)w->ranks * bytes};
     return finish(w, ticks(w), exchange_pieces(w, request, in, out, bytes));
 }
 
-cmpi_window_status cmpi_window_all_to_all(cmpi_window *w, const void *in, void *out, size_t byte_count) {
-    const cmpi_window_request request = {CMPI_WINDOW_ALL_TO_ALL, 0, 0, 0, (size_t)w->ranks * byte_count};
+cc_window_status cc_window_all_to_all(cc_window *w, const void *in, void *out, size_t byte_count) {
+    const cc_window_request request = {CC_WINDOW_ALL_TO_ALL, 0, 0, 0, (size_t)w->ranks * byte_count};
     return finish(w, ticks(w), exchange_pieces(w, request, in, out, byte_count));
 }
 
-static cmpi_window_status all_gather(cmpi_window *w, const char *mine, char *all, size_t byte_count) {
-    const cmpi_window_request request = {CMPI_WINDOW_ALL_GATHER, 0, 0, 0, byte_count};
+static cc_window_status all_gather(cc_window *w, const char *mine, char *all, size_t byte_count) {
+    const cc_window_request request = {CC_WINDOW_ALL_GATHER, 0, 0, 0, byte_count};
     if (byte_count) memmove(all + (size_t)w->rank * byte_count, mine, byte_count);
     for (size_t done = 0;;) {
         const size_t some = least(byte_count - done, w->slot_bytes);
@@ -412,16 +408,16 @@ static cmpi_window_status all_gather(cmpi_window *w, const char *mine, char *all
             memcpy(all + (size_t)r * byte_count + done, shown(w, r, some), some);
         }
         done += some;
-        if (done == byte_count) return CMPI_WINDOW_DONE;
+        if (done == byte_count) return CC_WINDOW_DONE;
     }
 }
 
-cmpi_window_status cmpi_window_all_gather(cmpi_window *w, const void *mine, void *all, size_t byte_count) {
+cc_window_status cc_window_all_gather(cc_window *w, const void *mine, void *all, size_t byte_count) {
     return finish(w, ticks(w), all_gather(w, mine, all, byte_count));
 }
 
-static cmpi_window_status gather(cmpi_window *w, const char *mine, const size_t *byte_counts, char *all, int root) {
-    cmpi_window_request request = {CMPI_WINDOW_GATHER, 0, 0, root, 0};
+static cc_window_status gather(cc_window *w, const char *mine, const size_t *byte_counts, char *all, int root) {
+    cc_window_request request = {CC_WINDOW_GATHER, 0, 0, root, 0};
     size_t longest = 0;
     for (int r = 0; r < w->ranks; r++) {
         request.byte_count += byte_counts[r];
@@ -442,16 +438,16 @@ static cmpi_window_status gather(cmpi_window *w, const char *mine, const size_t 
             if (r != root && some) memcpy(place + done, shown(w, r, some), some);
         }
         done += w->slot_bytes;
-        if (done >= longest) return CMPI_WINDOW_DONE;
+        if (done >= longest) return CC_WINDOW_DONE;
     }
 }
 
-cmpi_window_status cmpi_window_gather(cmpi_window *w, const void *mine, const size_t *byte_counts, void *all, int root) {
+cc_window_status cc_window_gather(cc_window *w, const void *mine, const size_t *byte_counts, void *all, int root) {
     return finish(w, ticks(w), gather(w, mine, byte_counts, all, root));
 }
 
-static cmpi_window_status broadcast(cmpi_window *w, char *bytes, size_t byte_count, int root) {
-    const cmpi_window_request request = {CMPI_WINDOW_BROADCAST, 0, 0, root, byte_count};
+static cc_window_status broadcast(cc_window *w, char *bytes, size_t byte_count, int root) {
+    const cc_window_request request = {CC_WINDOW_BROADCAST, 0, 0, root, byte_count};
     for (size_t done = 0;;) {
         const size_t some = least(byte_count - done, w->slot_bytes);
         TRY(show(w, request, bytes + done, w->rank == root ? some : 0));
@@ -460,10 +456,10 @@ static cmpi_window_status broadcast(cmpi_window *w, char *bytes, size_t byte_cou
             if (some) memcpy(bytes + done, shown(w, root, some), some);
         }
         done += some;
-        if (done == byte_count) return CMPI_WINDOW_DONE;
+        if (done == byte_count) return CC_WINDOW_DONE;
     }
 }
 
-cmpi_window_status cmpi_window_broadcast(cmpi_window *w, void *bytes, size_t byte_count, int root) {
+cc_window_status cc_window_broadcast(cc_window *w, void *bytes, size_t byte_count, int root) {
     return finish(w, ticks(w), broadcast(w, bytes, byte_count, root));
 }

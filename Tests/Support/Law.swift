@@ -1,19 +1,22 @@
 import Collectives
 
-/// What every communicator must do, whatever carries its bytes.
-///
-/// `RankTests` links to this file, so that ranks as threads and ranks as processes are held to the same law.
+/// What every communicator must do, whatever carries its bytes: one law for ranks as threads and ranks as processes.
 ///
 /// Every rank of the group calls each function; a violation is thrown, because ranks as threads have no test context.
-struct Law {
+public struct Law {
     let group: any Communicator
+
+    /// Makes the law of a group.
+    public init(group: any Communicator) {
+        self.group = group
+    }
 
     struct Violation: Error, CustomStringConvertible {
         let description: String
     }
 
     /// All of it.
-    func check() throws {
+    public func check() throws {
         try sumsAreExact()
         try sumsFollowTheTree()
         try reductions()
@@ -27,7 +30,7 @@ struct Law {
         try group.barrier()
     }
 
-    func expect(_ condition: Bool, _ what: @autoclosure () -> String) throws {
+    public func expect(_ condition: Bool, _ what: @autoclosure () -> String) throws {
         guard condition else { throw Violation(description: "rank \(group.rank) of \(group.size): \(what())") }
     }
 
@@ -66,7 +69,7 @@ struct Law {
         return treeSum(terms[..<middle]) + treeSum(terms[middle...])
     }
 
-    static func randomTerms(count: Int, seed: UInt64) -> [Float] {
+    public static func randomTerms(count: Int, seed: UInt64) -> [Float] {
         var state = seed &* 0x9E37_79B9_7F4A_7C15
         return (0..<count).map { _ in
             state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
@@ -95,7 +98,7 @@ struct Law {
         }
     }
 
-    func scatters() throws {
+    public func scatters() throws {
         for type in ReducedType.allCases {
             for length in [0, 1, 40, 3001] {
                 let terms = (0..<group.size).map {
@@ -132,7 +135,7 @@ struct Law {
         }
     }
 
-    static func reference(_ terms: [[UInt8]], _ type: ReducedType, _ reduction: Reduction) -> [UInt8] {
+    public static func reference(_ terms: [[UInt8]], _ type: ReducedType, _ reduction: Reduction) -> [UInt8] {
         let copies = terms.map { term in
             let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: max(1, term.count), alignment: 16)
             copy.copyBytes(from: term)
@@ -148,7 +151,7 @@ struct Law {
 
     /// Elements of every size, infinities among them, without numbers that are none: which of two of those a sum gives is
     /// the processor's choice.
-    static func randomElements(_ type: ReducedType, count: Int, seed: UInt64) -> [UInt8] {
+    public static func randomElements(_ type: ReducedType, count: Int, seed: UInt64) -> [UInt8] {
         var bytes: [UInt8] = []
         bytes.reserveCapacity(count * type.byteCount)
         for (index, value) in randomTerms(count: count, seed: seed &+ 99).enumerated() {
@@ -168,7 +171,7 @@ struct Law {
         return bytes
     }
 
-    func gathers() throws {
+    public func gathers() throws {
         for length in [0, 1, 7, 1000, 20_000] {
             let mine = bytes(of: group.rank, length)
             var all = [UInt8](repeating: 0xEE, count: length * group.size)
@@ -189,7 +192,7 @@ struct Law {
         }
     }
 
-    func exchanges() throws {
+    public func exchanges() throws {
         for length in [0, 1, 7, 1000, 20_000] {
             // A share of each rank for each: named after both.
             let mine = (0..<group.size).flatMap { bytes(of: 10 * group.rank + $0, length) }
@@ -202,7 +205,7 @@ struct Law {
         }
     }
 
-    func broadcasts() throws {
+    public func broadcasts() throws {
         for root in 0..<group.size {
             for length in [0, 1, 1000, 20_000] {
                 var data = bytes(of: group.rank, length)
@@ -213,7 +216,7 @@ struct Law {
     }
 
     /// A message travels once around the ring, then two tags cross.
-    func sendsAround() throws {
+    public func sendsAround() throws {
         guard group.size > 1 else { return }
         let next = (group.rank + 1) % group.size
         let previous = (group.rank + group.size - 1) % group.size

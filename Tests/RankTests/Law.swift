@@ -1,1 +1,0 @@
-../CollectivesTests/Law.swift
