@@ -22,13 +22,13 @@ public final class HierarchicalCommunicator: WrappedCommunicator {
     /// Every rank of `messages` must call it.
     ///
     /// - Parameters:
-    ///   - host: the ranks of this host.
     ///   - sizes: how many ranks each host has; hosts hold neighbours, and nest.
-    init(_ messages: MPICommunicator, host: MPICommunicator, sizes: [Int]) throws(CommunicationError) {
+    init(_ messages: MPICommunicator, sizes: [Int]) throws(CommunicationError) {
         self.messages = messages
         hostOfRank = sizes.indices.flatMap { [Int](repeating: $0, count: sizes[$0]) }
         placeOfRank = sizes.flatMap { Array(0..<$0) }
         isEven = Set(sizes).count == 1
+        let host = try messages.splitMessages(color: hostOfRank[messages.rank], key: messages.rank)
         self.host = host.size > 1 ? try host.sharingMemory() : SoloCommunicator()
         let place = placeOfRank[messages.rank]
         let part = try messages.splitMessages(color: isEven ? place : min(place, 1), key: messages.rank)

@@ -6,7 +6,7 @@ import Collectives
 ///
 /// Everything is made of messages from rank to rank, because only those tell the wait for a partner from the movement of
 /// its bytes, and who is waited for when time is over. Inside a host a partner has come when its message is there, which is
-/// probed for; from another host a message says when it was sent (`HostClock`).
+/// probed for; from another host a message says when it was sent (`HostTable`).
 /// A sender cannot know when its receiver arrives, so a `send` that must wait for it counts as transfer.
 public final class MPICommunicator: Communicator {
     /// This rank's number in the group, from 0.
@@ -90,44 +90,37 @@ public final class MPICommunicator: Communicator {
     private func introduced(_ part: MPICommunicator) throws(CommunicationError) -> MPICommunicator {
         part.timeout = timeout
         part.worldRanks = try part.gatherAll([worldRanks[rank]]).map { $0[0] }
-        try part.learnClocks()
+        if let hosts = limits.hosts { part.adopt(hosts) }
         return part
+    }
+
+    /// Goes by this table of hosts from now on.
+    func adopt(_ hosts: HostTable) {
+        limits.hosts = hosts
+        clocks = hosts.clocks(of: worldRanks, seenFrom: worldRanks[rank])
+    }
+
+    /// Makes this group that of all ranks of the job: from now on their numbers here are their numbers in the job.
+    func numberAnew() {
+        worldRanks = Array(0..<size)
     }
 
     /// An error that names ranks of this group by their numbers in the job, and their hosts if there are several.
     func timedOut(_ operation: CollectiveOperation, absent: [Int], after timeout: Duration?) -> CommunicationError {
         let ranks = absent.map { worldRanks[$0] }
-        let names = limits.hostNames
+        let hosts = limits.hosts.flatMap { $0.isOneHost ? nil : $0 }
         return .timedOut(
-            operation: "\(operation)", absent: ranks, hosts: names.isEmpty ? [] : ranks.map { names[$0] },
+            operation: "\(operation)", absent: ranks, hosts: hosts.map { hosts in ranks.map { hosts.names[$0] } } ?? [],
             after: timeout ?? .zero)
     }
 
-    /// Makes a group of the ranks that share this rank's host and its memory, in rank order.
+    /// Makes a group of the ranks that share this rank's host and its memory, in rank order, as MPI sees it.
     ///
     /// Every rank of this group must call it.
-    public func splitByHost() throws(CommunicationError) -> MPICommunicator {
+    func splitByHost() throws(CommunicationError) -> MPICommunicator {
         var group = cmpi_group()
         try check(cmpi_split_by_host(handle, Int32(rank), &group), "MPI_Comm_split_type")
         return try introduced(MPICommunicator(handle: group, owned: true, limits: limits))
-    }
-
-    /// How many ranks each host has, in rank order; nil where ranks of a host are no neighbours.
-    func hostSizes(_ host: MPICommunicator) throws(CommunicationError) -> [Int]? {
-        // A host is known by its first rank.
-        let first = try host.gatherAll([rank])[0][0]
-        let hosts = try gatherAll([first]).map { $0[0] }
-        var sizes: [Int] = []
-        for (rank, host) in hosts.enumerated() {
-            if host == rank {
-                sizes.append(1)
-            } else if hosts[rank - 1] == host {
-                sizes[sizes.count - 1] += 1
-            } else {
-                return nil
-            }
-        }
-        return sizes
     }
 
     /// This group by the fastest way: shared memory inside a host, and messages between hosts.
@@ -140,22 +133,11 @@ public final class MPICommunicator: Communicator {
         guard size > 1 else { return self }
         if let wireType { limits.wireType = wireType }
         guard limits.sharesMemory else { return limits.compressed(self) }
-        let host = try splitByHost()
-        guard let sizes = try hostSizes(host), ReductionTree.nests(sizes), sizes.count < size else {
+        guard let sizes = limits.hosts?.sizes(of: worldRanks), ReductionTree.nests(sizes), sizes.count < size else {
             return limits.compressed(self)
         }
         guard sizes.count > 1 else { return limits.compressed(try sharingMemory()) }
-        return try HierarchicalCommunicator(self, host: host, sizes: sizes)
-    }
-
-    /// All ranks in an order in which each host holds neighbours; rank 0 stays.
-    func orderedByHost() throws(CommunicationError) -> MPICommunicator {
-        let host = try splitByHost()
-        guard try hostSizes(host) == nil else { return self }
-        let first = try host.gatherAll([rank])[0][0]
-        let ordered = try splitMessages(color: 0, key: first)
-        ordered.worldRanks = Array(0..<size)  // from here on these are the ranks' numbers
-        return ordered
+        return try HierarchicalCommunicator(self, sizes: sizes)
     }
 
     private func ordinal(ofColor color: Int) throws(CommunicationError) -> Int32 {
@@ -351,10 +333,8 @@ struct MPILimits {
     var envelopeByteCount = 64 << 10
     /// Bytes of a stamp: the time of sending.
     static let stampByteCount = 8
-    /// The host of each rank of the job; empty while all are on one.
-    var hostNames: [String] = []
-    /// Where this rank's clock and host stand among those of all ranks; nil while all are on one host.
-    var host: HostClock?
+    /// Which host each rank of the job runs on; nil until that has been learned.
+    var hosts: HostTable?
     /// At which sizes ways of reducing change.
     var tuning = AllReduceTuning()
     /// Whether parts of the group may use shared memory.

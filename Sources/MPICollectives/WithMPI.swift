@@ -111,11 +111,12 @@ package enum MPIRuntime {
             ])
             try all.requireSame(options.facts)
         }
+        try all.learnHosts()
         let world = try all.orderedByHost()
         guard options.backend != .mpi else { return LibraryCommunicator(world) }
         guard world.size > 1 else { return world }
         world.limits.sharesMemory = options.backend != .messages
-        try world.learnHosts()
+        try world.compareClocks()
         world.limits.tuning = try tuning(options, of: world)
         let group = try world.fastest(wireType: options.wireType)
         try agree(on: world, status: { _ in 64 }) {
@@ -129,8 +130,7 @@ package enum MPIRuntime {
     }
 
     private static func tuning(_ options: CollectiveOptions, of world: MPICommunicator) throws -> AllReduceTuning {
-        let hosts = try world.gatherAll([world.limits.host?.number ?? 0]).map { $0[0] }
-        let sizes = Dictionary(grouping: hosts) { $0 }.sorted { $0.key < $1.key }.map(\.value.count)
+        let sizes = world.limits.hosts?.sizes(of: Array(0..<world.size)) ?? []
         let saved = try agree(on: world, status: { _ in 65 }) {
             let saved = world.rank == 0 ? try options.savedTuning?() : nil
             guard let saved, saved.hosts != sizes else { return saved }

@@ -13,6 +13,7 @@ let isUnderMPI = cprocess_rank() >= 0
 func world() throws -> MPICommunicator {
     let world = try MPIRuntime.world()
     registerFinish()
+    try world.learnHosts()
     return world
 }
 
@@ -42,9 +43,11 @@ struct RankTests {
     /// Every path, by limits that are small and do not divide anything.
     @Test func everyPathKeepsTheLaw() throws {
         for (whole, reduce, message) in [(0, 4096, 1000), (1 << 30, 1 << 30, 1 << 30), (256, 1000, 7777)] {
+            let world = try world()
             var limits = MPILimits(messageByteCount: max(message, reduce), reduceByteCount: reduce)
             limits.tuning.wholeByteCount = whole
-            let group = try MPICommunicator(handle: world().handle, owned: false, limits: limits)
+            limits.hosts = world.limits.hosts
+            let group = try MPICommunicator(handle: world.handle, owned: false, limits: limits)
             try Law(group: group).check()
         }
     }
@@ -69,6 +72,7 @@ struct RankTests {
     @Test(.needs(ranks: 2, onOneHost: true)) func withoutRoomForSharedMemoryThereAreMessages() throws {
         let world = try world()
         var limits = MPILimits()
+        limits.hosts = world.limits.hosts
         limits.windowRoom = { 4096 }
         let group = try MPICommunicator(handle: world.handle, owned: false, limits: limits).fastest()
         #expect(Backend(of: group) == .messages)
@@ -105,8 +109,7 @@ struct RankTests {
             for leaderByteCount in [0, 2000, .max] {
                 let copy = try world.splitMessages(color: 0, key: world.rank)
                 copy.limits.tuning.leaderByteCount = leaderByteCount
-                let host = try copy.splitMessages(color: world.rank / perHost, key: 0)
-                try Law(group: HierarchicalCommunicator(copy, host: host, sizes: sizes)).check()
+                try Law(group: HierarchicalCommunicator(copy, sizes: sizes)).check()
             }
         }
     }
@@ -123,8 +126,7 @@ struct RankTests {
         ]
         if world.size == 4 {
             let messages = try copy()
-            let host = try messages.splitMessages(color: world.rank / 2, key: 0)
-            groups.append(try HierarchicalCommunicator(messages, host: host, sizes: [2, 2]))
+            groups.append(try HierarchicalCommunicator(messages, sizes: [2, 2]))
         }
         for group in groups {
             group.timeout = .milliseconds(300)
@@ -156,7 +158,7 @@ struct RankTests {
         let all = try world.splitMessages(color: 0, key: 0)
         let part = try all.splitMessages(color: min(world.rank, 1), key: 0)
         var groups: [any Communicator] = [part]
-        if try world.splitByHost().size == world.size { groups.append(try SharedMemoryCommunicator(part)) }
+        if world.limits.hosts?.isOneHost == true { groups.append(try SharedMemoryCommunicator(part)) }
         for group in groups {
             all.timeout = .milliseconds(300)
             group.timeout = .milliseconds(900)
@@ -183,8 +185,7 @@ struct RankTests {
         for envelopeByteCount in [0, 100, 64 << 10] {
             let copy = try world.splitMessages(color: 0, key: 0)
             copy.limits.envelopeByteCount = envelopeByteCount
-            copy.limits.host = HostClock(number: copy.rank, ahead: 0)
-            try copy.learnClocks()
+            copy.adopt(HostTable(hostOfRank: Array(0..<copy.size), names: try world.gatherHostNames()))
             try Law(group: copy).check()
         }
         // Sent long ago, nothing was waited for; sent only now, everything was.
@@ -200,14 +201,25 @@ struct RankTests {
         }
     }
 
-    @Test(.needs(onOneHost: true)) func hostsAreKnownByNeighbours() throws {
+    @Test(.needs(onOneHost: true)) func ranksOfOneHostAreKnown() throws {
         let world = try world()
-        let host = try world.splitByHost()
-        let sizes = try world.hostSizes(host)
-        #expect(sizes == [world.size])
-        let odd = try world.splitMessages(color: world.rank % 2, key: 0)
-        let mixed = try world.hostSizes(odd)
-        #expect(mixed == (world.size < 3 ? [Int](repeating: 1, count: world.size) : nil))
+        let hosts = try #require(world.limits.hosts)
+        #expect(hosts.isOneHost && hosts.sizes(of: Array(0..<world.size)) == [world.size])
+        #expect(hostNames(of: CheckedCommunicator(world)) == [String](repeating: hostName(), count: world.size))
+        // Neighbours are put in order only where they are not.
+        #expect(try world.orderedByHost() === world)
+    }
+
+    /// As if ranks were dealt to two hosts in turn.
+    @Test(.needs(ranks: 3)) func ranksAreOrderedByHost() throws {
+        let world = try world()
+        let copy = try world.splitMessages(color: 0, key: 0)
+        copy.adopt(
+            HostTable(hostOfRank: (0..<copy.size).map { $0 % 2 }, names: (0..<copy.size).map { "host\($0 % 2)" }))
+        let ordered = try copy.orderedByHost()
+        let ranks = try ordered.gatherAll([world.rank]).map { $0[0] }
+        #expect(ranks == (0..<world.size).sorted { ($0 % 2, $0) < ($1 % 2, $1) })
+        #expect(hostNames(of: ordered) == ranks.map { "host\($0 % 2)" })
     }
 
     @Test(.needs(ranks: 2)) func tuningIsTheSameOnEveryRank() throws {
@@ -224,7 +236,7 @@ struct RankTests {
         let host = try world.splitByHost()
         try Law(group: host).check()
         try Law(group: world.fastest()).check()
-        #expect(host.size <= world.size)
+        #expect(world.limits.hosts?.hostOfRank.count { $0 == world.limits.hosts?.hostOfRank[world.rank] } == host.size)
     }
 
     @Test func specialValuesKeepTheirBitsOnEveryRank() throws {

@@ -65,7 +65,7 @@ struct Measurement {
         }
         let host = try HostShare(over: world)
         var report = Report(
-            options: options, backend: backend, ranks: world.size, hosts: try world.gatherHostNames())
+            options: options, backend: backend, ranks: world.size, hosts: hostNames(of: world))
         if world.rank == 0 {
             if host.isBoundTightly {
                 complain(
