@@ -6,28 +6,29 @@ import PackageDescription
 /// `make` builds with `--explicit-target-dependency-import-check error`, so the compiler enforces this.
 let libraries: KeyValuePairs<String, [String]> = [
     "Messages": [],
+    "Hashing": [],
     "JSON": ["Messages"],
     "ModulePatterns": ["CPCRE2"],
     "Tensors": [],
     "Topology": ["Messages"],
-    "Collectives": ["CProcess"],
-    "Tokenization": ["JSON", "Messages", "CPCRE2"],
+    "Collectives": ["CProcess", "Hashing"],
+    "Tokenization": ["JSON", "Messages", "Hashing", "CPCRE2"],
     "Sampling": [],
     "Kernels": ["CKernels", "Tensors"],
-    "JobWatch": ["CProcess", "Collectives"],
+    "JobWatch": ["CProcess", "Collectives", "Hashing"],
     "MPICollectives": ["CMPI", "CCollectives", "CProcess", "Collectives", "JobWatch"],
-    "Checkpoints": ["JSON", "Messages", "ModulePatterns", "CProcess", "Tensors"],
+    "Checkpoints": ["JSON", "Messages", "Hashing", "ModulePatterns", "CProcess", "Tensors"],
     "Architectures": ["JSON", "Messages", "Tensors", "Topology"],
     "Layers": ["Tensors", "Kernels", "Collectives", "Topology", "Architectures"],
     "Quantization": ["JSON", "Messages", "Tensors", "Checkpoints"],
-    "Weights": ["Messages", "Quantization", "Checkpoints", "Architectures", "Topology", "Tensors"],
+    "Weights": ["Messages", "Hashing", "Quantization", "Checkpoints", "Architectures", "Topology", "Tensors"],
     "Models": [
         "Layers", "Weights", "Quantization", "Checkpoints", "Architectures", "Topology", "Collectives", "Kernels",
         "Tensors",
     ],
     "MemoryPlan": ["Architectures", "Topology", "Tensors"],
     "Sizing": ["Messages", "ModulePatterns", "MemoryPlan", "Architectures", "Topology", "Tensors"],
-    "Engine": ["Models", "Layers", "Sampling", "Collectives", "Tensors", "Kernels"],
+    "Engine": ["Hashing", "Models", "Layers", "Sampling", "Collectives", "Tensors", "Kernels"],
     "Generation": ["Engine", "Tokenization", "Sampling"],
     "ProgramEntry": ["Messages", "CProcess", "ArgumentParser"],
     "ModelOptions": [
@@ -35,10 +36,9 @@ let libraries: KeyValuePairs<String, [String]> = [
         "Tensors", "ArgumentParser",
     ],
     "Bootstrap": [
-        "Messages", "ModelOptions", "Generation", "Engine", "Models", "Layers", "MPICollectives", "JobWatch",
+        "Messages", "Hashing", "ModelOptions", "Generation", "Engine", "Models", "Layers", "MPICollectives", "JobWatch",
         "Collectives", "Kernels", "MemoryPlan", "Architectures", "Topology", "Tokenization", "Tensors", "Sampling",
-        "ProgramEntry",
-        "ArgumentParser", "Logging",
+        "ProgramEntry", "ArgumentParser", "Logging",
     ],
 ]
 
@@ -90,6 +90,7 @@ let commands: KeyValuePairs<String, (directory: String, dependencies: [String])>
 /// The test targets under `Tests`, each with the modules that it may import besides `TestSupport`.
 let tests: KeyValuePairs<String, [String]> = [
     "MessagesTests": ["Messages"],
+    "HashingTests": ["Hashing"],
     "JSONTests": ["JSON"],
     "TensorsTests": ["Tensors"],
     "TopologyTests": ["Topology"],
@@ -135,8 +136,7 @@ let products: [String: Target.Dependency] = [
 /// counts, and the tests would take minutes longer.
 let optimizedModules: Set<String> = [
     "Messages", "JSON", "Topology", "Architectures", "MemoryPlan", "Sizing", "Tensors", "Collectives", "Kernels",
-    "Layers",
-    "Models", "Engine",
+    "Layers", "Hashing", "Models", "Engine",
     "Sampling", "Checkpoints",
     "Quantization", "Tokenization",
     // These compare millions of elements with their definitions.

@@ -1,6 +1,7 @@
 import Collectives
 import Foundation
 import Glibc
+import Hashing
 import Kernels
 import Logging
 import ProgramEntry

@@ -1,5 +1,6 @@
 import Architectures
 import Collectives
+import Hashing
 import Kernels
 import Logging
 import Messages

@@ -1,5 +1,6 @@
 import FoundationEssentials
 import Glibc
+import Hashing
 import Messages
 import Tensors
 
@@ -69,13 +70,13 @@ public struct Checkpoint: Sendable {
         var hash = FNV1a()
         for name in tensorNames {
             guard let description = tensors[name]?.description else { continue }
-            hash.add(name)
-            hash.add(description.type.rawValue)
+            hash.add(delimited: name)
+            hash.add(delimited: description.type.rawValue)
             for extent in description.shape { hash.add(UInt64(extent)) }
             hash.add(UInt64(description.shape.count))
         }
         for file in files {
-            hash.add(lastComponent(of: file.path))
+            hash.add(delimited: lastComponent(of: file.path))
             hash.add(UInt64(file.byteCount))
         }
         layoutDigest = hash.value
@@ -155,24 +156,5 @@ public struct Checkpoint: Sendable {
             }
         }
         return tensors
-    }
-}
-
-/// The 64-bit FNV-1a hash (http://www.isthe.com/chongo/tech/comp/fnv/).
-struct FNV1a {
-    private(set) var value: UInt64 = 0xCBF2_9CE4_8422_2325
-
-    mutating func add(_ byte: UInt8) {
-        value = (value ^ UInt64(byte)) &* 0x0000_0100_0000_01B3
-    }
-
-    mutating func add(_ number: UInt64) {
-        for shift in stride(from: UInt64(0), to: 64, by: 8) { add(UInt8(truncatingIfNeeded: number >> shift)) }
-    }
-
-    /// Adds a text's bytes and their number, so that "ab" and "c" differ from "a" and "bc".
-    mutating func add(_ text: String) {
-        for byte in text.utf8 { add(byte) }
-        add(UInt64(text.utf8.count))
     }
 }

@@ -1,3 +1,5 @@
+import Hashing
+
 /// Compares what every rank asks for before each operation, and throws an error that names the ranks and their wishes
 /// where the group would otherwise hang.
 ///
@@ -56,11 +58,10 @@ public final class CheckedCommunicator: WrappedCommunicator {
     public func gather(
         _ mine: UnsafeRawBufferPointer, byteCounts: [Int], into all: UnsafeMutableRawBufferPointer, to root: Int
     ) throws(CommunicationError) {
-        var digest: UInt64 = 0xcbf2_9ce4_8422_2325  // FNV-1a: the lists must agree, and only their digests are sent
-        for count in byteCounts {
-            digest = (digest ^ UInt64(bitPattern: Int64(count))) &* 0x100_0000_01b3
-        }
-        try compare(.gather, root: root, byteCount: byteCounts.reduce(0, +), detail: digest)
+        // The lists must agree, and only their digests are sent.
+        var digest = FNV1a()
+        for count in byteCounts { digest.add(UInt64(bitPattern: Int64(count))) }
+        try compare(.gather, root: root, byteCount: byteCounts.reduce(0, +), detail: digest.value)
         try inner.gather(mine, byteCounts: byteCounts, into: all, to: root)
     }
 

@@ -43,6 +43,9 @@ public protocol Communicator: AnyObject {
 
     /// Gives each rank its share of every rank's bytes: of `size` equal ones, in rank order both ways.
     ///
+    /// It is what moves tokens to their experts and back where ranks divide the experts of a model among them. No layer does
+    /// that yet: until then the benchmark and sums that travel as int8 are its only users.
+    ///
     /// - Parameters:
     ///   - input: a share for each rank.
     ///   - output: as many bytes, apart from `input`: a share from each rank.

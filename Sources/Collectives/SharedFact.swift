@@ -1,4 +1,5 @@
 import Glibc
+import Hashing
 
 /// Something that every rank must hold alike, because the ranks' answer depends on it.
 public struct SharedFact: Sendable {
@@ -58,43 +59,6 @@ extension Communicator {
         return try gatherAll(bytes + [UInt8](repeating: 0, count: limit - bytes.count)).map {
             String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
         }
-    }
-}
-
-/// A hash of bytes, taken as words of eight: FNV-1a's step on words, with the upper half of the product folded in.
-///
-/// It tells builds and texts apart at the memory's speed; it is no protection against somebody who makes them collide.
-public struct WordHash: Sendable {
-    public private(set) var value: UInt64 = 0xCBF2_9CE4_8422_2325
-
-    public init() {}
-
-    /// The hash of a text and its length.
-    public init(of text: String) {
-        var text = text
-        text.withUTF8 { add(UnsafeRawBufferPointer($0)) }
-    }
-
-    /// Adds bytes and their number, so that neighbouring pieces cannot run into one another.
-    public mutating func add(_ bytes: UnsafeRawBufferPointer) {
-        var offset = 0
-        while offset + 8 <= bytes.count {
-            add(bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self))
-            offset += 8
-        }
-        var rest: UInt64 = 0
-        while offset < bytes.count {
-            rest = rest << 8 | UInt64(bytes[offset])
-            offset += 1
-        }
-        add(rest)
-        add(UInt64(bytes.count))
-    }
-
-    /// Adds one word.
-    public mutating func add(_ word: UInt64) {
-        let product = (value ^ word).multipliedFullWidth(by: 0x9E37_79B9_7F4A_7C15)
-        value = product.low ^ product.high
     }
 }
 

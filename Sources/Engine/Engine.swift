@@ -1,4 +1,5 @@
 import Collectives
+import Hashing
 import Models
 import Sampling
 
@@ -226,7 +227,9 @@ public final class Engine {
 
     /// The 64-bit FNV-1a hash of the bits of the logits, taken as words of 32 bits.
     private func digest(of logits: UnsafeBufferPointer<Float>) -> UInt64 {
-        logits.reduce(0xCBF2_9CE4_8422_2325) { ($0 ^ UInt64($1.bitPattern)) &* 0x100_0000_01B3 }
+        var hash = FNV1a()
+        for logit in logits { hash.add(logit.bitPattern) }
+        return hash.value
     }
 }
 

@@ -1,5 +1,6 @@
 import Collectives
 import Glibc
+import Hashing
 
 /// An IPv4 address of an interface with the mask of its subnet, both in network order.
 struct InterfaceAddress: Equatable {
@@ -73,11 +74,12 @@ struct HostCard: Equatable {
     init(interface: String?) {
         name = hostName()
         addresses = Array(InterfaceAddress.all(on: interface).prefix(Self.addressLimit))
-        var key: UInt64 = 0xcbf2_9ce4_8422_2325
+        var key = FNV1a()
         var status = stat()
         let space = stat("/proc/self/ns/net", &status) == 0 ? UInt64(status.st_ino) : 0
-        for byte in Self.bootIdentifier() { key = (key ^ UInt64(byte)) &* 0x100_0000_01b3 }
-        loopbackKey = (key ^ space) &* 0x100_0000_01b3
+        for byte in Self.bootIdentifier() { key.add(byte) }
+        key.add(space)
+        loopbackKey = key.value
     }
 
     var bytes: [UInt8] {

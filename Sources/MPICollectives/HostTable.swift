@@ -67,7 +67,9 @@ extension MPICommunicator {
         adopt(HostTable(hostOfRank: hosts, names: try gatherHostNames()))
     }
 
-    /// All ranks in an order in which each host holds neighbours; rank 0 stays. Every rank must call it.
+    /// All ranks in an order in which each host holds neighbours; rank 0 stays.
+    ///
+    /// Every rank must call it.
     func orderedByHost() throws(CommunicationError) -> MPICommunicator {
         guard let hosts = limits.hosts, hosts.sizes(of: worldRanks) == nil else { return self }
         let ordered = try splitMessages(color: 0, key: hosts.hostOfRank[rank])

@@ -1,3 +1,5 @@
+import Hashing
+
 /// A map from byte strings to numbers, for vocabularies and caches.
 ///
 /// A `Dictionary<String, _>` would take canonically equivalent strings for equal, and one with keys of type `[UInt8]`
@@ -75,11 +77,10 @@ struct ByteTable: Sendable {
         }
     }
 
-    // FNV-1a, then one multiplication so that the low bits depend on every byte.
-    // Source: G. Fowler, L. C. Noll, K.-P. Vo, http://www.isthe.com/chongo/tech/comp/fnv/
+    // One multiplication after FNV-1a, so that the low bits depend on every byte.
     private static func hash(_ text: [UInt8], _ range: Range<Int>) -> Int {
-        var hash: UInt64 = 0xCBF2_9CE4_8422_2325
-        for index in range { hash = (hash ^ UInt64(text[index])) &* 0x0000_0100_0000_01B3 }
-        return Int(truncatingIfNeeded: (hash &* 0x9E37_79B9_7F4A_7C15) >> 32)
+        var hash = FNV1a()
+        for index in range { hash.add(text[index]) }
+        return Int(truncatingIfNeeded: (hash.value &* 0x9E37_79B9_7F4A_7C15) >> 32)
     }
 }

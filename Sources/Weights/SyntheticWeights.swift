@@ -1,5 +1,6 @@
 import Architectures
 import Checkpoints
+import Hashing
 import Tensors
 
 /// Weights generated from a seed, to measure speed and memory without a model's files.
@@ -37,9 +38,9 @@ public struct SyntheticWeights: WeightSource {
     }
 
     private func hash(_ parameter: Parameter) -> UInt64 {
-        // FNV-1a over the tensor's name.
-        (names.module(parameter.name) + (parameter.role == .bias ? ".bias" : ".weight")).utf8
-            .reduce(0xCBF2_9CE4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 }
+        var hash = FNV1a()
+        hash.add(utf8: names.module(parameter.name) + (parameter.role == .bias ? ".bias" : ".weight"))
+        return hash.value
     }
 }
 

@@ -44,9 +44,7 @@ import Testing
         #expect(found[1]?.description.hasSuffix("differ in the weights; copy them") == true)
     }
 
-    @Test func hashesSeeEveryByte() {
-        let texts = ["", "a", "b", "ab", "ba", "abcdefgh", "abcdefghi", "abcdefgi", "abcdefgh\0", "\0"]
-        #expect(Set(texts.map { WordHash(of: $0).value }).count == texts.count)
+    @Test func programsHaveADigest() {
         #expect(programDigest() == programDigest() && programDigest() != 0)
     }
 }
