@@ -1,4 +1,4 @@
-// Reductions of several ranks' terms, element by element, in the order of the tree.
+// Reductions of several ranks' terms, element by element, in the order of the reduction tree.
 #include "combine.h"
 #include "compress.h"
 #include "parts.h"
@@ -7,7 +7,7 @@
 
 #pragma STDC FP_CONTRACT OFF
 
-/// Elements at a time: partial results of a tree stay in the first-level cache.
+/// The number of elements that are reduced at a time, so that partial results of a tree stay in the first-level cache.
 enum { BLOCK = 512 };
 
 size_t cc_type_bytes(cc_type type) {
@@ -20,12 +20,12 @@ size_t cc_type_bytes(cc_type type) {
     return 0; // no type
 }
 
-// Explicit vectors: the compiler does not vectorise over pointers that may be equal.
+// Vectors are explicit, because the compiler does not vectorise loops over pointers that may be equal.
 typedef float floats __attribute__((ext_vector_type(16), aligned(4)));
 typedef uint8_t bytes __attribute__((ext_vector_type(64), aligned(1)));
 typedef int8_t signed_bytes __attribute__((ext_vector_type(64), aligned(1)));
 
-// Of minimum and maximum, the first where either is no number: the order of operands is the same on every rank.
+// Minimum and maximum give the first operand if either is NaN; the order of operands is the same on every rank.
 #define SUM(a, b) ((a) + (b))
 #define PRODUCT(a, b) ((a) * (b))
 #define MINIMUM(a, b) ((b) < (a) ? (b) : (a))
@@ -53,7 +53,7 @@ CLONES static void combine_floats(cc_reduction reduction, const float *a, const 
     }
 }
 
-// A line that goes to memory past the caches: it is not read into them first, and drives nothing out.
+// A cache line that is written past the caches: it is not read into them first, and evicts nothing.
 typedef float line_of_floats __attribute__((ext_vector_type(16), aligned(64)));
 
 CLONES void cc_add_to_memory(const float *a, const float *b, float *out, size_t count, const float *next) {
@@ -64,10 +64,10 @@ CLONES void cc_add_to_memory(const float *a, const float *b, float *out, size_t 
                                     (line_of_floats *)out + i);
     }
     for (size_t i = lines * 16; i < count; i++) out[i] = a[i] + b[i];
-    atomic_thread_fence(memory_order_seq_cst); // such stores do not wait for their turn otherwise
+    atomic_thread_fence(memory_order_seq_cst); // stores past the caches are not ordered otherwise
 }
 
-/// Sums and products wrap around, so that signs do not matter to them.
+/// Combines int8. Sums and products wrap around, so that their bits do not depend on signs.
 CLONES static void combine_int8(cc_reduction reduction, const int8_t *a, const int8_t *b, int8_t *out, size_t count) {
     switch (reduction) {
     case CC_SUM: COMBINE(SUM, bytes, uint8_t); break;
@@ -97,11 +97,11 @@ static void widen(cc_type type, const void *in, float *out, size_t count) {
     case CC_FLOAT32: memcpy(out, in, count * 4); break;
     case CC_BFLOAT16: cc_widen_bfloat16(in, out, count); break;
     case CC_FLOAT16: widen_float16(in, out, count); break;
-    case CC_INT8: break; // has a tree of its own
+    case CC_INT8: break; // never: int8 has a tree of its own
     }
 }
 
-/// The tree over `terms[0 .. n)`, a block of elements from `at` on, in float32.
+/// Reduces the elements [at, at + count) of `terms[0 .. n)` in float32.
 static void tree_of_floats(cc_type type, cc_reduction reduction, const void *const *terms, int n, size_t at, float *out,
                            size_t count) {
     const size_t bytes = cc_type_bytes(type);
@@ -134,12 +134,13 @@ static void tree_of_int8(cc_reduction reduction, const void *const *terms, int n
 
 void cc_combine(cc_type type, cc_reduction reduction, const void *const *terms, int n, void *out, size_t count) {
     if (n == 2 && type == CC_FLOAT32) {
-        combine_floats(reduction, terms[0], terms[1], out, count); // in place too: an element is read before it is written
+        combine_floats(reduction, terms[0], terms[1], out,
+                       count); // `out` may be a term: elements are read before they are written
         return;
     }
     for (size_t at = 0; at < count; at += BLOCK) {
         const size_t some = count - at < BLOCK ? count - at : BLOCK;
-        // The result of a block may go where a term is: every term of the block is read first.
+        // `out` may be a term, so that the whole block is reduced before any of it is written.
         float block[BLOCK];
         int8_t integers[BLOCK];
         if (type != CC_INT8) tree_of_floats(type, reduction, terms, n, at, block, some);

@@ -4,10 +4,10 @@
 
 #pragma STDC FP_CONTRACT OFF
 
-/// Adding and taking away 1.5 * 2^23 leaves a float's nearest whole number, ties to even, in its low bits.
+/// Adding 1.5 * 2^23 to a float leaves the nearest whole number, ties to even, in the low bits of the sum.
 static const float rounder = 12582912.0f;
 
-/// A power of two of so many bits more: the smallest scale whose inverse is finite.
+/// The bits of the smallest normal float, 2^-126: scales below it count as 0, because their inverse may be infinite.
 static const uint32_t least_scale_bits = 0x00800000u;
 
 CLONES static void encode_group(const float *values, uint8_t *group) {
@@ -15,7 +15,7 @@ CLONES static void encode_group(const float *values, uint8_t *group) {
     for (int i = 0; i < CC_GROUP; i++) {
         uint32_t bits;
         memcpy(&bits, values + i, 4);
-        bits &= 0x7FFFFFFFu; // without the sign, the order of bits is that of floats; what is no number is the largest
+        bits &= 0x7FFFFFFFu; // without the sign, bits are ordered as floats are, and a NaN is the largest
         largest = bits > largest ? bits : largest;
     }
     float scale, inverse = 0;

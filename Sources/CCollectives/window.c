@@ -1,12 +1,13 @@
 // Collectives in shared memory.
 //
-// Every call is one or more steps, numbered alike on all ranks. In a step a rank writes its data, then the step's number; it
-// sees that others have come by their numbers, and reads their data. Lines and slots are double: those of step s are written
-// again in step s + 2, before which a rank has seen every other in step s + 1 or later, hence done with reading. So one
-// exchange of numbers a step is enough.
+// Every call consists of one or more steps, which all ranks number alike. In a step a rank writes its data and then the
+// number of the step. It waits until the others' numbers show that they have come, and reads their data. Lines and
+// slots are double: those of step s are written again in step s + 2. Before that a rank has seen every other rank in
+// step s + 1 or later, so that all have read what it wrote in step s. So one exchange of numbers for each step is
+// enough.
 //
-// A cache line has one writer. A number lies with what the call asks for and the first bytes of data: up to INLINE_BYTES
-// travel in the line that is looked at, and those after it.
+// A cache line has one writer. The number shares a line with what the call asks for and the first bytes of data: up to
+// INLINE_BYTES travel in that line and the lines after it.
 #define _GNU_SOURCE
 #include "clock.h"
 #include "window.h"
@@ -23,26 +24,26 @@
 enum {
     LINE = 64,
     PAGE = 4096,
-    /// Bytes that travel beside the number: the rest of its line, and four more.
+    /// Bytes that travel beside the number: the rest of its line, and four more lines.
     INLINE_BYTES = 40 + 4 * LINE,
-    /// Places in a slot for short data: 64 KiB in 10.5 instead of 18.4 us on a 2-core Xeon.
+    /// The most places in a slot for short data. They made 64 KiB take 10.5 instead of 18.4 us on a 2-core Xeon.
     MOST_PLACES = 64,
-    /// From here on sums go past the caches: 18 instead of 21 ms for 64 MiB, no gain at 4 MiB.
+    /// The length from which on sums are written past the caches: 18 instead of 21 ms for 64 MiB, no gain at 4 MiB.
     LONG_BYTES = 8 << 20,
-    /// How often to look between readings of the clock.
+    /// How often a rank looks between two readings of the clock.
     LOOKS = 256,
-    /// Nanoseconds.
+    /// Nanoseconds between two calls of `idle`.
     IDLE_EVERY = 10000000,
 };
 
-/// What a rank shows in the steps of one parity. The number is written last.
+/// What a rank shows in the steps of one parity. The number of the step is written last.
 typedef struct board {
     _Atomic uint64_t step;
     uint8_t call, type, reduction, unused;
     int32_t root;
     uint64_t byte_count;
     char data[INLINE_BYTES];
-    // The processor fetches lines in pairs: no line of another writer beside these.
+    // The processor fetches lines in pairs, so no line of another writer may lie beside these.
     char padding[LINE];
 } board;
 
@@ -65,15 +66,17 @@ struct cc_window {
     cc_window_request *requests;
 };
 
-/// A rank's part: a page of boards, two slots, and room for what it reduces, half a slot.
+/// A rank's part consists of a page of boards, two slots, and half a slot for what it reduces.
 size_t cc_window_bytes(size_t slot_bytes) { return PAGE + 2 * slot_bytes + (slot_bytes / 2 + PAGE - 1) / PAGE * PAGE; }
 
 static char *region(const cc_window *w, int rank) { return w->memory + (size_t)rank * cc_window_bytes(w->slot_bytes); }
 
 static board *board_of(const cc_window *w, int rank, uint64_t step) { return (board *)region(w, rank) + (step & 1); }
 
-/// Where a rank shows so many bytes in a step: in the half of its slots that the step's parity names, and there in turn at each
-/// of the places where they fit. A line that was read long ago costs less to write: it has left the reader's nearest cache.
+/// Gives the place where a rank shows `byte_count` bytes in a step.
+///
+/// It lies in the slot of the step's parity. Short data takes the places of a slot in turn: a line that was read long
+/// ago costs less to write, because it has left the reader's nearest cache.
 static char *slot_of(const cc_window *w, int rank, uint64_t step, size_t byte_count) {
     size_t places = 1;
     while (places < MOST_PLACES && byte_count * places * 2 <= w->slot_bytes) places *= 2;
@@ -81,12 +84,13 @@ static char *slot_of(const cc_window *w, int rank, uint64_t step, size_t byte_co
     return region(w, rank) + PAGE + (step & 1) * w->slot_bytes + place;
 }
 
-/// Where a rank leaves what it has added up for the others.
+/// Gives the place where a rank leaves what it has added up for the others.
 static char *result_of(const cc_window *w, int rank) { return region(w, rank) + PAGE + 2 * w->slot_bytes; }
 
 // MARK: Time
 
-/// Whether the processor counts cycles of a constant length: a reading costs a third of the clock's.
+/// Tells whether the processor counts cycles of constant length, whose reading takes a third of the time of the
+/// clock's.
 static bool has_constant_cycles(void) {
 #if defined(__x86_64__)
     unsigned a, b, c, d;
@@ -116,7 +120,7 @@ cc_window_times cc_window_take_times(cc_window *w) {
 
 // MARK: Opening
 
-/// Processors that this process may run on.
+/// Counts the processors that this process may run on.
 static int processor_count(void) {
     cpu_set_t set;
     return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
@@ -169,7 +173,7 @@ static bool has_reached(const cc_window *w, int rank, uint64_t step) {
     return atomic_load_explicit(&board_of(w, rank, step)->step, memory_order_acquire) == step;
 }
 
-/// Whether a rank is in a step or past it. Ranks are at most one step apart from those that wait for them.
+/// Tells whether a rank is in a step or past it. A rank is at most one step ahead of those that wait for it.
 static bool has_come(const cc_window *w, int rank, uint64_t step) {
     return has_reached(w, rank, step) || has_reached(w, rank, step + 1);
 }
@@ -179,7 +183,7 @@ static cc_window_status wait_for_ranks(cc_window *w, int first, int end, uint64_
     while (first < end && has_come(w, first, step)) first++;
     if (first == end) return CC_WINDOW_DONE;
     const uint64_t began = ticks(w);
-    uint64_t time = 0, last = 0, idled = 0; // time waited, by steps
+    uint64_t time = 0, last = 0, idled = 0; // the time waited so far, the last reading, and the time of the last `idle`
     int looks = 0, spins = 0;
     for (;;) {
         while (first < end && has_come(w, first, step)) first++;
@@ -211,7 +215,7 @@ static cc_window_request request_of(const cc_window *w, int rank, uint64_t step)
     return (cc_window_request){b->call, b->type, b->reduction, b->root, b->byte_count};
 }
 
-/// Waits until the ranks [first, end) have come to this step, and compares what they ask for with this rank's wish.
+/// Waits until the ranks [first, end) have come to this step, and compares their requests with this rank's.
 static cc_window_status meet(cc_window *w, int first, int end) {
     const uint64_t step = w->step;
     cc_window_status status = wait_for_ranks(w, first, end, step);
@@ -219,7 +223,7 @@ static cc_window_status meet(cc_window *w, int first, int end) {
     const board *mine = board_of(w, w->rank, step);
     for (int r = first; r < end; r++) {
         if (memcmp(&board_of(w, r, step)->call, &mine->call, offsetof(board, data) - offsetof(board, call)) == 0) continue;
-        wait_for_ranks(w, 0, w->ranks, step); // all wishes, for the message
+        wait_for_ranks(w, 0, w->ranks, step); // the message names the requests of all ranks
         for (int s = 0; s < w->ranks; s++) w->requests[s] = request_of(w, s, step);
         return CC_WINDOW_MISMATCH;
     }
@@ -229,7 +233,7 @@ static cc_window_status meet(cc_window *w, int first, int end) {
 
 static cc_window_status meet_all(cc_window *w) { return meet(w, 0, w->ranks); }
 
-/// Waits until the next step's lines and slot may be written.
+/// Waits until the lines and the slot of the next step may be written.
 static cc_window_status make_free(cc_window *w) {
     if (w->complete == w->step) return CC_WINDOW_DONE;
     cc_window_status status = wait_for_ranks(w, 0, w->ranks, w->step);
@@ -237,7 +241,7 @@ static cc_window_status make_free(cc_window *w) {
     return status;
 }
 
-/// Begins the next step, and shows `byte_count` bytes (at most a slot's) and the call's wish to the others.
+/// Begins the next step, and shows the request and `byte_count` bytes, at most a slot's, to the others.
 static cc_window_status show(cc_window *w, cc_window_request request, const void *bytes, size_t byte_count) {
     cc_window_status status = make_free(w);
     if (status != CC_WINDOW_DONE) return status;
@@ -258,7 +262,7 @@ static cc_window_status show(cc_window *w, cc_window_request request, const void
     return CC_WINDOW_DONE;
 }
 
-/// What another rank shows in this step, once it has come.
+/// Gives what another rank shows in this step, once it has come.
 static const void *shown(const cc_window *w, int rank, size_t byte_count) {
     return byte_count > INLINE_BYTES ? slot_of(w, rank, w->step, byte_count) : board_of(w, rank, w->step)->data;
 }
@@ -270,7 +274,7 @@ static cc_window_status finish(cc_window *w, uint64_t began, cc_window_status st
 
 static size_t least(size_t a, size_t b) { return a < b ? a : b; }
 
-/// The elements [at, at + some) of every rank, this rank's from its own memory.
+/// Gives the `byte_count` bytes that every rank shows, and this rank's from its own memory.
 static const void *const *terms_of(cc_window *w, const void *mine, size_t byte_count) {
     for (int r = 0; r < w->ranks; r++) w->terms[r] = r == w->rank ? mine : shown(w, r, byte_count);
     return w->terms;
@@ -296,12 +300,13 @@ static cc_window_status barrier(cc_window *w) {
 
 cc_window_status cc_window_barrier(cc_window *w) { return finish(w, ticks(w), barrier(w)); }
 
-/// The elements of a chunk that a rank adds up; whole cache lines, so that no line has two writers.
+/// Gives the first element of a chunk that a rank adds up. Segments are whole cache lines, so that no line has two
+/// writers.
 static size_t segment_start(const cc_window *w, size_t count, size_t per_line, int rank) {
     return least(count, (count + per_line - 1) / per_line * (size_t)rank / (size_t)w->ranks * per_line);
 }
 
-/// Each rank adds up a segment of a chunk and shows the sums to the others.
+/// Reduces a chunk: each rank adds up a segment and shows the sums to the others.
 static cc_window_status reduce_by_segments(cc_window *w, cc_window_request request, const char *in, char *out, size_t count) {
     const size_t bytes = cc_type_bytes((cc_type)request.type), per_line = LINE / bytes;
     const size_t first = segment_start(w, count, per_line, w->rank), end = segment_start(w, count, per_line, w->rank + 1);
@@ -328,7 +333,7 @@ static cc_window_status all_reduce(cc_window *w, cc_type type, cc_reduction redu
                                    size_t count) {
     const size_t bytes = cc_type_bytes(type);
     const cc_window_request request = {CC_WINDOW_ALL_REDUCE, (int32_t)type, (int32_t)reduction, 0, count * bytes};
-    // Of two ranks, sums longer than the caches hold.
+    // Sums over two ranks that are longer than the caches.
     const bool is_long = w->ranks == 2 && type == CC_FLOAT32 && reduction == CC_SUM && in != out && count * bytes >= LONG_BYTES;
     for (size_t done = 0;;) {
         const size_t some = least(count - done, w->slot_bytes / bytes);
@@ -339,7 +344,7 @@ static cc_window_status all_reduce(cc_window *w, cc_type type, cc_reduction redu
             TRY(meet_all(w));
             if (some) {
                 const void *const *terms = terms_of(w, in + done * bytes, some * bytes);
-                // The next part, if it is a whole one.
+                // The next part, if it is a full one.
                 const void *next = count - done >= 2 * some ? in + (done + some) * bytes : NULL;
                 if (is_long)
                     cc_add_to_memory(terms[0], terms[1], (float *)(out + done * bytes), some, next);
@@ -357,11 +362,11 @@ cc_window_status cc_window_all_reduce(cc_window *w, cc_type type, cc_reduction r
     return finish(w, ticks(w), all_reduce(w, type, reduction, in, out, count));
 }
 
-/// Every rank shows a piece of `byte_count` bytes to each other, in turns, and reduces or keeps what is shown to it.
+/// Lets every rank show a piece of `byte_count` bytes to each other rank, and reduce or keep what is shown to it.
 static cc_window_status exchange_pieces(cc_window *w, cc_window_request request, const char *in, char *out, size_t byte_count) {
     const size_t n = (size_t)w->ranks, most = w->slot_bytes / n / LINE * LINE;
     for (size_t done = 0;;) {
-        // A piece for each rank, side by side in the slot.
+        // The pieces for all ranks lie side by side in the slot.
         const size_t some = least(byte_count - done, most);
         TRY(make_free(w));
         char *slot = slot_of(w, w->rank, w->step + 1, w->slot_bytes);

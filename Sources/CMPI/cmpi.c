@@ -9,14 +9,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-// A power of two well under INT_MAX, so that pieces of a long message stay aligned to every element type.
+// A power of two under INT_MAX, so that pieces of a long message stay aligned to every element type.
 enum { message_limit = 1 << 30 };
 
 _Static_assert(sizeof(MPI_Comm) <= sizeof(intptr_t), "a communicator handle must fit in a word");
 _Static_assert(sizeof(MPI_Request) <= sizeof(intptr_t), "a request handle must fit in a word");
 _Static_assert(sizeof(MPI_Message) <= sizeof(intptr_t), "a message handle must fit in a word");
 
-// memcpy instead of a cast: the handle is a pointer in Open MPI and an int in MPICH.
+// memcpy instead of a cast, because the handle is a pointer in Open MPI and an int in MPICH.
 static cmpi_group wrap(MPI_Comm comm) {
     cmpi_group group = {0};
     memcpy(&group.word, &comm, sizeof comm);
@@ -77,11 +77,11 @@ void cmpi_library_version(char *text, size_t capacity) {
     copy_text(buffer, text, capacity);
 }
 
-// Groups that are alive, so that a rank that waits in one of them answers roll calls of all.
+// All groups that have not been freed, so that a rank that waits in one of them answers roll calls in all of them.
 static MPI_Comm *groups;
 static int group_count, group_room;
 
-/// Notes a group that MPI has made if `code` says so, and gives it to the caller; returns MPI's error code.
+/// Gives a new group to the caller and notes it, if `code` says that MPI has made it. Returns an error code of MPI.
 static int add_group(int code, MPI_Comm comm, cmpi_group *out) {
     *out = wrap(comm);
     if (code != MPI_SUCCESS || comm == MPI_COMM_NULL) return code;
@@ -132,8 +132,9 @@ int cmpi_share(cmpi_group group, size_t byte_count, void **out) {
     int rank = 0;
     int code = MPI_Comm_rank(comm, &rank);
     if (code != MPI_SUCCESS) return code;
-    // The first part is longer, because the memory's start is aligned by hand: MPI's own is not (8 modulo 64 in Open MPI).
-    // It lies at the same place of a page in every process, so that all of them skip as much.
+    // The first part is longer, because the start of MPI's memory is not aligned (it is 8 modulo 64 in Open MPI) and is
+    // aligned here. It has the same offset in a page in every process, so that all of them skip the same number of
+    // bytes.
     void *base = NULL;
     MPI_Win window;
     code =
@@ -156,7 +157,7 @@ size_t cmpi_message_limit(void) { return message_limit; }
 // Tags of a roll call, above those of Swift's `CollectiveOperation`; MPI promises tags up to 32767.
 enum { roll_call_tag = 32000, present_tag = 32001 };
 
-/// Answers the ranks of a group that ask who waits.
+/// Answers the ranks of a group that ask who is waiting.
 static int answer(MPI_Comm comm) {
     for (;;) {
         int found = 0;
@@ -175,7 +176,7 @@ int cmpi_answer_roll_calls(void) {
     return code;
 }
 
-/// A wait that looks again and again, because MPI's own have no time limit.
+/// The state of a wait that polls, because MPI's own waits have no time limit.
 typedef struct patience {
     uint64_t timeout, waited, last, asked;
     int looks;
@@ -183,7 +184,7 @@ typedef struct patience {
 
 enum { LOOKS = 512, ROLL_CALL_EVERY = 10000000 };
 
-/// After a look in vain: gives way now and then, and tells when the time is over.
+/// Does what a wait must do between two looks: gives way, answers roll calls, and ends when the time is over.
 static int look_again(patience *p) {
     if (++p->looks % LOOKS) return MPI_SUCCESS;
     sched_yield();
@@ -194,7 +195,7 @@ static int look_again(patience *p) {
     return cmpi_answer_roll_calls();
 }
 
-/// Looks until `TEST`, a call that sets `done`, has set it; `result` is how that ended.
+/// Polls `TEST`, a call that sets `done`, until it has set it; sets `result` to an error code.
 #define WAIT(TIMEOUT, TEST)                                                                                                    \
     do {                                                                                                                       \
         patience p = {.timeout = (TIMEOUT)};                                                                                   \
@@ -274,7 +275,7 @@ int cmpi_recv(void *bytes, size_t byte_count, int rank, int tag, cmpi_group grou
     int result;
     WAIT(timeout, MPI_Test(&request, &done, &status));
     if (result == CMPI_TIMED_OUT && MPI_Cancel(&request) == MPI_SUCCESS) {
-        // The memory is the caller's again.
+        // After this MPI does not write to the caller's memory any more.
         code = MPI_Wait(&request, MPI_STATUS_IGNORE);
         if (code != MPI_SUCCESS) return code;
     }
@@ -297,7 +298,7 @@ int cmpi_mrecv(void *bytes, size_t byte_count, cmpi_message *claimed, uint64_t t
     return result;
 }
 
-// MARK: The library's own
+// MARK: The library's own collectives
 
 int cmpi_library_barrier(cmpi_group group) { return MPI_Barrier(unwrap(group)); }
 

@@ -1,4 +1,4 @@
-// One line and a status for every signal that would end the process.
+// Gives one line and a status for every signal that would end the process.
 #define _GNU_SOURCE
 #include "last_words.h"
 #include "CProcess.h"
@@ -42,7 +42,7 @@ static void add_number(line *l, uint64_t number) {
     add(l, text);
 }
 
-/// Bytes that end a line or steer a terminal become question marks.
+/// Copies a text; control characters, which end a line or steer a terminal, become question marks.
 static void copy_line(const char *from, size_t count, char *to, size_t capacity) {
     size_t length = 0;
     for (; length < count && length < capacity - 1 && from[length]; length++) {
@@ -81,7 +81,7 @@ void cprocess_say(const char *text) {
 
 static int rank = -1;
 static atomic_bool is_claimed;
-/// The launcher's file for the status of who has spoken; removed by a job that ends as it should.
+/// The path of the launcher's file for the status that was said; a job that ends as it should removes the file.
 static char note[512];
 
 void cprocess_remove_note(void) {
@@ -93,11 +93,11 @@ static void write_note(int status) {
     if (file < 0) return;
     char text[DIGITS];
     digits((uint64_t)status, text);
-    if (write(file, text, strlen(text)) < 0) unlink(note); // a full disk: said is said
+    if (write(file, text, strlen(text)) < 0) unlink(note); // on a full disk the launcher must at least stay silent
     close(file);
 }
 
-/// Whether a rank has spoken that was gone before this one could hear it.
+/// Tells whether a rank has spoken that ended before this one could hear it.
 static bool has_been_noted(void) {
     struct stat file;
     return note[0] && stat(note, &file) == 0 && file.st_size > 0;
@@ -124,12 +124,12 @@ void cprocess_have_spoken(void) {
 }
 
 void cprocess_see_launcher_end(int milliseconds) {
-    // By descriptor, because a number may become another process's.
+    // The process is held by a descriptor, because its number may become another process's.
     const int launcher = rank >= 0 ? (int)syscall(SYS_pidfd_open, getppid(), 0) : -1;
     if (launcher < 0) return;
     if (fork() == 0) {
-        // In a session of its own, so that the launcher's last signals pass by, and with none of the pipes whose end it waits
-        // for.
+        // The child has a session of its own, so that signals of the launcher do not reach it, and closes the pipes
+        // whose end the launcher waits for.
         setsid();
         dup2(launcher, 0);
         syscall(SYS_close_range, 1, ~0u, 0);
@@ -148,7 +148,7 @@ static _Atomic(const char *) doing = "starting";
 static _Atomic uint64_t doing_step = UINT64_MAX;
 static void (*_Atomic farewell)(void *);
 static void *_Atomic farewell_context;
-/// What Swift's runtime said of a failed precondition.
+/// The message of Swift's runtime about a failed precondition.
 static char fatal_message[512];
 static atomic_bool is_installed, has_fatal_message;
 
@@ -163,8 +163,8 @@ void cprocess_set_farewell(void (*call)(void *), void *context) {
     atomic_store(&farewell, call);
 }
 
-/// Stands before the C library's. Swift's runtime puts out the message of a failed precondition itself, by this function, and
-/// traps then: here the message is kept for the one line that the trap's handler writes. Everything else passes.
+/// Replaces the C library's function. Swift's runtime calls it to print the message of a failed precondition, and then
+/// traps: the message is kept here for the one line that the trap's handler writes. All other text is written.
 __attribute__((visibility("default"))) int fputs(const char *restrict text, FILE *restrict file) {
     if (file == stderr && atomic_load_explicit(&is_installed, memory_order_relaxed) && strstr(text, "Fatal error: ")) {
         if (!atomic_exchange(&has_fatal_message, true))
@@ -180,7 +180,7 @@ __attribute__((visibility("default"))) int fputs(const char *restrict text, FILE
 enum { MOST_MAPPINGS = 1024 };
 
 typedef struct mapping {
-    /// 0: free; 1: being filled; else where it starts.
+    /// Where the mapping starts; 0 if the entry is free, and 1 while it is being filled.
     _Atomic uintptr_t start;
     size_t byte_count;
     char path[256];
@@ -194,7 +194,7 @@ bool cprocess_add_mapping(const void *start, size_t byte_count, const char *path
         if (!atomic_compare_exchange_strong(&mappings[i].start, &unused, 1)) continue;
         mappings[i].byte_count = byte_count;
         const size_t length = strlen(path), most = sizeof mappings[i].path - 1;
-        // Of a long path the end says more.
+        // A long path is cut at its beginning, because its end says more.
         copy_line(length > most ? path + length - most : path, most, mappings[i].path, sizeof mappings[i].path);
         atomic_store(&mappings[i].start, (uintptr_t)start);
         return true;
@@ -251,7 +251,7 @@ static void on_fault(int number, siginfo_t *info, void *context) {
     pid_t nobody = 0;
     if (!atomic_compare_exchange_strong(&handling, &nobody, thread)) {
         if (nobody == thread) _exit(70); // a fault in this very handler
-        for (;;) pause();                // another thread is at it, and ends the process
+        for (;;) pause();                // another thread is in this handler, and ends the process
     }
     const bool was_sent = info->si_code <= 0 && info->si_pid != getpid();
     const char *file = number == SIGBUS && !was_sent ? file_at(info->si_addr) : NULL;
@@ -287,7 +287,7 @@ static void on_fault(int number, siginfo_t *info, void *context) {
         add(&l, "; please report it");
     }
     if (cprocess_claim_last_words(status)) cprocess_say(l.text);
-    // The other ranks shall not report as lost what has spoken for itself.
+    // The other ranks must not report this rank as lost, because it has spoken for itself.
     void (*last)(void *) = atomic_load(&farewell);
     if (last) last(atomic_load(&farewell_context));
     _exit(status);
@@ -297,7 +297,7 @@ void cprocess_restore(void) {
     if (!atomic_load(&is_installed)) return;
     struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK};
     sigemptyset(&action.sa_mask);
-    // A program started from a thread that blocks signals (Dispatch's do) inherits that.
+    // A program inherits the blocked signals of the thread that started it; Dispatch's threads block some.
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGQUIT);
@@ -310,7 +310,7 @@ void cprocess_restore(void) {
 }
 
 void cprocess_install(const char *name) {
-    // A stack that has overflowed has no room for a handler; that of the main thread can.
+    // The handler needs a stack of its own, because the main thread's may have overflowed.
     static char stack[64 << 10];
     const stack_t alternate = {.ss_sp = stack, .ss_size = sizeof stack};
     sigaltstack(&alternate, NULL);

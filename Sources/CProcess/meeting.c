@@ -1,6 +1,6 @@
-// A mailbox of each rank of a host, and who of them speaks: sockets in Linux's abstract namespace, which are gone with their
-// processes and leave nothing in any file system. They reach as far as a network namespace does, so ranks in containers of
-// their own count as ranks of other hosts.
+// The mailboxes of the ranks of a host, and the choice of the rank that speaks. Both are sockets in Linux's abstract
+// namespace, which vanish with their processes and leave nothing in any file system. They reach as far as a network
+// namespace does, so ranks in containers of their own count as ranks of other hosts.
 #define _GNU_SOURCE
 #include "CProcess.h"
 #include "last_words.h"
@@ -16,7 +16,7 @@ static _Atomic int mailbox = -1;
 static char job[96];
 static int rank_count;
 
-/// The address of `job`.`name`, made without printf: handlers come here.
+/// Makes the address `job`.`name`, without printf because signal handlers call it.
 static socklen_t address_of(const char *name, struct sockaddr_un *address) {
     memset(address, 0, sizeof *address);
     address->sun_family = AF_UNIX;
@@ -60,7 +60,7 @@ void cprocess_tell(cprocess_message message) {
         struct sockaddr_un address;
         digits((uint64_t)r, name);
         const socklen_t length = address_of(name, &address);
-        // Ranks of other hosts are not there.
+        // For ranks of other hosts there is no such address, and sendto fails.
         if (r != message.rank)
             sendto(fd, &message, sizeof message, MSG_NOSIGNAL | MSG_DONTWAIT, (struct sockaddr *)&address, length);
     }
@@ -75,6 +75,6 @@ bool is_speaker(void) {
     if (atomic_load(&mailbox) < 0) return true;
     for (cprocess_message message; cprocess_hear(&message);)
         if (message.word == CPROCESS_SPOKEN) return false;
-    // Kept until the process ends. Without a socket to spare, better two lines than none.
+    // The socket is kept until the process ends. If none can be opened, two ranks may speak, which is better than none.
     return open_socket("speaker") >= 0 || errno != EADDRINUSE;
 }

@@ -1,4 +1,4 @@
-// This process's place among the ranks of a job, from the variables that launchers set, and its neighbours, from /proc.
+// Finds this process's place among the ranks of a job in the variables that launchers set, and its neighbours in /proc.
 #define _GNU_SOURCE
 #include "place.h"
 #include "CProcess.h"
@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/// Variables that a launcher sets; NULL where it has none.
+/// The names of the variables that a launcher sets; NULL for one that it does not set.
 typedef struct launcher {
     const char *rank, *size, *local_size, *job;
 } launcher;
@@ -64,7 +64,7 @@ const char *cprocess_host(void) {
 void job_name(char *name, size_t capacity) {
     const launcher *l = mine();
     const char *job = l && l->job ? getenv(l->job) : NULL;
-    // Ranks of a host have one parent; the user's number keeps jobs of others out.
+    // The ranks of a host have one parent; the user's number excludes jobs of other users.
     if (job)
         snprintf(name, capacity, "trireme.%u.%.60s", (unsigned)getuid(), job);
     else
@@ -73,7 +73,7 @@ void job_name(char *name, size_t capacity) {
 
 // MARK: Neighbours
 
-/// The file's bytes and a zero, to be freed; NULL if it cannot be read. `most` bytes are read at most.
+/// Reads at most `most` bytes of a file. Returns them with a zero byte behind them, to be freed, or NULL if that fails.
 static char *contents(const char *path, size_t most, size_t *length) {
     int file = open(path, O_RDONLY | O_CLOEXEC);
     if (file < 0) return NULL;
@@ -103,7 +103,7 @@ static const char *value_in(const char *environment, size_t length, const char *
     return NULL;
 }
 
-/// The state and the parent of a process, which stand behind its name in parentheses.
+/// Reads the state and the parent of a process, which follow its name in parentheses.
 static bool read_state(int pid, char *state, int *parent) {
     char path[64];
     size_t length;
@@ -120,7 +120,7 @@ uint64_t cprocess_age(void) {
     char *text = contents("/proc/self/stat", 4096, &length);
     const char *end = text ? strrchr(text, ')') : NULL;
     unsigned long long start = 0;
-    // The 22nd field, counted from the process's number: in ticks since the machine was started.
+    // The 22nd field: the start in ticks since the machine was started.
     const bool found =
         end &&
         sscanf(end + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu", &start) == 1;
@@ -133,7 +133,7 @@ uint64_t cprocess_age(void) {
     return since_boot > started ? since_boot - started : 0;
 }
 
-/// This process's program and its network: what reaches another at loopback is one host.
+/// A process's program and network namespace; processes in one network namespace count as one host.
 typedef struct identity {
     struct stat program, network;
 } identity;
@@ -143,7 +143,7 @@ static bool is_same(const char *path, const struct stat *other) {
     return stat(path, &file) == 0 && file.st_dev == other->st_dev && file.st_ino == other->st_ino;
 }
 
-/// Whether the process is a rank of this job on this host, and which.
+/// Tells whether a process is a rank of this job on this host, and describes it.
 static bool examine(int pid, const launcher *l, const identity *mine, cprocess_peer *peer) {
     char path[64];
     struct stat file;
@@ -184,7 +184,7 @@ int cprocess_peers(cprocess_peer *peers, int capacity) {
         int place = 0;
         while (place < count && peers[place].rank < found.rank) place++;
         if (place < count && peers[place].rank == found.rank) {
-            // A script that starts the program has the same variables.
+            // A script that starts the program has the same variables; the program itself is preferred.
             if (found.is_program) peers[place] = found;
         } else if (count < capacity) {
             memmove(peers + place + 1, peers + place, (size_t)(count - place) * sizeof *peers);

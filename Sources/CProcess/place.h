@@ -1,6 +1,6 @@
-// For the other files of CProcess.
+// Functions for the other files of CProcess.
 #pragma once
 #include <stddef.h>
 
-/// A name for this job that its ranks on this host share, and no other job here.
+/// Writes a name that the ranks of this job on this host share, and no other job here has.
 void job_name(char *name, size_t capacity);

@@ -1,15 +1,17 @@
 import CProcess
 
-/// An error of the whole job, or one that names its rank itself: it says as much without the rank that noticed it.
+/// An error whose message needs no rank in front of it.
+///
+/// It concerns the whole job, or its message names the rank itself.
 public protocol JobError: Error {}
 
-/// An error that every rank of a group knows about: each throws the same one, and one of them reports it.
+/// An error that every rank of a group throws alike, so that one rank can report it for all.
 public struct AgreedError: Error, Equatable, Sendable, CustomStringConvertible {
     /// The lowest rank that failed; 0 where no single rank did.
     public let rank: Int
     /// The host that this rank runs on; empty where no single rank failed.
     public let host: String
-    /// What that rank's error says.
+    /// The description of that rank's error.
     public let message: String
     /// The exit status of the whole job.
     public let status: Int32
@@ -18,7 +20,7 @@ public struct AgreedError: Error, Equatable, Sendable, CustomStringConvertible {
     /// Whether it was a `JobError`.
     public let isOfJob: Bool
 
-    /// The message, with the rank and its host where there is more than one and it says something.
+    /// The message; if the group has several ranks and the message needs it, with the rank and its host in front.
     public var description: String {
         groupSize == 1 || isOfJob ? message : "rank \(rank) on \(host): \(message)"
     }
@@ -31,18 +33,19 @@ extension AgreedError {
     }
 }
 
-/// Runs `body` on every rank and lets all of them fail together, in an orderly way, if any of them does.
+/// Runs `body` on every rank, and makes all ranks throw the same error if it fails on any of them.
 ///
-/// Every rank of `world` must call it. The outcomes are exchanged afterwards, so `body` should be work that can fail
-/// for reasons of this rank alone, such as reading files; operations over the group inside it would hang when another
-/// rank has failed before them.
+/// Every rank of `world` must call it. Ranks exchange their outcomes afterwards, so `body` should be work that can fail
+/// for reasons of this rank alone, such as reading files. If `body` itself used the group, it would hang once another
+/// rank had failed.
 ///
 /// - Parameters:
 ///   - world: the ranks that must agree.
 ///   - status: the exit status that an error calls for.
 ///   - body: this rank's work.
-/// - Throws: `AgreedError`, the same on every rank, naming the lowest that failed; `CommunicationError` if the exchange
-///   itself failed.
+/// - Returns: what this rank's `body` returned.
+/// - Throws: `AgreedError`, the same on every rank, with the lowest rank that failed; `CommunicationError` if the
+///   exchange itself failed.
 public func agree<Result>(
     on world: any Communicator, status: (any Error) -> Int32, _ body: () throws -> Result
 ) throws -> Result {
@@ -64,10 +67,14 @@ public func agree<Result>(
     return try outcome.get()
 }
 
-/// This machine's name, for messages; `TRIREME_HOST_NAME` replaces it where hosts cannot be told apart.
+/// This machine's name, for messages.
+///
+/// The variable `TRIREME_HOST_NAME` replaces it where hosts cannot be told apart.
 public func hostName() -> String { String(cString: cprocess_host()) }
 
-/// One rank's outcome at a fixed size: failed, of the job, status, rank, and two texts that end at a zero byte.
+/// One rank's outcome in a fixed number of bytes, as ranks exchange it.
+///
+/// `[has failed, is a JobError, 0, 0] [status 4] [rank 4] [0 4] [host 64] [message 2048]`; texts end at a zero byte.
 private struct Verdict {
     static let hostByteCount = 64
     static let textByteCount = 2048
@@ -80,7 +87,7 @@ private struct Verdict {
     }
 
     mutating func write(_ error: any Error, status: Int32, rank: Int) {
-        // An error agreed on inside `body` keeps its first description.
+        // If `body` has agreed on this error already, it keeps the rank and the host of that agreement.
         let known = error as? AgreedError
         bytes[0] = 1
         bytes[1] = known?.isOfJob ?? (error is any JobError) ? 1 : 0
@@ -107,7 +114,7 @@ private struct Verdict {
     }
 
     private mutating func store(_ text: String, at offset: Int, limit: Int) {
-        // Cut between characters, not inside one, and leave room for the final zero.
+        // A long text is cut between characters, and leaves room for the final zero.
         var length = 0
         for character in text {
             let next = length + character.utf8.count

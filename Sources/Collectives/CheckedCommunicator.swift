@@ -1,18 +1,19 @@
 import Hashing
 
-/// Compares what every rank asks for before each operation, and throws an error that names the ranks and their wishes
-/// where the group would otherwise hang.
+/// A communicator that compares what the ranks ask for before each operation.
 ///
-/// Costs one small all-gather an operation, which is part of the inner communicator's times. A message from rank to rank is preceded by a small header instead.
-/// No input lies in a shared place (`place(ofByteCount:)` gives none): the comparison would come between.
-/// A rank that sends while another enters an operation of the whole group is not found out: the two never compare.
+/// Where they differ it throws an error that names the ranks and their wishes; without it the group would hang or
+/// exchange nonsense. Each operation costs a small all-gather, which counts in the inner communicator's times; a
+/// message from rank to rank is preceded by a small header instead. `place(ofByteCount:)` gives no place, because the
+/// comparison would overwrite it. Not noticed is a rank that sends while another enters an operation of the whole
+/// group: these two never compare.
 public final class CheckedCommunicator: WrappedCommunicator {
     public let inner: any Communicator
     private var sequence = 0
     private let mine = UnsafeMutablePointer<Request>.allocate(capacity: 1)
     private let all: UnsafeMutablePointer<Request>
 
-    /// Wraps a communicator, which should not be used directly any more.
+    /// Wraps a communicator, which must not be used directly from then on.
     public init(_ inner: any Communicator) {
         self.inner = inner
         all = .allocate(capacity: inner.size)
@@ -58,7 +59,7 @@ public final class CheckedCommunicator: WrappedCommunicator {
     public func gather(
         _ mine: UnsafeRawBufferPointer, byteCounts: [Int], into all: UnsafeMutableRawBufferPointer, to root: Int
     ) throws(CommunicationError) {
-        // The lists must agree, and only their digests are sent.
+        // The lists must be equal; comparing digests keeps the request short.
         var digest = FNV1a()
         for count in byteCounts { digest.add(UInt64(bitPattern: Int64(count))) }
         try compare(.gather, root: root, byteCount: byteCounts.reduce(0, +), detail: digest.value)
@@ -95,7 +96,7 @@ public final class CheckedCommunicator: WrappedCommunicator {
         try inner.barrier()
     }
 
-    /// The new group is checked as well.
+    /// Makes a part of the group, which is checked as well.
     public func split(color: Int, key: Int) throws(CommunicationError) -> any Communicator {
         try compare(.split)
         return CheckedCommunicator(try inner.split(color: color, key: key))
@@ -128,14 +129,16 @@ public final class CheckedCommunicator: WrappedCommunicator {
     }
 }
 
-/// What one rank wants to do next, as it travels: 32 bytes, all of them meaningful, no padding.
+/// What one rank wants to do next, in the 32 bytes that ranks exchange.
+///
+/// The fields leave no padding, so that requests can be compared byte by byte.
 private struct Request: Equatable, CustomStringConvertible {
     var sequence: Int64
-    /// The number of a `CollectiveOperation`: what another rank sends may be none.
+    /// The number of a `CollectiveOperation`; a number, because what another rank sends may be none.
     var operation: Int32
     var root: Int32
     var byteCount: Int64
-    /// The digest of a gather's sizes, a message's tag, or the numbers of a reduction and its type.
+    /// The digest of a gather's sizes, a message's tag, or the numbers of a reduction and of its type.
     var detail: UInt64
 
     init(_ operation: CollectiveOperation, sequence: Int = 0, root: Int = -1, byteCount: Int = 0, detail: UInt64 = 0) {

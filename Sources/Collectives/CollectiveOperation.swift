@@ -1,7 +1,7 @@
-/// What a rank can ask of a communicator: the one list that errors, message tags, comparisons and shared memory go by.
+/// An operation of a communicator; the only list of them, for errors, message tags, comparisons and shared memory.
 ///
-/// The numbers travel between ranks. Those of operations in shared memory are the C module's as well, which a test holds
-/// equal.
+/// The numbers travel between ranks. CCollectives uses the same numbers for the operations that shared memory has; a
+/// test compares the two lists.
 public enum CollectiveOperation: Int32, CaseIterable, Sendable {
     case barrier = 1
     case allReduce = 2
@@ -11,14 +11,14 @@ public enum CollectiveOperation: Int32, CaseIterable, Sendable {
     case broadcast = 6
     case allToAll = 7
     case split = 8
-    /// From one rank to another: not collective, but named in the same errors.
+    /// A message to one other rank: not collective, but the same errors name it.
     case send = 9
-    /// The other side of `send`.
+    /// Waits for what another rank sends.
     case receive = 10
 
-    /// Whether no rank can complete it before every rank has come.
+    /// Whether no rank can complete the operation before every rank has entered it.
     ///
-    /// Then a rank that is not waiting in it is to blame for a timeout. In other operations a rank may have done its part and
+    /// After a timeout such a rank that is not waiting is to blame. Of other operations it may have done its part and
     /// gone on.
     package var needsEveryRank: Bool {
         switch self {
@@ -27,24 +27,25 @@ public enum CollectiveOperation: Int32, CaseIterable, Sendable {
         }
     }
 
-    /// The tag of its messages, above those that callers may use.
+    /// The tag of the operation's messages, above the tags that callers may use.
     ///
-    /// One for each operation is enough: messages between two ranks keep their order, and every rank calls the same
-    /// operations in the same order. A `send` travels with its caller's tag.
+    /// One tag for each operation is enough, because messages between two ranks keep their order and every rank calls
+    /// the same operations in the same order. Messages of `send` carry their caller's tag instead.
     package var tag: Int32 { MessageTag.allowed.upperBound + rawValue }
 }
 
-/// What a rank asks for, in the words of an error that names ranks which ask for different things.
+/// What a rank asks for, described for the error that names ranks which ask for different things.
 ///
-/// Of what does not matter to the operation nothing is said. Numbers, because that is how wishes travel.
+/// The description leaves out what does not matter to the operation. The fields are numbers, because that is what ranks
+/// exchange: another rank's may have no meaning here.
 package struct CollectiveWish: CustomStringConvertible {
     package var operation: Int32
     package var byteCount: Int
-    /// The rank that sends, receives or keeps, where there is one.
+    /// The root of a gather or a broadcast, or the receiver of a message.
     package var root: Int
     package var type: Int32
     package var reduction: Int32
-    /// A digest of all ranks' sizes, where it was compared.
+    /// A digest of the sizes of all ranks' parts of a gather, if it was compared.
     package var sizes: UInt64?
 
     package init(

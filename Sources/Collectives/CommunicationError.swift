@@ -8,15 +8,18 @@ public enum CommunicationError: Error, Equatable, Sendable {
     case tagNotAllowed(MessageTag)
     /// A buffer or message has another length than the operation needs.
     case byteCountMismatch(operation: String, rank: Int, expected: Int, found: Int)
-    /// The ranks of a group did not ask for the same operation; what each wanted, in rank order.
+    /// The ranks of a group did not ask for the same operation.
+    ///
+    /// `wanted` says what each asked for, in rank order.
     case differingRequests(sequence: Int, wanted: [String])
     /// Another rank failed first; this one was released from its operation.
     case rankFailed(rank: Int, message: String)
     /// An operation can never complete, because a rank of the group has already ended.
     case rankEnded(operation: String, rank: Int)
-    /// Some ranks, by their numbers in the job, did not take part in an operation within the time allowed.
+    /// Some ranks did not take part in an operation within the time allowed.
     ///
-    /// `hosts` are theirs, or empty where there is only one.
+    /// `absent` are their numbers in the job, and `hosts` the names of their hosts, or empty if the job has one host
+    /// only.
     case timedOut(operation: String, absent: [Int], hosts: [String], after: Duration)
     /// The operating system did not start a rank's thread.
     case threadNotStarted(rank: Int, code: Int32)
@@ -61,7 +64,7 @@ extension CommunicationError: CustomStringConvertible {
         }
     }
 
-    /// Names together the ranks that wanted the same: `ranks 0, 2 want barrier; rank 1 wants …`.
+    /// Groups the ranks that wanted the same: `ranks 0, 2 want barrier; rank 1 wants …`.
     private static func grouped(_ wanted: [String]) -> String {
         var kinds: [(wish: String, ranks: [Int])] = []
         for (rank, wish) in wanted.enumerated() {

@@ -14,48 +14,50 @@ public protocol Communicator: AnyObject {
     /// Every rank receives the same bits, and they do not depend on the length of the buffers.
     ///
     /// - Parameters:
-    ///   - input: this rank's elements; `place(ofByteCount:)`, the memory of `output` itself, or apart from it.
-    ///   - output: as many bytes, for the results.
+    ///   - input: this rank's elements. They may lie in `output`, in the memory that `place(ofByteCount:)` gave, or in
+    ///     memory that overlaps neither.
+    ///   - output: room for the results, as many bytes as `input`.
     func allReduce(
         _ input: UnsafeRawBufferPointer, into output: UnsafeMutableRawBufferPointer, _ type: ReducedType,
         _ reduction: Reduction
     ) throws(CommunicationError)
 
-    /// Memory where an input of the next operation, an `allReduce`, need not be copied from; nil where there is none.
+    /// Gives memory that the other ranks read, so that an `allReduce` need not copy its input there; nil if there is
+    /// none.
     ///
-    /// What was written there is lost if another operation comes first.
+    /// The `allReduce` must be the next operation: any other one overwrites the memory.
     func place(ofByteCount byteCount: Int) throws(CommunicationError) -> UnsafeMutableRawPointer?
 
-    /// Gives each rank the reduction of its own share of the elements: of `size` equal ones, in rank order.
+    /// Gives each rank the reduction of its own share of the elements.
     ///
     /// - Parameters:
-    ///   - input: `size` shares.
-    ///   - share: room for one of them, apart from `input`.
+    ///   - input: `size` shares of equal length, in rank order.
+    ///   - share: room for one share, which must not overlap `input`.
     func reduceScatter(
         _ input: UnsafeRawBufferPointer, into share: UnsafeMutableRawBufferPointer, _ type: ReducedType,
         _ reduction: Reduction
     ) throws(CommunicationError)
 
-    /// Gives every rank the bytes of all ranks, in rank order; every rank gives equally many.
+    /// Gives every rank the bytes of all ranks, in rank order; every rank gives the same number of bytes.
     func allGather(
         _ mine: UnsafeRawBufferPointer, into all: UnsafeMutableRawBufferPointer
     ) throws(CommunicationError)
 
-    /// Gives each rank its share of every rank's bytes: of `size` equal ones, in rank order both ways.
+    /// Gives each rank its share of every rank's bytes.
     ///
-    /// It is what moves tokens to their experts and back where ranks divide the experts of a model among them. No layer does
-    /// that yet: until then the benchmark and sums that travel as int8 are its only users.
+    /// Expert parallelism needs it, to move tokens to the ranks that hold their experts and back. No layer does that
+    /// yet: until then the benchmark and sums that travel as int8 are its only users.
     ///
     /// - Parameters:
-    ///   - input: a share for each rank.
-    ///   - output: as many bytes, apart from `input`: a share from each rank.
+    ///   - input: a share for each rank, all of equal length, in rank order.
+    ///   - output: room for a share from each rank, in rank order, which must not overlap `input`.
     func allToAll(
         _ input: UnsafeRawBufferPointer, into output: UnsafeMutableRawBufferPointer
     ) throws(CommunicationError)
 
-    /// Gives `root` the bytes of all ranks, in rank order; rank `r` gives `byteCounts[r]`.
+    /// Gives `root` the bytes of all ranks, in rank order; rank `r` gives `byteCounts[r]` of them.
     ///
-    /// Every rank passes the same `byteCounts`. `all` is not looked at off the root and may be empty there.
+    /// Every rank passes the same `byteCounts`. On ranks other than the root `all` is not used and may be empty.
     func gather(
         _ mine: UnsafeRawBufferPointer, byteCounts: [Int], into all: UnsafeMutableRawBufferPointer, to root: Int
     ) throws(CommunicationError)
@@ -63,7 +65,9 @@ public protocol Communicator: AnyObject {
     /// Gives every rank the bytes of `root`; every rank gives a buffer of the same length.
     func broadcast(_ bytes: UnsafeMutableRawBufferPointer, from root: Int) throws(CommunicationError)
 
-    /// Sends to one other rank, which must receive with the same tag and length. May wait until it does.
+    /// Sends to one other rank, which must receive with the same tag and length.
+    ///
+    /// May wait until the other rank does so.
     func send(_ bytes: UnsafeRawBufferPointer, to rank: Int, tag: MessageTag) throws(CommunicationError)
 
     /// Receives what another rank sends with the same tag and length.
@@ -79,9 +83,9 @@ public protocol Communicator: AnyObject {
     /// Every rank of this group must call it.
     func split(color: Int, key: Int) throws(CommunicationError) -> any Communicator
 
-    /// How long an operation waits for other ranks before it throws `CommunicationError.timedOut`; nil: for ever.
+    /// How long an operation waits for other ranks before it throws `CommunicationError.timedOut`; nil for no limit.
     ///
-    /// Groups that are split from this one begin with its timeout. After it has been thrown the job can only be ended.
+    /// Groups that are split from this one begin with its timeout. After that error the job can only be ended.
     var timeout: Duration? { get set }
 
     /// Time and bytes of the operations of this rank on this communicator so far.
@@ -107,7 +111,7 @@ extension Communicator {
         try body()
     }
 
-    /// Every rank's elements, in rank order; all give equally many.
+    /// Gives every rank's elements, in rank order; every rank gives the same number of elements.
     public func gatherAll<Element: BitwiseCopyable>(_ mine: [Element]) throws(CommunicationError) -> [[Element]] {
         var all = (0..<size).flatMap { _ in mine }
         do {
@@ -122,7 +126,7 @@ extension Communicator {
         return (0..<size).map { Array(all[$0 * mine.count..<($0 + 1) * mine.count]) }
     }
 
-    /// The name of every rank's host, in rank order; of a long one the first 64 bytes.
+    /// Gives the first 64 bytes of the name of every rank's host, in rank order.
     public func gatherHostNames() throws(CommunicationError) -> [String] {
         let name = Array(hostName().utf8.prefix(64))
         return try gatherAll(name + [UInt8](repeating: 0, count: 64 - name.count)).map {
@@ -131,32 +135,34 @@ extension Communicator {
     }
 }
 
-/// Keeps messages between the same two ranks apart.
+/// A number that tells messages between the same two ranks apart.
 public struct MessageTag: RawRepresentable, Hashable, Sendable {
     /// The number that travels with the message.
     public let rawValue: Int32
 
-    /// Makes a tag; those outside `allowed` are refused when they are used.
+    /// Makes a tag; operations refuse a tag outside `allowed`.
     public init(rawValue: Int32) {
         self.rawValue = rawValue
     }
 
-    /// Tags that every communicator takes: MPI promises 0 to 32767, and the upper half is kept for collectives.
+    /// The tags that every communicator accepts.
+    ///
+    /// MPI guarantees 0 to 32767; the upper half is kept for collectives.
     public static let allowed: ClosedRange<Int32> = 0...16383
 }
 
 /// Where the time of a communicator's operations went.
 public struct CommunicationTimes: Equatable, Sendable {
-    /// Time until partners arrived.
+    /// Time until the partners arrived.
     public var wait: Duration
-    /// Time to move bytes and add, from the partners' arrival on.
+    /// Time to move and add bytes once the partners had arrived.
     public var transfer: Duration
-    /// Bytes of this rank's buffers that were exchanged, counted once an operation.
+    /// Bytes of this rank's buffers that were exchanged, counted once for each operation.
     public var byteCount: Int
     /// Operations completed.
     public var operationCount: Int
 
-    /// Makes a record; all zero unless told otherwise.
+    /// Makes a record of these times and counts.
     public init(wait: Duration = .zero, transfer: Duration = .zero, byteCount: Int = 0, operationCount: Int = 0) {
         self.wait = wait
         self.transfer = transfer
@@ -164,14 +170,14 @@ public struct CommunicationTimes: Equatable, Sendable {
         self.operationCount = operationCount
     }
 
-    /// The times of two communicators together.
+    /// Adds up the times of two communicators.
     public static func + (one: Self, other: Self) -> Self {
         Self(
             wait: one.wait + other.wait, transfer: one.transfer + other.transfer,
             byteCount: one.byteCount + other.byteCount, operationCount: one.operationCount + other.operationCount)
     }
 
-    /// What happened since an earlier reading.
+    /// Gives the times since an earlier reading.
     public static func - (later: Self, earlier: Self) -> Self {
         Self(
             wait: later.wait - earlier.wait, transfer: later.transfer - earlier.transfer,
@@ -180,7 +186,7 @@ public struct CommunicationTimes: Equatable, Sendable {
     }
 }
 
-/// The checks that every conformance makes of its arguments, in one place so that their errors agree.
+/// Checks of arguments that every conformance makes, so that their errors are the same.
 extension Communicator {
     package func requirePartner(_ partner: Int, _ operation: CollectiveOperation) throws(CommunicationError) {
         try requireMember(partner, operation)
@@ -205,7 +211,7 @@ extension Communicator {
         }
     }
 
-    /// Checks a reduction's sizes on this rank: whole elements, and as many out as go in (`shares` times).
+    /// Checks that a reduction's output holds whole elements, and that `input` is `shares` times as long.
     package func requireReduction(
         input: Int, output: Int, shares: Int = 1, _ type: ReducedType, _ operation: CollectiveOperation
     ) throws(CommunicationError) {
@@ -213,13 +219,13 @@ extension Communicator {
         try requireBytes(output, output / type.byteCount * type.byteCount, operation)
     }
 
-    /// Checks the sizes of an exchange of everyone with everyone on this rank.
+    /// Checks that an all-to-all's buffers are equally long and hold whole shares.
     package func requireShares(input: Int, output: Int) throws(CommunicationError) {
         try requireBytes(output, input, .allToAll)
         try requireBytes(input, input / size * size, .allToAll)
     }
 
-    /// Checks a gather's sizes on this rank.
+    /// Checks a gather's root, and its sizes on this rank.
     package func requireGather(
         mine: Int, byteCounts: [Int], all: Int, root: Int
     ) throws(CommunicationError) {

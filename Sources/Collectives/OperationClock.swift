@@ -2,7 +2,7 @@ import Glibc
 
 /// Divides the time of one communicator's operations into waiting and moving.
 ///
-/// Nanoseconds from the monotonic clock, because a reading costs about 20 ns and an operation starts at 200.
+/// It reads the monotonic clock, which takes about 20 ns; the shortest operation takes 200.
 package struct OperationClock {
     private var waited: Int64 = 0
     private var moved: Int64 = 0
@@ -12,7 +12,7 @@ package struct OperationClock {
 
     package init() {}
 
-    /// Nanoseconds of the monotonic clock.
+    /// Reads the monotonic clock, in nanoseconds.
     package static func now() -> Int64 {
         var time = timespec()
         clock_gettime(CLOCK_MONOTONIC, &time)
@@ -47,19 +47,19 @@ package struct OperationClock {
         mark = now
     }
 
-    /// Ends an operation: what is left was moving bytes.
+    /// Ends an operation; the time since the last reading counts as moving bytes.
     package mutating func finish(byteCount: Int) {
         addTransfer()
         count(byteCount: byteCount)
     }
 
-    /// Counts an operation whose times are measured elsewhere.
+    /// Counts an operation without times, because they are measured elsewhere or not at all.
     package mutating func count(byteCount: Int) {
         self.byteCount &+= byteCount
         operationCount &+= 1
     }
 
-    /// Adds nanoseconds that were measured elsewhere.
+    /// Adds times in nanoseconds that were measured elsewhere.
     package mutating func add(wait: Int64, transfer: Int64) {
         waited &+= wait
         moved &+= transfer
@@ -73,7 +73,7 @@ package struct OperationClock {
 }
 
 extension Duration {
-    /// Whole nanoseconds, at most what fits.
+    /// The duration in whole nanoseconds, limited to what an `Int64` can hold.
     package var nanoseconds: Int64 {
         let (seconds, attoseconds) = components
         let (product, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000_000)

@@ -1,14 +1,14 @@
 /// Types of elements that can be reduced over a group.
 public enum ReducedType: Int32, CaseIterable, Sendable {
     case float32 = 0
-    /// Combined in float32, and rounded once.
+    /// Values are combined in float32, and the result is rounded once.
     case bfloat16 = 1
-    /// Combined in float32, and rounded once.
+    /// Values are combined in float32, and the result is rounded once.
     case float16 = 2
-    /// Wraps around.
+    /// Sums and products wrap around.
     case int8 = 3
 
-    /// Bytes of one element.
+    /// The bytes of one element.
     public var byteCount: Int {
         switch self {
         case .float32: 4
@@ -18,13 +18,13 @@ public enum ReducedType: Int32, CaseIterable, Sendable {
     }
 }
 
-/// How elements of several ranks become one; always in the order of `ReductionTree`.
+/// How elements of several ranks are combined into one, in the order of `ReductionTree`.
 public enum Reduction: Int32, CaseIterable, Sendable {
     case sum = 0
     case product = 1
-    /// The lower rank's where either is no number.
+    /// The smaller value; the lower rank's if either is NaN.
     case minimum = 2
-    /// The lower rank's where either is no number.
+    /// The larger value; the lower rank's if either is NaN.
     case maximum = 3
 }
 
@@ -32,9 +32,9 @@ extension Reduction {
     /// Reduces terms of several ranks, element by element: the reference that faster ways are compared with.
     ///
     /// - Parameters:
-    ///   - terms: where each rank's elements are; `output` may be one of them.
-    ///   - output: where the results go.
-    ///   - count: how many elements.
+    ///   - terms: each rank's elements.
+    ///   - output: room for the results; it may be one of `terms`.
+    ///   - count: the number of elements of each rank.
     package func combine(
         _ terms: [UnsafeRawPointer], into output: UnsafeMutableRawPointer, _ type: ReducedType, count: Int
     ) {
@@ -84,7 +84,7 @@ extension Reduction {
         }
     }
 
-    /// To nearest, ties to even; what is no number stays none.
+    /// Rounds to nearest, ties to even; NaN stays NaN.
     private static func bfloat16(_ value: Float) -> UInt16 {
         let bits = value.bitPattern
         if value.isNaN { return UInt16(bits >> 16) | 0x40 }

@@ -1,18 +1,18 @@
 import Glibc
 import Hashing
 
-/// Something that every rank must hold alike, because the ranks' answer depends on it.
+/// Something that must be the same on every rank, because the ranks' answer depends on it.
 public struct SharedFact: Sendable {
-    /// What the fact is, as a message names it after "differ in": `--kv-cache-dtype`.
+    /// What the fact is called in a message, after "differ in", such as `--kv-cache-dtype`.
     public let name: String
-    /// The fact, so that equal texts mean equal facts.
+    /// The fact as a text; equal texts mean equal facts.
     public let value: String
-    /// What a user should do about ranks that differ in it.
+    /// What a user should do if ranks differ.
     public let remedy: String
-    /// Whether the value means something to a reader, so that a message shows both.
+    /// Whether a message shows the two values, because they mean something to a reader.
     public let isShown: Bool
 
-    /// What to do about options that differ.
+    /// The remedy for options that differ.
     public static let sameOptions = "start every rank with the same options"
 
     /// Makes a fact.
@@ -23,22 +23,23 @@ public struct SharedFact: Sendable {
         self.isShown = isShown
     }
 
-    /// Makes a fact of a digest, which a message does not show.
+    /// Makes a fact whose value is a digest, which messages do not show.
     public init(_ name: String, digest: UInt64, remedy: String) {
         self.init(name, "\(digest)", remedy: remedy, isShown: false)
     }
 }
 
 extension Communicator {
-    /// Checks that every rank holds the same facts; every rank of the group must call it with facts of the same names.
+    /// Checks that every rank has the same facts.
     ///
-    /// Costs one exchange of eight bytes a fact, and two more where ranks differ.
+    /// Every rank of the group must call it with facts of the same names. It costs one exchange of eight bytes for each
+    /// fact, and two more exchanges if ranks differ.
     ///
     /// - Parameters:
-    ///   - facts: what must be the same, in the order in which differences are looked for.
+    ///   - facts: what must be the same; the first one that differs is reported.
     ///   - status: the exit status of a difference.
     /// - Throws: `AgreedError`, the same on every rank, for the first fact in which ranks differ, with the lowest rank
-    ///   that differs from rank 0; `CommunicationError`.
+    ///   that differs from rank 0; `CommunicationError` if the exchange itself failed.
     public func requireSame(_ facts: [SharedFact], status: Int32 = 65) throws {
         let all = try gatherAll(facts.map { WordHash(of: $0.value).value })
         for (index, fact) in facts.enumerated() {
@@ -52,7 +53,7 @@ extension Communicator {
         }
     }
 
-    /// The first bytes of every rank's text, in rank order.
+    /// Gives the first 80 bytes of every rank's text, in rank order.
     private func gatherTexts(_ text: String) throws -> [String] {
         let limit = 80
         let bytes = Array(text.utf8.prefix(limit))
@@ -62,9 +63,9 @@ extension Communicator {
     }
 }
 
-/// A hash over this program's file, so that ranks can see whether they run the same build; 0 if it cannot be read.
+/// Gives a hash of this program's file, so that ranks can compare their builds; 0 if the file cannot be read.
 ///
-/// Takes some milliseconds: a release build has some 20 MB.
+/// It takes some milliseconds: a release build has about 20 MB.
 public func programDigest() -> UInt64 {
     let descriptor = open("/proc/self/exe", O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else { return 0 }

@@ -1,9 +1,9 @@
 /// A group of one rank: every operation is the identity, and there is no one to send to.
 public final class SoloCommunicator: Communicator {
-    /// Counts operations; a group of one spends no time on them.
+    /// Bytes and operations so far; a group of one spends no time on them.
     public private(set) var times = CommunicationTimes()
 
-    /// Never used: there is no one to wait for.
+    /// Has no effect, because there is no one to wait for.
     public var timeout: Duration?
 
     /// Makes a group of one.

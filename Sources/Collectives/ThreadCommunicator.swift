@@ -1,12 +1,12 @@
 /// A group whose ranks are threads of this process, for tests and tools that must run without MPI.
 ///
-/// Made by `withRanks`. When one rank fails, the others are released from their operations with an error.
+/// `withRanks` makes it. When one rank fails, the others are released from their operations with an error.
 public final class ThreadCommunicator: Communicator {
     /// This rank's number in the group, from 0.
     public let rank: Int
     private let group: ThreadGroup
     private var clock = OperationClock()
-    /// How long an operation waits for other ranks; nil: for ever.
+    /// How long an operation waits for other ranks; nil for no limit.
     public var timeout: Duration?
 
     init(group: ThreadGroup, rank: Int, timeout: Duration? = nil) {
@@ -163,7 +163,7 @@ public final class ThreadCommunicator: Communicator {
         return ThreadCommunicator(group: subgroup, rank: ranks.firstIndex(of: rank) ?? 0, timeout: timeout)
     }
 
-    /// Runs `body` while every rank's buffer is laid out for the others.
+    /// Runs `body` while the ranks can read each other's buffers.
     private func together(
         _ operation: CollectiveOperation, _ bytes: UnsafeMutableRawBufferPointer, sameLength: Bool = true,
         _ body: () throws(CommunicationError) -> Void
@@ -180,7 +180,7 @@ public final class ThreadCommunicator: Communicator {
         } else {
             do { try body() } catch { failure = error }
         }
-        // Met even after a failure: the others may still be reading this rank's buffer.
+        // The ranks meet again even after a failure, because others may still be reading this rank's buffer.
         try group.meet(rank: rank, for: operation, mustComplete: true)
         if let failure { throw failure }
         clock.finish(byteCount: bytes.count)

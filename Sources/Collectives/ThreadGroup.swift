@@ -1,9 +1,9 @@
 import Glibc
 
-/// What all ranks of one `withRanks` share: one lock, and who has failed or ended.
+/// What all ranks of one `withRanks` share: a lock, messages, and the ranks that have failed or ended.
 ///
-/// One lock and one condition for every group of the process: ranks as threads serve tests, where being simple
-/// and never hanging counts more than speed.
+/// All groups use one lock and one condition: ranks as threads serve tests, in which it matters more to be simple and
+/// never to hang than to be fast.
 ///
 /// `@unchecked Sendable`: every property is read and written with the lock held.
 final class ThreadWorld: @unchecked Sendable {
@@ -13,7 +13,7 @@ final class ThreadWorld: @unchecked Sendable {
     private var hasEnded: [Bool]
     private var mailboxes: [Mailbox: [[UInt8]]] = [:]
 
-    /// Where messages wait: one queue for each group, pair of ranks and tag.
+    /// Where a message waits; there is one queue for each group, pair of ranks and tag.
     struct Mailbox: Hashable {
         let group: ObjectIdentifier
         let sender: Int
@@ -41,12 +41,13 @@ final class ThreadWorld: @unchecked Sendable {
         return try body()
     }
 
-    /// Waits, with the lock held, until `isDone`.
+    /// Waits, with the lock held, until `isDone` holds.
     ///
-    /// Unless `mustComplete`, gives up when a rank has failed, when one of `awaited()` has ended, or when the time is over.
+    /// Unless `mustComplete` is set, it throws when a rank has failed, when one of `awaited()` has ended, or when the
+    /// time is over.
     ///
     /// - Parameters:
-    ///   - members: the number here of each rank of the group.
+    ///   - members: the number in this world of each rank of the group.
     ///   - awaited: ranks of the group that are waited for.
     func wait(
         for operation: CollectiveOperation, members: [Int], timeout: Duration?, mustComplete: Bool = false,
@@ -69,7 +70,7 @@ final class ThreadWorld: @unchecked Sendable {
             if OperationClock.now() - began > timeout.nanoseconds {
                 throw .timedOut(operation: "\(operation)", absent: awaited(), hosts: [], after: timeout)
             }
-            // To look at the clock again; the condition's own is another one.
+            // Wakes up often to look at the monotonic clock, because the condition uses another one.
             var soon = timespec()
             clock_gettime(CLOCK_REALTIME, &soon)
             soon.tv_nsec += 10_000_000
@@ -80,12 +81,12 @@ final class ThreadWorld: @unchecked Sendable {
         }
     }
 
-    /// Wakes every waiting rank, so that it looks again; with the lock held.
+    /// Wakes every waiting rank, so that it checks its condition again; the lock must be held.
     func announce() {
         pthread_cond_broadcast(changed)
     }
 
-    /// Notes that a rank's body has returned or thrown; the first error is kept.
+    /// Notes that a rank's body has returned or thrown, and keeps the first error.
     func end(rank: Int, error: (any Error)?) {
         pthread_mutex_lock(mutex)
         hasEnded[rank] = true
@@ -94,32 +95,32 @@ final class ThreadWorld: @unchecked Sendable {
         pthread_mutex_unlock(mutex)
     }
 
-    /// The first error of any rank; called when all have ended.
+    /// The first error of any rank; read when all ranks have ended.
     var firstError: (any Error)? {
         pthread_mutex_lock(mutex)
         defer { pthread_mutex_unlock(mutex) }
         return failure?.error
     }
 
-    /// Puts a copy of a message into its box; with the lock held.
+    /// Puts a message into its box; the lock must be held.
     func post(_ message: [UInt8], to box: Mailbox) {
         mailboxes[box, default: []].append(message)
         announce()
     }
 
-    /// Whether a message waits there; with the lock held.
+    /// Says whether a message waits in the box; the lock must be held.
     func hasMessage(in box: Mailbox) -> Bool {
         mailboxes[box]?.isEmpty == false
     }
 
-    /// Takes the oldest message; with the lock held.
+    /// Takes the oldest message out of the box; the lock must be held.
     func take(from box: Mailbox) -> [UInt8]? {
         guard hasMessage(in: box) else { return nil }
         return mailboxes[box]?.removeFirst()
     }
 }
 
-/// What the ranks of one group share: where they meet, and what each has laid out for the others.
+/// What the ranks of one group share: how often each has arrived, and what each shows the others.
 ///
 /// `@unchecked Sendable`: properties are written with the world's lock held; `deposits` are read without it only
 /// between the two meetings of an operation, when no rank writes them.
@@ -146,10 +147,10 @@ final class ThreadGroup: @unchecked Sendable {
         arrivals = Array(repeating: 0, count: members.count)
     }
 
-    /// Lays out a deposit and waits until every rank of the group has arrived as often as this one.
+    /// Shows a deposit to the others, and waits until every rank of the group has arrived as often as this one.
     ///
-    /// The meeting that ends an operation passes `mustComplete`: all ranks are inside and will arrive, and none may
-    /// leave early while another still reads its buffer.
+    /// The meeting that ends an operation sets `mustComplete`: all ranks are in the operation and will arrive, and none
+    /// may leave while another still reads its buffer.
     func meet(
         rank: Int, for operation: CollectiveOperation, timeout: Duration? = nil, mustComplete: Bool = false,
         _ deposit: Deposit? = nil
@@ -167,7 +168,7 @@ final class ThreadGroup: @unchecked Sendable {
         }
     }
 
-    /// The group of a color, made by the first of its ranks that asks and forgotten after the last.
+    /// Gives the group of a color; the first of its ranks that asks makes it, and the last removes it from the table.
     func subgroup(color: Int, ranks: [Int]) throws(CommunicationError) -> ThreadGroup {
         try world.locked { () throws(CommunicationError) in
             let known = splits[color] ?? (ThreadGroup(world: world, members: ranks.map { members[$0] }), ranks.count)

@@ -9,7 +9,12 @@ private final class ThreadWork {
     }
 }
 
-/// Starts a joinable thread with 8 MiB of stack: the default of a secondary thread may be too small for a model.
+/// Starts a joinable thread with 8 MiB of stack.
+///
+/// The default stack of a secondary thread may be too small for a model.
+///
+/// - Parameter rank: the rank that an error names.
+/// - Throws: `CommunicationError.threadNotStarted`.
 package func startThread(
     rank: Int, _ work: @escaping @Sendable () -> Void
 ) throws(CommunicationError) -> pthread_t {

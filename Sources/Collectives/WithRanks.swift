@@ -7,8 +7,9 @@ import Synchronization
 /// when all threads have ended.
 ///
 /// - Parameters:
-///   - count: how many ranks; at least 1.
-///   - body: what each rank does with its place in the group.
+///   - count: the number of ranks, at least 1.
+///   - body: what each rank does, as a member of the group.
+/// - Throws: the first error of any rank.
 public func withRanks<Result: Sendable>(
     _ count: Int, _ body: @Sendable (ThreadCommunicator) throws -> Result
 ) throws -> [Result] {

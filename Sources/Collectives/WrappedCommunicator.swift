@@ -1,6 +1,6 @@
-/// A communicator that does some operations in its own way and leaves the others to another one of the same ranks.
+/// A communicator that does some operations itself and passes the others on to another communicator of the same ranks.
 public protocol WrappedCommunicator: Communicator {
-    /// What does the rest.
+    /// The communicator that does the other operations.
     var inner: any Communicator { get }
 }
 

@@ -2,13 +2,13 @@ import CProcess
 import Collectives
 import Synchronization
 
-/// What a rank is doing, for the message that names it if it is lost.
+/// What a rank is doing; a message names it if the rank is lost.
 public enum Phase: UInt8, Sendable, CaseIterable {
     /// Before any work.
     case starting
     /// Reading weights.
     case loading
-    /// Ready, without a request.
+    /// Waiting for a request.
     case waiting
     /// Computing a prompt.
     case prefill
@@ -16,10 +16,10 @@ public enum Phase: UInt8, Sendable, CaseIterable {
     case decode
     /// Inside an operation of a communicator.
     case communicating
-    /// Writing results, ending.
+    /// Writing results and ending.
     case finishing
 
-    /// What goes on, as the end of "was lost while …"; a step's number may follow.
+    /// The words after "was lost while"; the number of a step may follow.
     var doing: StaticString {
         switch self {
         case .starting: "starting"
@@ -32,7 +32,7 @@ public enum Phase: UInt8, Sendable, CaseIterable {
         }
     }
 
-    /// Whether the step's number belongs to it.
+    /// Whether the number of the step belongs to the description.
     var countsSteps: Bool {
         switch self {
         case .prefill, .decode, .communicating: true
@@ -40,7 +40,7 @@ public enum Phase: UInt8, Sendable, CaseIterable {
         }
     }
 
-    /// Whether the others learn of its beginning and end at once: it comes once in a job.
+    /// Whether other ranks learn at once when the phase begins and ends, because it comes only once in a job.
     var isAnnounced: Bool {
         switch self {
         case .starting, .loading, .finishing: true
@@ -48,21 +48,23 @@ public enum Phase: UInt8, Sendable, CaseIterable {
         }
     }
 
-    /// As the end of "was lost while …".
+    /// Gives the words after "was lost while", with the number of the step if it belongs to them.
     func description(step: UInt64) -> String {
         countsSteps ? "\(doing) \(step)" : "\(doing)"
     }
 }
 
-/// What this rank is doing now; the engine writes it, the heartbeat's thread reads it.
+/// What this rank is doing now: the engine writes it, and the heartbeat's thread reads it.
 public final class Activity: Sendable {
-    /// The phase in the lowest 8 bits, the step above: one word, so that the two always belong together.
+    /// The phase in the lowest 8 bits and the step above them, in one word so that the two always belong together.
     private let state = Atomic<UInt64>(0)
     private let entered: Atomic<Int64>
     private let hasNews = Atomic<Bool>(false)
     private let announce: @Sendable () -> Void
 
-    /// - Parameter announce: called when the others should learn at once what this rank does.
+    /// Makes a record whose phase is `starting`.
+    ///
+    /// - Parameter announce: called when other ranks should learn at once what this rank does.
     init(announce: @escaping @Sendable () -> Void = {}) {
         entered = Atomic(OperationClock.now())
         self.announce = announce
@@ -70,7 +72,7 @@ public final class Activity: Sendable {
 
     /// Notes what this rank does from now on.
     ///
-    /// Costs a few stores and a reading of the clock.
+    /// It costs a few stores and a reading of the clock.
     public func enter(_ phase: Phase, step: Int = 0) {
         let word = UInt64(truncatingIfNeeded: step) << 8 | UInt64(phase.rawValue)
         let last = Self.phase(of: state.exchange(word, ordering: .relaxed))
@@ -84,10 +86,10 @@ public final class Activity: Sendable {
         announce()
     }
 
-    /// Whether there is something to announce that has not been taken yet.
+    /// Tells whether there is something to announce, and marks it as announced.
     func takeNews() -> Bool { hasNews.exchange(false, ordering: .acquiring) }
 
-    /// What this rank does, the step, and for how long already.
+    /// What this rank does, in which step, and for how long already.
     public var current: (phase: Phase, step: UInt64, elapsed: Duration) {
         let word = state.load(ordering: .relaxed)
         let since = OperationClock.now() - entered.load(ordering: .relaxed)

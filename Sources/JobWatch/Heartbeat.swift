@@ -2,26 +2,29 @@ import CProcess
 import Collectives
 import Glibc
 
-/// Notices when a rank dies or its host disappears, which MPI does not tell, and says who and what it was doing.
+/// Notices when a rank dies or its host disappears, and names the rank with what it was doing.
 ///
-/// Rank 0 is joined to every other rank by a TCP connection that a thread of its own serves; nothing goes through MPI
-/// after the start. A rank that is killed closes its connection at once; one that is cut off falls silent. Rank 0 tells
-/// the others. A rank that ends says so first, whichever ends first, so nothing is reported then.
+/// MPI does not report either. A TCP connection, served by a thread of its own, joins rank 0 to every other rank;
+/// nothing goes through MPI after the start. The connection of a rank that is killed closes at once, and a rank that is
+/// cut off falls silent; rank 0 tells the others. A rank that ends well or by an error of its own says so first, so
+/// that nobody reports it as lost.
 ///
-/// Catches SIGTERM and SIGINT (`InterruptFlag`): a launcher sends SIGTERM about a second after a death, and the line
+/// It catches SIGTERM and SIGINT (`InterruptFlag`): a launcher sends SIGTERM about a second after a death, and the line
 /// that names the lost rank must come before the process ends.
 public final class Heartbeat {
-    /// Ends the process with status 75 after one line on standard error from the rank that should report.
+    /// Ends the process with status 75, after one line on standard error from the rank that should report.
     ///
-    /// What programs do with a loss. No cleaning up: the rank's own thread may be waiting in MPI for ever.
+    /// This is what programs do after a loss. It cleans nothing up, because the rank's own thread may be waiting in MPI
+    /// for ever.
     public static let endTheJob: @Sendable (LostRank) -> Void = { loss in
         if loss.isReportedHere {
             if cprocess_claim_last_words(75) { cprocess_say("\(loss)") }
-            // A launcher that has lost a rank may end as soon as the others have, with what it has not read yet.
+            // A launcher that has lost a rank may end as soon as the others end, without having read all of their
+            // output.
             usleep(200_000)
         } else if loss.rank == 0, loss.cause != .connectionClosed {
-            // Each rank notices rank 0's silence by itself, at its own beat. The first that ends would make the launcher wake
-            // rank 0 up before the one that reports has noticed.
+            // Each rank notices rank 0's silence at its own beat. If this one ended at once, the launcher would wake
+            // rank 0 up before the rank that reports has noticed.
             cprocess_leave_last_words()
             var message = cprocess_message()
             for _ in 0..<150 where !cprocess_hear(&message) { usleep(10_000) }
@@ -33,15 +36,15 @@ public final class Heartbeat {
     private let thread: pthread_t?
     private let alone: Activity
 
-    /// What this rank is doing, for the others to say if it is lost.
+    /// What this rank is doing; the others say it if this rank is lost.
     public var activity: Activity { watch?.activity ?? alone }
 
     /// Joins the ranks of `world`; every rank must call it.
     ///
-    /// A group of one needs no heartbeat and gets none.
+    /// A group of one rank gets no heartbeat.
     ///
     /// - Parameters:
-    ///   - world: all ranks of the job; used during this call only.
+    ///   - world: all ranks of the job; it is used during this call only.
     ///   - options: timeouts, and the interface to use.
     ///   - onLoss: called on the heartbeat's thread, once, when a rank is lost.
     /// - Throws: `HeartbeatError`, the same on every rank, or `CommunicationError`.
@@ -80,7 +83,7 @@ public final class Heartbeat {
         self.watch = watch
         self.thread = thread
 
-        // Rank 0's thread welcomes the others meanwhile; here all learn whether everyone has got through.
+        // Rank 0's thread welcomes the others meanwhile. Here all learn whether every rank has reached it.
         let joined = try Self.outcomes(world.rank == 0 || hub != nil, over: world)
         if let missing = joined.firstIndex(of: false) {
             throw HeartbeatError.unreachable(
@@ -98,18 +101,18 @@ public final class Heartbeat {
 
     /// Tells the others that this rank is about to end.
     ///
-    /// A good end waits until every rank has come to it, as the end of MPI does, so that a rank that is lost before
-    /// the last has finished is still noticed.
+    /// At a good end it waits until every rank has called it, as the end of MPI does, so that a rank that is lost
+    /// before the last one has finished is still noticed.
     ///
-    /// - Parameter failing: whether it ends by an error of its own that it reports itself; the others then report
-    ///   nothing while the launcher ends them.
-    /// - Returns: whether no other rank has failed before.
+    /// - Parameter failing: whether this rank ends by an error of its own, which it reports itself. Then the others
+    ///   report nothing while the launcher ends them.
+    /// - Returns: whether no other rank had failed before.
     @discardableResult
     public func leave(failing: Bool = false) -> Bool {
         watch?.leave(failing ? .failing : .goodbye) ?? true
     }
 
-    /// Tries every way to rank 0 until one answers with the token.
+    /// Tries every route to rank 0 until one answers with the token.
     private static func join(
         _ hub: HostCard, from card: HostCard, rank: Int, timeout: Int32
     ) -> HeartbeatSocket? {
@@ -120,7 +123,7 @@ public final class Heartbeat {
             var hello = HeartbeatFrame(kind: .hello, rank: rank)
             hello.token = Array(hub.token.prefix(16))
             socket.send(hello)
-            // A private address may belong to another machine here; only rank 0 knows the second half.
+            // A private address may belong to another machine here; only rank 0 knows the second half of the token.
             if let answer = socket.awaitFrame(timeout: share), answer.kind == .welcome,
                 answer.token == Array(hub.token.suffix(16))
             {
@@ -142,13 +145,14 @@ public final class Heartbeat {
     }
 }
 
-/// Runs `body` with a heartbeat over `world`, and takes leave in the way that its outcome asks for.
+/// Runs `body` with a heartbeat over `world`, and tells the others how this rank ends.
 ///
 /// - Parameters:
 ///   - world: all ranks of the job.
 ///   - options: timeouts, and the interface to use.
-///   - onLoss: called on the heartbeat's thread when a rank is lost; by default ends the process with status 75.
+///   - onLoss: called on the heartbeat's thread when a rank is lost; by default it ends the process with status 75.
 ///   - body: the program.
+/// - Returns: what `body` returned.
 /// - Throws: what `body` throws, after the others have been told that this rank ends by an error of its own.
 public func withHeartbeat<Result>(
     over world: any Communicator, options: HeartbeatOptions = HeartbeatOptions(),
@@ -162,7 +166,7 @@ public func withHeartbeat<Result>(
         return result
     } catch {
         let isFirst = heartbeat.leave(failing: true)
-        // What all have agreed on is reported by rank 0, whoever was first.
+        // Rank 0 reports what all ranks have agreed on, whichever rank failed first.
         if !isFirst, !(error is AgreedError) { cprocess_leave_last_words() }
         throw error
     }

@@ -1,4 +1,4 @@
-/// One message of the heartbeat: always 32 bytes, so that reading one is bounded whatever a peer sends.
+/// One message of the heartbeat, which always has 32 bytes, so that a peer cannot make a reader wait for more.
 ///
 /// `[kind, phase, cause, 0] [rank 4] [step 8] [milliseconds 8] [0 8]`; a hello and a welcome carry 16 bytes of the
 /// token from offset 8 instead. Numbers are little-endian.
@@ -6,21 +6,21 @@ struct HeartbeatFrame: Equatable {
     static let byteCount = 32
 
     enum Kind: UInt8, CaseIterable {
-        /// To rank 0: who I am, and the first half of the token.
+        /// Tells rank 0 who the sender is, with the first half of the token.
         case hello = 1
-        /// From rank 0: the second half of the token, so that it is known to be rank 0.
+        /// Answers a hello with the second half of the token, which proves that the sender is rank 0.
         case welcome
-        /// Alive, and doing this.
+        /// Says that the sender is alive, and what it does.
         case beat
-        /// Ends well: its connection will close.
+        /// Says that the sender ends well, and that its connection will close.
         case goodbye
-        /// Ends by an error of its own, which it reports itself.
+        /// Says that the sender ends by an error of its own, which it reports itself.
         case failing
-        /// From rank 0: that rank was the first to end by an error of its own, so do not report those that close.
+        /// Says, from rank 0, which rank was the first to end by an error of its own, so that none is reported as lost.
         case ending
-        /// From rank 0: that rank was lost.
+        /// Says, from rank 0, which rank was lost.
         case lost
-        /// To rank 0: somebody wants the job to end, and has told me.
+        /// Tells rank 0 that the sender was told to end the job.
         case interrupted
     }
 
@@ -30,7 +30,7 @@ struct HeartbeatFrame: Equatable {
     var rank: Int
     var step: UInt64 = 0
     var milliseconds: UInt64 = 0
-    /// Only in a hello and a welcome.
+    /// Half of the token, only in a hello and a welcome.
     var token: [UInt8] = []
 
     var bytes: [UInt8] {
@@ -49,7 +49,7 @@ struct HeartbeatFrame: Equatable {
         self.rank = rank
     }
 
-    /// Nil if the bytes are no frame.
+    /// Reads a frame; nil if the bytes are none.
     init?(bytes: [UInt8]) {
         guard bytes.count == Self.byteCount, let kind = Kind(rawValue: bytes[0]), let phase = Phase(rawValue: bytes[1])
         else { return nil }

@@ -1,6 +1,6 @@
 import Glibc
 
-/// A TCP connection or listener of the heartbeat, closed when the last reference goes.
+/// A TCP connection or listener of the heartbeat, which closes with its last reference.
 final class HeartbeatSocket {
     let descriptor: Int32
     private var inbox: [UInt8] = []
@@ -14,15 +14,17 @@ final class HeartbeatSocket {
         close(descriptor)
     }
 
-    /// What a read found.
+    /// The outcome of a read.
     enum Reading {
         case frame(HeartbeatFrame)
         case nothing
-        /// Closed by the other side, or not speaking our language.
+        /// The other side has closed the connection, or has sent what is no frame.
         case closed
     }
 
-    /// Listens at a port that the system chooses, on loopback only if every rank is on this host.
+    /// Listens at a port that the system chooses.
+    ///
+    /// - Parameter loopbackOnly: whether every rank is on this host.
     static func listen(loopbackOnly: Bool) throws(HeartbeatError) -> (socket: HeartbeatSocket, port: UInt16) {
         let listener = try open()
         var address = socketAddress(loopbackOnly ? InterfaceAddress.loopback.address : 0, port: 0)
@@ -34,7 +36,7 @@ final class HeartbeatSocket {
         return (listener, UInt16(bigEndian: address.sin_port))
     }
 
-    /// Connects, giving up after `timeout` milliseconds; nil if there is no answer.
+    /// Connects; nil if there is no answer within `timeout` milliseconds.
     static func connect(to address: InterfaceAddress, port: UInt16, timeout: Int32) -> HeartbeatSocket? {
         guard let socket = try? open() else { return nil }
         var target = socketAddress(address.address, port: port)
@@ -49,7 +51,7 @@ final class HeartbeatSocket {
         return socket
     }
 
-    /// The next connection to this listener, if one waits.
+    /// Gives the next connection to this listener, or nil if none waits.
     func accept() -> HeartbeatSocket? {
         let peer = Glibc.accept(descriptor, nil, nil)
         guard peer >= 0 else { return nil }
@@ -62,16 +64,16 @@ final class HeartbeatSocket {
 
     /// Sends without waiting.
     ///
-    /// What does not fit is dropped: a peer that reads nothing is noticed by its silence.
+    /// A frame that does not fit is dropped: a peer that reads nothing is noticed by its silence.
     func send(_ frame: HeartbeatFrame) {
         guard !isStuffed else { return }
         let bytes = frame.bytes
         let sent = Glibc.send(descriptor, bytes, bytes.count, Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT))
-        // Half a frame would put every later one out of step.
+        // After half a frame the peer would misread every later one.
         if sent > 0, sent < bytes.count { isStuffed = true }
     }
 
-    /// Reads at most what is missing of one frame, without waiting.
+    /// Reads at most the missing bytes of one frame, without waiting.
     func read() -> Reading {
         var buffer = [UInt8](repeating: 0, count: HeartbeatFrame.byteCount)
         let count = recv(descriptor, &buffer, HeartbeatFrame.byteCount - inbox.count, Int32(MSG_DONTWAIT))

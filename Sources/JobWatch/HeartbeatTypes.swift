@@ -2,16 +2,16 @@ import Glibc
 
 /// How a heartbeat listens and waits.
 public struct HeartbeatOptions: Sendable {
-    /// Silence for longer than this is a death.
+    /// A rank that is silent for longer than this counts as lost.
     public var timeout: Duration
-    /// Time between two signs of life.
+    /// The time between two signs of life.
     public var interval: Duration
-    /// The network interface to use, by name (`eth0`) or subnet (`10.77.0.0/24`); nil tries all.
+    /// The network interface to use, by name (`eth0`) or subnet (`10.77.0.0/24`); with nil all are tried.
     public var interface: String?
     /// How long a rank may take to reach rank 0 at the start.
     public var connectTimeout: Duration
 
-    /// Makes options; the interface comes from `TRIREME_HEARTBEAT_INTERFACE` unless it is given.
+    /// Makes options; the interface is taken from `TRIREME_HEARTBEAT_INTERFACE` unless it is given.
     public init(
         timeout: Duration = .seconds(60), interval: Duration = .milliseconds(500), interface: String? = nil,
         connectTimeout: Duration = .seconds(10)
@@ -27,13 +27,13 @@ public struct HeartbeatOptions: Sendable {
 public struct LostRank: Equatable, Sendable, CustomStringConvertible {
     /// How the loss was noticed.
     public enum Cause: Equatable, Sendable {
-        /// Its kernel closed its connection: the process has ended.
+        /// Its kernel has closed its connection, so the process has ended.
         case connectionClosed
-        /// Nothing was heard for so long: its host or the network between has failed.
+        /// Nothing was heard of it for this long, so its host or the network has failed.
         case silence(Duration)
     }
 
-    /// Which rank.
+    /// The number of the rank.
     public let rank: Int
     /// The host that it ran on.
     public let host: String
@@ -43,10 +43,10 @@ public struct LostRank: Equatable, Sendable, CustomStringConvertible {
     public let step: UInt64
     /// How the loss was noticed.
     public let cause: Cause
-    /// Whether this rank is the one that should report the loss: the lowest that is believed to survive.
+    /// Whether this rank should report the loss: it is the lowest rank that is believed to survive.
     public let isReportedHere: Bool
 
-    /// One line, without the newline.
+    /// The message, in one line without a newline.
     public var description: String {
         let reason =
             switch cause {
@@ -59,7 +59,7 @@ public struct LostRank: Equatable, Sendable, CustomStringConvertible {
 
 /// Why the ranks could not be joined by a heartbeat.
 public enum HeartbeatError: Error, Equatable, Sendable, CustomStringConvertible {
-    /// The operating system refused.
+    /// The operating system refused a call.
     case system(operation: String, code: Int32)
     /// A rank found no address at which rank 0 answers.
     case unreachable(rank: Int, host: String, hub: String, addresses: [String])

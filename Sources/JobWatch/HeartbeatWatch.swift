@@ -3,11 +3,11 @@ import Collectives
 import Glibc
 import Synchronization
 
-/// What a heartbeat's thread does: sends and receives signs of life, and notices who is missing.
+/// The work of a heartbeat's thread: it sends and receives signs of life, and notices who is missing.
 ///
 /// `@unchecked Sendable`: the thread alone uses every property that is not an atomic or a constant once it has started.
 final class HeartbeatWatch: @unchecked Sendable {
-    /// How this rank takes its leave.
+    /// How this rank ends.
     enum Farewell: UInt8 {
         case none
         case goodbye
@@ -22,9 +22,9 @@ final class HeartbeatWatch: @unchecked Sendable {
         var lastHeard: Int64
         var phase = Phase.starting
         var step: UInt64 = 0
-        /// Said goodbye, so its silence is no news.
+        /// Whether it has said goodbye, so that its silence means nothing.
         ///
-        /// Kept until it closes: it may still wait for our goodbye.
+        /// It is kept until its connection closes, because it may still wait for our goodbye.
         var hasLeft = false
     }
 
@@ -43,7 +43,7 @@ final class HeartbeatWatch: @unchecked Sendable {
     private let farewell = Atomic<UInt8>(0)
     private let farewellIsOver = Atomic<Bool>(false)
     private let endingIsKnown = Atomic<Bool>(false)
-    /// The rank that was the first to end by an error of its own; -1: none is known.
+    /// The rank that was the first to end by an error of its own; -1 if none is known.
     private let firstToFail = Atomic<Int>(-1)
     private let isStopped = Atomic<Bool>(false)
 
@@ -51,14 +51,14 @@ final class HeartbeatWatch: @unchecked Sendable {
     private var peers: [Peer]
     private var strangers: [Stranger] = []
     private var joinedRanks: Set<Int> = []
-    /// Set when the job is known to end: connections that close then are no news.
+    /// Whether the job is known to end, so that connections that close mean nothing.
     private var isQuiet = false
     private var hasSeenInterrupt = false
-    /// When rank 0 must have ended after an interrupt.
+    /// The time at which rank 0 must have ended after an interrupt.
     private var interruptDeadline: Int64?
     private var farewellIsSent = false
 
-    /// A watch of rank 0, with a listener, or of another rank, with its connection to rank 0.
+    /// Makes a watch for rank 0, with a listener, or for another rank, with its connection to rank 0.
     init(
         rank: Int, cards: [HostCard], listener: HeartbeatSocket?, hub: HeartbeatSocket?, options: HeartbeatOptions,
         onLoss: @escaping @Sendable (LostRank) -> Void
@@ -79,7 +79,7 @@ final class HeartbeatWatch: @unchecked Sendable {
         let descriptor = pipe.write
         activity = Activity { Self.wake(descriptor) }
         InterruptFlag.wake(pipe.write)
-        // A rank that a signal ends says so itself; the others must not call it lost.
+        // A rank that a signal of a defect ends reports that itself, so the others must not call it lost.
         cprocess_set_farewell(
             { context in
                 guard let context else { return }
@@ -98,8 +98,8 @@ final class HeartbeatWatch: @unchecked Sendable {
 
     /// Tells the others how this rank ends.
     ///
-    /// A good end waits until all others have come to theirs, so that whoever dies before is still noticed.
-    /// A failing rank waits a moment for rank 0 to spread the word: the launcher will end all others next.
+    /// At a good end it waits until all others end as well, so that a rank that dies before is still noticed. A failing
+    /// rank waits a moment until rank 0 has told the others, because the launcher will end all of them next.
     ///
     /// - Returns: whether no other rank is known to have failed before.
     func leave(_ how: Farewell) -> Bool {
@@ -139,9 +139,10 @@ final class HeartbeatWatch: @unchecked Sendable {
         while !isStopped.load(ordering: .acquiring) {
             waitForNews(until: nextBeat)
             let now = OperationClock.now()
-            // A process that was stopped or a machine that slept heard nothing: that says nothing about the others.
+            // If this process was stopped, or the machine slept, silence says nothing about the others.
             if now - lastTurn > 3 * interval { for index in peers.indices { peers[index].lastHeard = now } }
-            // The others may have given up a rank that was stopped for longer than the timeout: they say so, and close.
+            // If this process was stopped for longer than the timeout, the others may have reported it as lost and
+            // closed.
             let wasGivenUp = now - lastTurn > options.timeout.nanoseconds
             lastTurn = now
             acceptStrangers(now)
@@ -170,7 +171,7 @@ final class HeartbeatWatch: @unchecked Sendable {
     private func takeLeave() {
         guard let how = Farewell(rawValue: farewell.load(ordering: .relaxed)), how != .none else { return }
         let othersHaveLeft = peers.allSatisfy(\.hasLeft) && joinedRanks.count == (rank == 0 ? cards.count - 1 : 0)
-        // Rank 0 says goodbye last: until then the others count on it.
+        // Rank 0 says goodbye last, because the others need it until then.
         if !farewellIsSent, how == .failing || rank != 0 || othersHaveLeft || isStopped.load(ordering: .acquiring) {
             farewellIsSent = true
             if how == .failing { isQuiet = true }
@@ -178,13 +179,13 @@ final class HeartbeatWatch: @unchecked Sendable {
             sendToAll(
                 how == .failing && rank == 0 ? endingFrame : HeartbeatFrame(kind: how.kind, rank: rank))
         }
-        // A failing rank's word has to come back from rank 0 (`endingIsKnown`).
+        // A failing rank other than 0 waits for rank 0's answer (`endingIsKnown`) instead.
         if farewellIsSent, how == .failing ? rank == 0 : othersHaveLeft {
             farewellIsOver.store(true, ordering: .releasing)
         }
     }
 
-    /// Rank 0: whoever presents the token in time becomes a peer; all others are closed.
+    /// Accepts connections on rank 0: one that presents the token in time becomes a peer, and all others are closed.
     private func acceptStrangers(_ now: Int64) {
         while strangers.count < 64, let socket = listener?.accept() {
             strangers.append(Stranger(socket: socket, deadline: now + 5_000_000_000))
@@ -232,7 +233,7 @@ final class HeartbeatWatch: @unchecked Sendable {
         case .goodbye:
             peers[index].hasLeft = true
         case .failing where rank == 0:
-            // The sender is told too: it waits for this before it ends the job.
+            // The sender is told too, because it waits for this before it ends the job.
             noteFailure(of: sender)
             endQuietly()
             peers[index].hasLeft = true
@@ -256,7 +257,7 @@ final class HeartbeatWatch: @unchecked Sendable {
         }
     }
 
-    /// The first counts.
+    /// Notes that a rank has failed; only the first one is kept.
     private func noteFailure(of failed: Int) {
         _ = firstToFail.compareExchange(expected: -1, desired: failed, ordering: .relaxed)
     }
@@ -267,11 +268,12 @@ final class HeartbeatWatch: @unchecked Sendable {
 
     private func noteInterrupt(_ now: Int64, _ interval: Int64) {
         hasSeenInterrupt = true
-        // The launcher ends a job by SIGTERM when it has lost a host, often before our own timeout: whoever has
-        // missed three beats is the reason. Otherwise all ranks are being ended, and who closes first is no news.
+        // The launcher ends a job by SIGTERM when it has lost a host, often before our own timeout. Then a rank that
+        // has missed three beats is the reason. Otherwise all ranks are told to end, and connections that close mean
+        // nothing.
         reportSilence(longerThan: 3 * interval, now)
         isQuiet = true
-        // Rank 0 decides what is computed, so it is the one to stop.
+        // Rank 0 decides what is computed, so the job ends when rank 0 stops.
         if rank == 0 {
             interruptDeadline = now + Self.interruptPatience
         } else {
@@ -279,7 +281,7 @@ final class HeartbeatWatch: @unchecked Sendable {
         }
     }
 
-    /// How long rank 0 may take to end in an orderly way, in nanoseconds; it may wait for input, or be in a long step.
+    /// How long rank 0 may take to end in an orderly way, in nanoseconds: it may wait for input, or be in a long step.
     private static let interruptPatience: Int64 = 4_000_000_000
 
     private func endInterrupted() {
@@ -298,13 +300,15 @@ final class HeartbeatWatch: @unchecked Sendable {
         }
     }
 
-    /// - Parameter isKnown: the others have said what was lost, so that nothing more is reported here.
+    /// Ends the job because a rank was lost.
+    ///
+    /// - Parameter isKnown: whether the others have reported already what was lost, so that this rank reports nothing.
     private func lose(_ lost: Int, _ cause: LostRank.Cause, isKnown: Bool = false) {
         guard let index = peers.firstIndex(where: { $0.rank == lost }) else { return }
         let peer = peers[index]
         defer { peers.removeAll { $0.rank == lost } }
         guard !isQuiet, !peer.hasLeft else { return }
-        endQuietly()  // one loss ends the job; what closes after it is a consequence
+        endQuietly()  // connections that close after the first loss are its consequence
         if rank == 0 {
             var frame = HeartbeatFrame(kind: .lost, rank: lost)
             frame.phase = peer.phase
@@ -313,7 +317,7 @@ final class HeartbeatWatch: @unchecked Sendable {
                 frame.cause = 1
                 frame.milliseconds = UInt64(clamping: time.nanoseconds / 1_000_000)
             }
-            sendToAll(frame)  // to the lost one too: it may wake up again and must not report us
+            sendToAll(frame)  // to the lost rank too, which may wake up and must not report the others
         }
         onLoss(
             LostRank(
@@ -326,9 +330,9 @@ final class HeartbeatWatch: @unchecked Sendable {
         endingIsKnown.store(true, ordering: .releasing)
     }
 
-    /// The lowest rank believed to survive.
+    /// Gives the lowest rank that is believed to survive.
     ///
-    /// A host that fell silent takes all of its ranks along.
+    /// If a host has fallen silent, all of its ranks count as lost.
     private func reporter(ofLost lost: Int, _ cause: LostRank.Cause) -> Int {
         if lost != 0 { return 0 }
         if case .silence = cause,

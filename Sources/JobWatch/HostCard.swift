@@ -2,14 +2,14 @@ import Collectives
 import Glibc
 import Hashing
 
-/// An IPv4 address of an interface with the mask of its subnet, both in network order.
+/// The IPv4 address of an interface and the mask of its subnet, both in network byte order.
 struct InterfaceAddress: Equatable {
     var address: UInt32
     var mask: UInt32
 
     static let loopback = InterfaceAddress(address: UInt32(0x7F00_0001).bigEndian, mask: UInt32(0xFF00_0000).bigEndian)
 
-    /// The usual four numbers.
+    /// The address as four decimal numbers.
     var text: String {
         withUnsafeBytes(of: address) { $0.map { String($0) }.joined(separator: ".") }
     }
@@ -18,9 +18,9 @@ struct InterfaceAddress: Equatable {
         mask == other.mask && address & mask == other.address & mask
     }
 
-    /// The addresses of the interfaces that are up, loopback left out.
+    /// Gives the addresses of the interfaces that are up, except loopback.
     ///
-    /// - Parameter chosen: the name of an interface or a subnet such as `10.0.0.0/8`; nil for all.
+    /// - Parameter chosen: the name of an interface, or a subnet such as `10.0.0.0/8`; nil for all interfaces.
     static func all(on chosen: String?) -> [InterfaceAddress] {
         var list: UnsafeMutablePointer<ifaddrs>?
         guard getifaddrs(&list) == 0 else { return [] }
@@ -56,21 +56,23 @@ struct InterfaceAddress: Equatable {
     }
 }
 
-/// What a rank tells all others about its host before the heartbeat starts; rank 0's also says where it listens.
+/// What a rank tells all others about its host before the heartbeat starts; rank 0 adds where it listens.
 struct HostCard: Equatable {
     static let byteCount = 256
     private static let nameByteCount = 64
     private static let addressLimit = 16
 
     var name: String
-    /// Equal for two ranks exactly if each reaches the other at 127.0.0.1: same boot, same network namespace.
+    /// A number that is equal for two ranks exactly if each reaches the other at 127.0.0.1.
+    ///
+    /// It depends on the boot of the machine and on the network namespace.
     var loopbackKey: UInt64
     var port: UInt16 = 0
-    /// 32 random bytes of rank 0.
+    /// 32 random bytes of rank 0, by which rank 0 and the others recognise each other.
     var token = [UInt8](repeating: 0, count: 32)
     var addresses: [InterfaceAddress]
 
-    /// This host's card.
+    /// Makes this host's card, without port and token.
     init(interface: String?) {
         name = hostName()
         addresses = Array(InterfaceAddress.all(on: interface).prefix(Self.addressLimit))
@@ -115,7 +117,7 @@ struct HostCard: Equatable {
         }
     }
 
-    /// Exchanges the cards of all ranks.
+    /// Gives the cards of all ranks; every rank must call it.
     static func exchange(_ mine: HostCard, over world: any Communicator) throws(CommunicationError) -> [HostCard] {
         let all = UnsafeMutableRawBufferPointer.allocate(byteCount: byteCount * world.size, alignment: 8)
         defer { all.deallocate() }
@@ -127,7 +129,9 @@ struct HostCard: Equatable {
         return (0..<world.size).map { HostCard(bytes: bytes[$0 * byteCount..<($0 + 1) * byteCount]) }
     }
 
-    /// Where to try to reach `hub` from here: loopback on the same host, then shared subnets, then the rest.
+    /// Gives the addresses at which this host should try to reach `hub`, in order.
+    ///
+    /// Loopback comes first on the same host, then addresses on shared subnets, then the rest.
     func routes(to hub: HostCard) -> [InterfaceAddress] {
         let near = hub.addresses.filter { address in addresses.contains { $0.isOnSubnet(of: address) } }
         let far = hub.addresses.filter { !near.contains($0) }

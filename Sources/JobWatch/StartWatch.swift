@@ -3,13 +3,13 @@ import Collectives
 import Glibc
 import Synchronization
 
-/// Ends the job, with one line, when a rank is lost while no heartbeat beats: while MPI starts, and while it ends.
+/// Ends the job, with one line, when a rank is lost while MPI starts or ends, when no heartbeat beats.
 ///
-/// In `MPI_Init` a rank can ask no other how it is, and a rank that never comes keeps all others there for ever. So a
-/// thread of each rank looks at the processes of its own host: one that is stopped, or is not there, is named as soon as
-/// the time is over; where all run, those that still wait are named with what may hinder them. One rank of a host speaks.
+/// In `MPI_Init` a rank cannot ask the others anything, and a rank that never comes keeps all others there for ever. So
+/// a thread of each rank looks at the processes of its own host. After the timeout it names those that are stopped or
+/// missing; if all run, it names those that still wait, with what may hinder them. One rank of each host speaks.
 package final class StartWatch: Sendable {
-    /// What is watched.
+    /// The stage that is watched.
     package enum Stage: Sendable {
         case starting
         case ending
@@ -22,26 +22,26 @@ package final class StartWatch: Sendable {
         }
     }
 
-    /// Time between two looks, in nanoseconds.
+    /// The time between two looks, in nanoseconds.
     private static let tick: Int64 = 20_000_000
     private static let current = Mutex<StartWatch?>(nil)
 
     private let stage: Stage
-    /// In nanoseconds.
+    /// How long the stage may take, in nanoseconds.
     private let patience: Int64
     private let isOver = Atomic<Bool>(false)
-    /// The job ends in an orderly way already.
+    /// Whether the job was already ending in an orderly way when the watch began.
     private let wasInterrupted = InterruptFlag.isRaised
 
     private init(_ stage: Stage, patience: Int64) {
         (self.stage, self.patience) = (stage, patience)
     }
 
-    /// Watches from now on until `end`, in a thread of its own.
+    /// Starts to watch, in a thread of its own, until `end` is called.
     ///
     /// - Parameter patience: how long the stage may take.
     package static func begin(_ stage: Stage, patience: Duration) throws(CommunicationError) {
-        // Without a mailbox there may be a line too many; that is no reason not to start.
+        // Without a mailbox two ranks may speak, which is no reason not to start.
         _ = cprocess_meet()
         let watch = StartWatch(stage, patience: patience.nanoseconds)
         let thread = try startThread(rank: Int(cprocess_rank())) { watch.run() }
@@ -49,7 +49,7 @@ package final class StartWatch: Sendable {
         current.withLock { $0 = watch }
     }
 
-    /// Ends the watch, if there is one: the stage is over.
+    /// Ends the watch, if there is one, because the stage is over.
     package static func end() {
         let watch = current.withLock { current -> StartWatch? in
             defer { current = nil }
@@ -65,7 +65,7 @@ package final class StartWatch: Sendable {
     // MARK: The thread
 
     private func run() {
-        // To be given up for a look around when this process has no file to spare.
+        // Closed before looking around, for the case that this process may open no more files.
         let spares = (0..<3).map { _ in open("/dev/null", O_RDONLY | O_CLOEXEC) }
         var look = Look(stage: stage)
         look.around()
@@ -84,7 +84,7 @@ package final class StartWatch: Sendable {
             if isInterrupted { endInterrupted(look, waited: waited) }
             if isLate { judge(look, late: waited - patience) }
             let now = OperationClock.now()
-            // While this process was stopped, or the machine slept, nobody waited.
+            // Time in which this process was stopped, or the machine slept, does not count.
             waited += min(now - last, 50 * Self.tick)
             if look.mayMeetMore { look.around() }
             last = now
@@ -105,15 +105,17 @@ package final class StartWatch: Sendable {
         }
     }
 
-    /// Somebody has spoken, and ends; the launcher then ends all others.
+    /// Waits for the launcher to end this rank, because another rank has spoken and ends.
     ///
-    /// They leave it to it: Open MPI 4.1.4's mpirun may crash or hang when ranks end at the same moment while MPI starts.
+    /// This rank does not end by itself: Open MPI 4.1.4's mpirun may crash or hang when ranks end at the same moment
+    /// while MPI starts.
     private func awaitEnd(status: Int32) -> Never {
         for _ in 0..<150 where !InterruptFlag.isRaised { usleep(UInt32(Self.tick / 1000)) }
         _exit(status)
     }
 
-    /// The launcher ends all ranks when one of them is gone; else somebody wants the job to end.
+    /// Ends this rank after a signal: from the launcher because a rank is gone, or from a user who wants the job to
+    /// end.
     ///
     /// - Parameter waited: for how long this rank has watched, in nanoseconds.
     private func endInterrupted(_ look: Look, waited: Int64) -> Never {
@@ -121,24 +123,26 @@ package final class StartWatch: Sendable {
             say("rank \(cprocess_rank()) on \(hostName()): interrupted while \(stage.doing)", status: 130)
             _exit(130)
         }
-        // A rank that was stopped for long is itself what the others have named, before they ended.
+        // If this rank was stopped for long, the others have named it before they ended.
         let wasAway = Int64(clamping: cprocess_age()) - waited > patience
         if !wasAway, let loss = look.missingLine { say(loss, status: 75) }
-        // Those who have not looked yet shall still find this rank.
+        // Ranks that have not looked yet must still find this one.
         usleep(300_000)
         _exit(130)
     }
 
-    /// - Parameter late: since when the time is over, in nanoseconds.
+    /// Names who is lost, if it is this rank's turn to speak.
+    ///
+    /// - Parameter late: for how long the time has been over, in nanoseconds.
     private func judge(_ look: Look, late: Int64) {
-        // The lowest rank that can speak does; if it does not, any other.
+        // The lowest rank that runs speaks; if it does not within a second, any other does.
         let isFirst = look.running.first?.rank == Int(cprocess_rank())
         let second: Int64 = 1_000_000_000
         guard isFirst || late > second else { return }
         if let loss = look.stopped.line ?? look.missingLine ?? look.ownFault {
             end(with: loss)
         }
-        // Another host may know more.
+        // The ranks of another host may know more, and get two seconds to say so.
         let isFirstOfAll = look.running.first?.rank == 0
         guard late > 2 * second + (isFirst ? 0 : second / 2) + (isFirstOfAll ? 0 : second / 2) else { return }
         end(with: look.allRun(for: (patience + late) / second))
@@ -152,17 +156,17 @@ package final class StartWatch: Sendable {
     private func say(_ line: String, status: Int32) {
         if cprocess_claim_last_words(status) {
             cprocess_say(line)
-            // Open MPI 4.1.4's mpirun sometimes never ends when it has lost a rank while MPI starts.
+            // Open MPI 4.1.4's mpirun sometimes never ends after it has lost a rank while MPI starts.
             cprocess_see_launcher_end(3000)
         }
-        // The launcher may end as soon as its ranks have, with what it has not read yet.
+        // The launcher may end as soon as its ranks end, without having read all of their output.
         usleep(200_000)
     }
 }
 
-/// What a rank sees of the ranks of its host.
+/// What a rank sees of the other ranks of its host.
 private struct Look {
-    /// Some ranks of this host that are lost, and why.
+    /// Ranks of this host that are lost, with the reason.
     struct Loss {
         var stage: StartWatch.Stage
         var ranks: [Int]
@@ -177,7 +181,7 @@ private struct Look {
     }
 
     let stage: StartWatch.Stage
-    /// Ranks that have ended MPI: they need not be here.
+    /// Ranks that have ended MPI, and may be gone.
     var finished: Set<Int> = []
     /// Ranks that are known to run on this host, or to have run here.
     private var known: Set<Int>
@@ -188,14 +192,14 @@ private struct Look {
 
     init(stage: StartWatch.Stage) {
         self.stage = stage
-        // Where all ranks run on one host, which are here is known before they have come.
+        // If all ranks run on one host, it is known from the start which ranks belong here.
         let size = Int(cprocess_size())
         known = size > 0 && localSize == size ? Set(0..<size) : []
         stopped = Loss(stage: stage, ranks: [], reason: "")
         missing = Loss(stage: stage, ranks: [], reason: "its process has ended, or has not begun")
     }
 
-    /// Whether ranks of this host have not been seen yet that should be known, should they be lost.
+    /// Whether some ranks of this host have not been seen yet.
     var mayMeetMore: Bool { known.count < localSize }
 
     mutating func around() {
@@ -214,14 +218,14 @@ private struct Look {
         missing.ranks = known.subtracting(present).subtracting(finished).sorted()
     }
 
-    /// Who is not here; of ranks that were gone before this one looked, only how many.
+    /// The line about missing ranks; of ranks that were gone before this one first looked, it can only say how many.
     var missingLine: String? {
         guard mayMeetMore, missing.ranks.isEmpty else { return missing.line }
         return "\(localSize - known.count) of the \(localSize) ranks on \(hostName()) was lost while \(stage.doing) "
             + "(\(missing.reason)); ending the job"
     }
 
-    /// What keeps this very rank from starting.
+    /// The line about what keeps this rank itself from starting; nil if nothing is known.
     var ownFault: String? {
         var limit = rlimit()
         let descriptor = dup(STDERR_FILENO)
@@ -236,7 +240,7 @@ private struct Look {
         ).line
     }
 
-    /// That all ranks of this host run and still do not get on, and what may be the reason.
+    /// Gives the line that all ranks of this host run and still do not get on, with possible reasons.
     func allRun(for seconds: Int64) -> String {
         let names = running.map { "\($0.rank)" }.joined(separator: ", ")
         var limit = rlimit()

@@ -1,23 +1,25 @@
 import Collectives
 
-/// At which sizes an all-reduce changes its way; measured at the start, or kept from an earlier run.
+/// The sizes at which an all-reduce changes its algorithm.
 ///
-/// No way changes a bit of the result.
+/// They are measured at the start, or kept from an earlier run. Every algorithm gives the same bits.
 public struct AllReduceTuning: Codable, Equatable, Sendable {
-    /// Inside a host: buffers up to this size are added up whole by every rank, longer ones in parts.
+    /// The longest buffer, in bytes, that every rank of a host adds up whole.
+    ///
+    /// Of a longer one each rank adds up a part.
     public var sharedWholeByteCount = 16 << 10
-    /// By messages: up to this size whole buffers are exchanged, longer ones in parts.
+    /// The longest buffer, in bytes, that ranks exchange whole by messages; longer ones are exchanged in parts.
     public var wholeByteCount = 8 << 10
-    /// Over hosts of several ranks: up to this size one rank of each host exchanges for all.
+    /// The longest buffer, in bytes, that one rank of each host exchanges with the other hosts for all ranks there.
     public var leaderByteCount = 16 << 10
 
-    /// How many ranks each host had; where hosts are others, other sizes are right.
+    /// The number of ranks on each host; the sizes are right for no other division.
     public var hosts: [Int] = []
 
-    /// Sizes where nothing was measured.
+    /// Makes the sizes that are used where nothing was measured.
     public init() {}
 
-    /// Whether all are sizes.
+    /// Whether no size is negative.
     public var isValid: Bool { min(sharedWholeByteCount, wholeByteCount, leaderByteCount) >= 0 }
 
     enum CodingKeys: String, CodingKey {
@@ -28,22 +30,24 @@ public struct AllReduceTuning: Codable, Equatable, Sendable {
     }
 }
 
-/// How collectives work; the same on every rank.
+/// How collectives work; every rank must use the same options.
 public struct CollectiveOptions: Sendable {
-    /// What carries them.
+    /// What carries the operations.
     public var backend: Backend
-    /// As what sums of float32 travel.
+    /// The format in which sums of float32 travel.
     public var wireType: WireType
-    /// What the program wants compared over the ranks before they exchange anything else.
+    /// What the program wants ranks to compare before they exchange anything else.
     public var facts: [SharedFact]
-    /// How long ranks wait for each other while they get to know each other; nil: for ever.
+    /// How long ranks wait for each other while the group is set up; nil for no limit.
     public var timeout: Duration?
-    /// Called on rank 0: sizes to use instead of measuring, or nil.
+    /// Called on rank 0; gives sizes to use instead of measuring them, or nil.
     public var savedTuning: (@Sendable () throws -> AllReduceTuning?)?
-    /// Called on rank 0 with what was measured.
+    /// Called on rank 0 with the sizes that were measured.
     public var saveTuning: (@Sendable (AllReduceTuning) throws -> Void)?
 
-    /// The defaults: the fastest that gives the one answer of every plan, measured at the start.
+    /// Makes options with sizes that are measured at the start.
+    ///
+    /// With the defaults the fastest communicator is used, and a model gives the same answer with every plan.
     public init(backend: Backend = .auto, wireType: WireType = .float32) {
         self.backend = backend
         self.wireType = wireType
@@ -54,9 +58,10 @@ public struct CollectiveOptions: Sendable {
 }
 
 extension MPICommunicator {
-    /// Measures at which sizes ways change, on this group of all ranks; every rank must call it, and gets the same.
+    /// Measures the sizes at which algorithms change, on this group of all ranks.
     ///
-    /// Takes some milliseconds on a host, and over a network some hundred round trips.
+    /// Every rank must call it, and gets the same sizes. It takes some milliseconds on one host, and some hundred round
+    /// trips over a network.
     func measuredTuning() throws(CommunicationError) -> AllReduceTuning {
         var tuning = limits.tuning
         let group = try fastest(wireType: .float32)
@@ -78,7 +83,7 @@ extension MPICommunicator {
         return try agreed(on: tuning)
     }
 
-    /// Rank 0's.
+    /// Gives rank 0's sizes to every rank.
     func agreed(on tuning: AllReduceTuning) throws(CommunicationError) -> AllReduceTuning {
         let sizes = try gatherAll([tuning.sharedWholeByteCount, tuning.wholeByteCount, tuning.leaderByteCount])[0]
         var agreed = AllReduceTuning()
@@ -87,9 +92,10 @@ extension MPICommunicator {
         return agreed
     }
 
-    /// The longest buffer for which the way of short ones is the faster, of sizes in steps of four.
+    /// Measures the longest buffer, among sizes in steps of four, for which the algorithm of short ones is faster.
     ///
-    /// - Parameter limit: sets up to which size that way is taken.
+    /// - Parameter limit: sets the size up to which `group` uses that algorithm.
+    /// - Returns: the size in bytes.
     private func lastSize(
         of group: any Communicator, _ limit: (Int) -> Void
     ) throws(CommunicationError) -> Int {
@@ -112,7 +118,7 @@ extension MPICommunicator {
             let slowest = try group.gatherAll(best).reduce([0, 0]) { [max($0[0], $1[0]), max($0[1], $1[1])] }
             guard slowest[0] <= slowest[1] else { break }
             last = 1 << shift
-            // A slow link: what it costs to measure on would be felt.
+            // On a slow link, measuring longer buffers would delay the start noticeably.
             if slowest[1] > 20_000_000 { break }
         }
         limit(last)

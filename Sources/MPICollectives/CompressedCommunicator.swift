@@ -1,25 +1,26 @@
 import CCollectives
 import Collectives
 
-/// As what a sum of float32 travels between ranks.
+/// The format in which a sum of float32 travels between ranks.
 public enum WireType: String, CaseIterable, Sendable {
     case float32
-    /// Half the bytes, rounded before and after the sum.
+    /// Half the bytes; values are rounded before and after the sum.
     case bfloat16
-    /// 34 bytes for 32 elements: codes with a scale. `compress.h` describes them.
+    /// 34 bytes for 32 elements: a scale and a code for each element, as `compress.h` describes.
     case int8
 }
 
-/// Sums of float32 in fewer bytes, for slow links; everything else as it is.
+/// A communicator that sends sums of float32 in fewer bytes, for slow links; other operations are unchanged.
 ///
-/// With int8 each term is off by 1/252 of the largest of its 32 neighbours at most, and among more than two ranks so is the
-/// sum. Every rank gets the same bits, but they depend on the number of ranks: the one answer of every plan is given up.
+/// With int8 each term is off by at most 1/252 of the largest value in its group of 32; with more than two ranks the
+/// sum is rounded the same way once more. Every rank gets the same bits, but they depend on the number of ranks, so
+/// that a model's answer is no longer the same with every plan.
 public final class CompressedCommunicator: WrappedCommunicator {
     public let inner: any Communicator
     private let type: WireType
     private var scratch = UnsafeMutableRawBufferPointer(start: nil, count: 0)
 
-    /// Carries sums over `inner` as `type`.
+    /// Makes a communicator that sends sums over `inner` in the format `type`.
     public init(_ inner: any Communicator, type: WireType) {
         self.inner = inner
         self.type = type
@@ -58,7 +59,9 @@ public final class CompressedCommunicator: WrappedCommunicator {
         cc_widen_bfloat16(words, to, values.count)
     }
 
-    /// Of two ranks each sends all of its codes: as many bytes as two exchanges of halves, in one.
+    /// Sums over two ranks: each sends all of its codes.
+    ///
+    /// That is as many bytes as two exchanges of halves, in one exchange.
     private func reduceWhole(
         _ values: UnsafeBufferPointer<Float>, into sums: UnsafeMutableBufferPointer<Float>
     ) throws(CommunicationError) {
@@ -72,11 +75,11 @@ public final class CompressedCommunicator: WrappedCommunicator {
         sum(2, at: base, stride: byteCount, into: to, count: values.count)
     }
 
-    /// Each rank adds up the codes of its share, and hands codes of the sums to all.
+    /// Sums over more ranks: each adds up the codes of its share, and sends codes of the sums to all.
     private func reduceByShares(
         _ values: UnsafeBufferPointer<Float>, into sums: UnsafeMutableBufferPointer<Float>
     ) throws(CommunicationError) {
-        // Shares of whole groups; the last ones may be shorter, or empty, and travel at full length.
+        // Shares consist of whole groups. The last ones may be shorter, or empty, but travel at full length.
         let group = Int(CC_GROUP)
         let share = ((values.count + group - 1) / group + size - 1) / size * group
         let byteCount = cc_code_bytes(share)
@@ -109,7 +112,7 @@ public final class CompressedCommunicator: WrappedCommunicator {
         }
     }
 
-    /// Adds up what `termCount` ranks' codes stand for, `stride` bytes apart.
+    /// Decodes and adds up the codes of `termCount` ranks, which lie `stride` bytes apart.
     private func sum(
         _ termCount: Int, at base: UnsafeMutableRawPointer, stride: Int, into sums: UnsafeMutablePointer<Float>,
         count: Int

@@ -1,28 +1,33 @@
 import CCollectives
 import Collectives
 
-/// A group of ranks on several hosts, each with neighbouring ranks: adds up inside each host, then between them.
+/// A group of ranks on several hosts, whose sums are added up inside each host first and then between hosts.
 ///
-/// Each host's ranks are a subtree of `ReductionTree`, so that the order of additions is that of any other group of the same
-/// size. Only one in as many of the bytes as a host has ranks cross the network. What does not gain travels as messages.
+/// The ranks of each host are a subtree of `ReductionTree`, so that the order of additions is the same as in any other
+/// group of this size. With n ranks on each host, one byte in n crosses the network. Operations that would not gain go
+/// by messages.
 public final class HierarchicalCommunicator: WrappedCommunicator {
     let messages: MPICommunicator
     public var inner: any Communicator { messages }
-    /// The ranks of this host.
+    /// The group of the ranks on this host.
     let host: any Communicator
-    /// The ranks of the same place on every host; of an uneven group, the first of every host, and nil for others.
+    /// The group of the ranks that have this rank's place on every host.
+    ///
+    /// If hosts have different numbers of ranks, it is the group of the first rank of every host, and nil on the
+    /// others.
     let peers: (any Communicator)?
-    /// The host of each rank, and its place there.
+    /// The number of each rank's host, and the rank's place there.
     private let hostOfRank: [Int]
     private let placeOfRank: [Int]
     private let isEven: Bool
     private var ownCount = OperationClock()
     private var scratch = UnsafeMutableRawBufferPointer(start: nil, count: 0)
 
-    /// Every rank of `messages` must call it.
+    /// Makes the groups inside hosts and between them; every rank of `messages` must call it.
     ///
     /// - Parameters:
-    ///   - sizes: how many ranks each host has; hosts hold neighbours, and nest.
+    ///   - messages: all ranks, with those of each host as neighbours.
+    ///   - sizes: the number of ranks on each host, for which `ReductionTree.nests` must hold.
     init(_ messages: MPICommunicator, sizes: [Int]) throws(CommunicationError) {
         self.messages = messages
         hostOfRank = sizes.indices.flatMap { [Int](repeating: $0, count: sizes[$0]) }
@@ -40,7 +45,9 @@ public final class HierarchicalCommunicator: WrappedCommunicator {
         scratch.deallocate()
     }
 
-    /// Between hosts it is longer by a second, so that a rank is named first by those that share its host.
+    /// How long an operation waits inside a host.
+    ///
+    /// Between hosts it waits a second longer, so that the ranks of an absent rank's host are the first to name it.
     public var timeout: Duration? {
         get { host.timeout }
         set {
@@ -52,7 +59,7 @@ public final class HierarchicalCommunicator: WrappedCommunicator {
 
     public var times: CommunicationTimes {
         let parts = [host.times, peers?.times ?? CommunicationTimes(), messages.times]
-        // Steps inside an operation are not counted as operations.
+        // The parts count their steps, which are not operations of this group.
         let own = ownCount.times
         return CommunicationTimes(
             wait: parts.reduce(.zero) { $0 + $1.wait }, transfer: parts.reduce(.zero) { $0 + $1.transfer },
@@ -60,7 +67,7 @@ public final class HierarchicalCommunicator: WrappedCommunicator {
             operationCount: own.operationCount + messages.times.operationCount)
     }
 
-    /// Where the first step inside the host reads.
+    /// Gives the place of the group inside the host, which is where the first step reads.
     public func place(ofByteCount byteCount: Int) throws(CommunicationError) -> UnsafeMutableRawPointer? {
         isForLeaders(byteCount) ? try host.place(ofByteCount: byteCount) : nil
     }
@@ -73,13 +80,13 @@ public final class HierarchicalCommunicator: WrappedCommunicator {
         _ input: UnsafeRawBufferPointer, into output: UnsafeMutableRawBufferPointer, _ type: ReducedType,
         _ reduction: Reduction
     ) throws(CommunicationError) {
-        // 16-bit partial sums would be rounded.
+        // Partial sums of 16-bit types would be rounded.
         guard type == .float32 || type == .int8 else {
             return try messages.allReduce(input, into: output, type, reduction)
         }
         try requireReduction(input: input.count, output: output.count, type, .allReduce)
         ownCount.count(byteCount: input.count)
-        // Shares of whole groups of codes, so that sums that travel as int8 do not depend on the way either.
+        // Shares consist of whole groups of codes, so that both algorithms round sums that travel as int8 alike.
         let granule = Int(CC_GROUP) * type.byteCount
         let shared = isForLeaders(input.count) ? 0 : input.count / granule / host.size * granule
         if shared > 0 {
@@ -95,7 +102,7 @@ public final class HierarchicalCommunicator: WrappedCommunicator {
         }
     }
 
-    /// For small buffers: the first rank of each host exchanges for all.
+    /// Reduces a short buffer: the first rank of each host exchanges for all.
     private func reduceByLeaders(
         _ input: UnsafeRawBufferPointer, into output: UnsafeMutableRawBufferPointer, _ type: ReducedType,
         _ reduction: Reduction
@@ -105,7 +112,7 @@ public final class HierarchicalCommunicator: WrappedCommunicator {
         try host.broadcast(output, from: 0)
     }
 
-    /// For long buffers: each rank of a host adds up a share, and exchanges it with its peers.
+    /// Reduces a long buffer: each rank of a host adds up a share, and exchanges it with its peers.
     private func reduceInParallel(
         _ input: UnsafeRawBufferPointer, into output: UnsafeMutableRawBufferPointer, share: Int, _ type: ReducedType,
         _ reduction: Reduction
@@ -126,7 +133,8 @@ public final class HierarchicalCommunicator: WrappedCommunicator {
         return part
     }
 
-    /// To the first rank of the root's host, from there to the other hosts, and inside each.
+    /// Sends from the root to its host, from the first rank there to the first ranks of other hosts, and inside these
+    /// hosts.
     public func broadcast(_ bytes: UnsafeMutableRawBufferPointer, from root: Int) throws(CommunicationError) {
         try requireMember(root, .broadcast)
         ownCount.count(byteCount: bytes.count)

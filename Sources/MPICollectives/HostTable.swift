@@ -2,7 +2,7 @@ import Collectives
 
 /// Which host each rank of a job runs on, and how far apart the hosts' clocks are.
 ///
-/// Learned once, at the start, and handed on to every group that is split from that of all ranks.
+/// It is learned once, at the start, and every group that is split from the group of all ranks gets a copy.
 struct HostTable: Equatable, Sendable {
     /// The number of each rank's host; hosts are numbered from 0 in the order of their first ranks.
     let hostOfRank: [Int]
@@ -10,11 +10,11 @@ struct HostTable: Equatable, Sendable {
     let names: [String]
     /// How far rank 0's clock is ahead of each rank's, in nanoseconds.
     ///
-    /// Clocks are compared once. Since then they drift apart, by less than a microsecond a second where time is kept by NTP, so
-    /// that in runs of hours the division of time into waiting and moving gets worse. Nothing else depends on it.
+    /// Clocks are compared once. Later they drift apart, by less than a microsecond a second where NTP keeps the time.
+    /// In runs of hours the division of time into waiting and moving becomes wrong; nothing else depends on it.
     var ahead: [Int64]
 
-    /// A table of hosts whose clocks are not compared yet.
+    /// Makes a table of hosts whose clocks have not been compared.
     init(hostOfRank: [Int], names: [String]) {
         self.hostOfRank = hostOfRank
         self.names = names
@@ -24,7 +24,10 @@ struct HostTable: Equatable, Sendable {
     /// Whether all ranks share one host.
     var isOneHost: Bool { hostOfRank.allSatisfy { $0 == 0 } }
 
-    /// How many of these ranks each host has, in their order; nil where ranks of a host are no neighbours.
+    /// Counts how many of these ranks each host has.
+    ///
+    /// - Parameter ranks: numbers in the job.
+    /// - Returns: the counts in the order of `ranks`; nil if the ranks of some host are not neighbours there.
     func sizes(of ranks: [Int]) -> [Int]? {
         var sizes: [Int] = []
         var known: Set<Int> = []
@@ -41,21 +44,21 @@ struct HostTable: Equatable, Sendable {
         return sizes
     }
 
-    /// The table when ranks are numbered anew, so that each host holds neighbours.
+    /// The same table for ranks that are numbered anew, so that the ranks of each host are neighbours.
     var ordered: HostTable {
         let ranks = hostOfRank.indices.sorted { (hostOfRank[$0], $0) < (hostOfRank[$1], $1) }
         return HostTable(hostOfRank: ranks.map { hostOfRank[$0] }, names: ranks.map { names[$0] })
     }
 
-    /// For each of these ranks that runs on another host than `rank`, how far its clock is ahead of that rank's, in
-    /// nanoseconds; nil for the others.
+    /// Gives how far the clocks of these ranks are ahead of the clock of `rank`, in nanoseconds; nil for ranks on its
+    /// host.
     func clocks(of ranks: [Int], seenFrom rank: Int) -> [Int64?] {
         ranks.map { hostOfRank[$0] == hostOfRank[rank] ? nil : ahead[rank] - ahead[$0] }
     }
 }
 
 extension MPICommunicator {
-    /// Learns which ranks share a host; every rank of the group, which is that of all ranks, must call it.
+    /// Learns which ranks share a host, for the group of all ranks; every rank must call it.
     func learnHosts() throws(CommunicationError) {
         let first = try splitByHost().gatherAll([rank])[0][0]
         let firsts = try gatherAll([first]).map { $0[0] }
@@ -67,7 +70,7 @@ extension MPICommunicator {
         adopt(HostTable(hostOfRank: hosts, names: try gatherHostNames()))
     }
 
-    /// All ranks in an order in which each host holds neighbours; rank 0 stays.
+    /// Gives a group of all ranks in which the ranks of each host are neighbours; rank 0 keeps its number.
     ///
     /// Every rank must call it.
     func orderedByHost() throws(CommunicationError) -> MPICommunicator {
@@ -86,7 +89,7 @@ extension MPICommunicator {
         defer { time.deallocate() }
         time.initialize(repeating: 0)
         let bytes = UnsafeMutableRawBufferPointer(time)
-        // The shortest of some round trips is the one least disturbed: rank 0 read its clock half way.
+        // The shortest of some round trips was disturbed least: rank 0 read its clock half way.
         var best = (trip: Int64.max, ahead: Int64(0))
         let others = hosts.hostOfRank.indices.filter { hosts.hostOfRank[$0] != hosts.hostOfRank[0] }
         for other in others where rank == 0 || rank == other {
@@ -109,7 +112,7 @@ extension MPICommunicator {
     }
 }
 
-/// The name of the host of each rank of a job, in rank order.
+/// Gives the name of every rank's host, in rank order, as it was learned at the start.
 ///
 /// - Parameter world: the group that `withMPI` gave, or one that wraps it.
 public func hostNames(of world: any Communicator) -> [String] {

@@ -2,10 +2,10 @@ import CCollectives
 import CMPI
 import Collectives
 
-/// The MPI library's own collectives, to measure ours against.
+/// A communicator that uses the MPI library's own collectives, for comparison with ours.
 ///
-/// They promise no order of addition and know no timeout, so that nothing but a benchmark may use them; messages and what
-/// MPI has no name for are ours.
+/// They promise no order of addition and have no timeout, so that only a benchmark may use them. Messages, and
+/// operations that MPI has no name for, are ours.
 public final class LibraryCommunicator: WrappedCommunicator {
     private let messages: MPICommunicator
     public var inner: any Communicator { messages }
@@ -17,7 +17,7 @@ public final class LibraryCommunicator: WrappedCommunicator {
 
     public var times: CommunicationTimes { clock.times + messages.times }
 
-    /// `MPI_Allreduce`; of float32 and int8 only, which have names in MPI 3.
+    /// Calls `MPI_Allreduce`, for float32 and int8 only: 16-bit floats have no name in MPI 3.
     public func allReduce(
         _ input: UnsafeRawBufferPointer, into output: UnsafeMutableRawBufferPointer, _ type: ReducedType,
         _ reduction: Reduction
@@ -30,7 +30,7 @@ public final class LibraryCommunicator: WrappedCommunicator {
         }
     }
 
-    /// `MPI_Reduce_scatter_block`.
+    /// Calls `MPI_Reduce_scatter_block`.
     public func reduceScatter(
         _ input: UnsafeRawBufferPointer, into share: UnsafeMutableRawBufferPointer, _ type: ReducedType,
         _ reduction: Reduction
@@ -43,7 +43,7 @@ public final class LibraryCommunicator: WrappedCommunicator {
         }
     }
 
-    /// `MPI_Allgather`.
+    /// Calls `MPI_Allgather`.
     public func allGather(
         _ mine: UnsafeRawBufferPointer, into all: UnsafeMutableRawBufferPointer
     ) throws(CommunicationError) {
@@ -53,7 +53,7 @@ public final class LibraryCommunicator: WrappedCommunicator {
         }
     }
 
-    /// `MPI_Bcast`.
+    /// Calls `MPI_Bcast`.
     public func broadcast(_ bytes: UnsafeMutableRawBufferPointer, from root: Int) throws(CommunicationError) {
         try requireMember(root, .broadcast)
         try counted(bytes.count) {
@@ -61,7 +61,7 @@ public final class LibraryCommunicator: WrappedCommunicator {
         }
     }
 
-    /// `MPI_Barrier`.
+    /// Calls `MPI_Barrier`.
     public func barrier() throws(CommunicationError) {
         try counted(0) { cmpi_library_barrier(messages.handle) }
     }
@@ -70,7 +70,9 @@ public final class LibraryCommunicator: WrappedCommunicator {
         LibraryCommunicator(try messages.splitMessages(color: color, key: key))
     }
 
-    /// Not timed: readings of the clock would be a tenth of a short call, and MPI tells no waiting from moving.
+    /// Counts a call without its time.
+    ///
+    /// Reading the clock would take a tenth of a short call, and MPI does not tell waiting from moving.
     private func counted(_ byteCount: Int, _ call: () -> Int32) throws(CommunicationError) {
         try check(call(), "an operation of the MPI library")
         clock.count(byteCount: byteCount)

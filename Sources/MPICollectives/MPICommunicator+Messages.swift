@@ -68,7 +68,9 @@ extension MPICommunicator {
         clock.finish(byteCount: mine.count)
     }
 
-    /// A binomial tree of messages: each rank receives once, then serves half as many ranks as its parent did before.
+    /// Sends along a binomial tree of messages.
+    ///
+    /// Each rank receives once, and then sends to half as many ranks as its parent still had to serve.
     public func broadcast(_ bytes: UnsafeMutableRawBufferPointer, from root: Int) throws(CommunicationError) {
         try requireMember(root, .broadcast)
         begin(.broadcast)
@@ -119,7 +121,9 @@ extension MPICommunicator {
         clock.finish(byteCount: bytes.count)
     }
 
-    /// Dissemination: after the step of distance d, every rank knows that 2d ranks have come.
+    /// Waits for all ranks by dissemination.
+    ///
+    /// After the step of distance d, every rank knows that 2d ranks have come.
     public func barrier() throws(CommunicationError) {
         begin(.barrier)
         let nothing = UnsafeMutableRawBufferPointer(start: nil, count: 0)

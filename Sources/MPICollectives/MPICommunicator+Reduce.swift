@@ -1,7 +1,7 @@
 import Collectives
 
 extension MPICommunicator {
-    /// Reduces over the group in the order of `ReductionTree`, by one of four ways that all give the same bits.
+    /// Reduces over the group in the order of `ReductionTree`, by one of four algorithms that all give the same bits.
     public func allReduce(
         _ input: UnsafeRawBufferPointer, into output: UnsafeMutableRawBufferPointer, _ type: ReducedType,
         _ reduction: Reduction
@@ -21,7 +21,7 @@ extension MPICommunicator {
         clock.finish(byteCount: output.count)
     }
 
-    /// Each rank receives its share from all, in parts that stay in the cache, and reduces it.
+    /// Lets each rank receive its share from all, in parts that stay in the cache, and reduce it.
     public func reduceScatter(
         _ input: UnsafeRawBufferPointer, into share: UnsafeMutableRawBufferPointer, _ type: ReducedType,
         _ reduction: Reduction
@@ -53,7 +53,7 @@ extension MPICommunicator {
     }
 
     private func reduce(_ values: Elements, _ reduction: Reduction) throws(CommunicationError) {
-        // Of two ranks one exchange of everything moves no more than two of halves.
+        // Between two ranks, one exchange of everything moves no more bytes than two exchanges of halves.
         let isWhole = size == 2 || values.byteCount <= limits.tuning.wholeByteCount
         switch (size & (size - 1) == 0 && !values.type.isRounded, isWhole) {
         case (true, true): try reduceByDoubling(values, reduction)
@@ -63,10 +63,11 @@ extension MPICommunicator {
         }
     }
 
-    /// Recursive doubling, neighbours first: after the step of distance d every rank holds its subtree of 2d ranks.
+    /// Reduces by recursive doubling, neighbours first.
     ///
-    /// For a power of two this is exactly the tree; both partners put the lower half's result first. Not for types whose
-    /// partial results would be rounded on the way.
+    /// After the step of distance d, every rank holds the result of its subtree of 2d ranks. For a power of two this is
+    /// exactly the tree; both partners put the lower half's result first. It cannot serve types whose partial results
+    /// would be rounded.
     private func reduceByDoubling(_ values: Elements, _ reduction: Reduction) throws(CommunicationError) {
         guard let theirs = room(for: values.byteCount) else { return }
         var distance = 1
@@ -83,11 +84,11 @@ extension MPICommunicator {
         }
     }
 
-    /// Recursive halving, neighbours first, and doubling back: each rank ends up with the whole tree of one part in `size`, and
-    /// then the parts are handed back the same way.
+    /// Reduces by recursive halving, neighbours first, and doubling back.
     ///
-    /// For a power of two, and no more bytes than any way must move. The first and largest exchanges are between neighbours,
-    /// which may share a host. Not for types whose partial results would be rounded on the way.
+    /// Each rank ends up with the whole tree of one part in `size`; then the parts are handed back the same way. It
+    /// needs a power of two, and moves no more bytes than any algorithm must. The first and longest exchanges are
+    /// between neighbours, which may share a host. It cannot serve types whose partial results would be rounded.
     private func reduceByHalving(_ values: Elements, _ reduction: Reduction) throws(CommunicationError) {
         guard let theirs = room(for: (values.count + 1) / 2 * values.type.byteCount + 64) else { return }
         var mine = 0..<values.count
@@ -121,7 +122,7 @@ extension MPICommunicator {
         }
     }
 
-    /// For small buffers otherwise: everyone receives all terms and reduces the whole tree.
+    /// Reduces short buffers over any number of ranks: every rank receives all terms and reduces the whole tree.
     private func reduceByGathering(_ values: Elements, _ reduction: Reduction) throws(CommunicationError) {
         let byteCount = values.byteCount
         guard let terms = room(for: byteCount * size) else { return }
@@ -139,7 +140,8 @@ extension MPICommunicator {
         }
     }
 
-    /// For long buffers: each rank receives its segment from all, reduces it in tree order, and sends the results to all.
+    /// Reduces long buffers: each rank receives its segment from all, reduces it in tree order, and sends the result to
+    /// all.
     private func reduceBySegments(_ values: Elements, _ reduction: Reduction) throws(CommunicationError) {
         let mine = values.segment(rank, of: size)
         guard let terms = room(for: mine.count * (size + 1)) else { return }
@@ -152,7 +154,7 @@ extension MPICommunicator {
             try fetch(
                 into: UnsafeMutableRawBufferPointer(start: terms + other * mine.count, count: mine.count), from: other)
         }
-        // Results go out of scratch, while `values` may still be read by the first round's sends.
+        // Results are sent from scratch memory, because the first round's sends may still read `values`.
         let results = UnsafeRawBufferPointer(start: terms + size * mine.count, count: mine.count)
         combine(
             values.type, reduction, into: terms + size * mine.count, count: mine.count / values.type.byteCount
@@ -172,7 +174,7 @@ extension MPICommunicator {
     }
 }
 
-/// Some elements that are reduced at a time.
+/// Elements of a buffer that are reduced together.
 private struct Elements {
     let base: UnsafeMutableRawPointer
     let count: Int
@@ -187,13 +189,13 @@ private struct Elements {
             start: base + elements.lowerBound * type.byteCount, count: elements.count * type.byteCount)
     }
 
-    /// The elements that one of the ranks reduces.
+    /// Gives the elements that one of `parts` ranks reduces.
     func segment(_ part: Int, of parts: Int) -> UnsafeRawBufferPointer {
         self[ReductionTree.segment(ofCount: count, part: part, parts: parts)]
     }
 }
 
 extension ReducedType {
-    /// Whether results are rounded, so that partial ones must not be stored.
+    /// Whether results are rounded to this type, so that partial results must not be stored in it.
     fileprivate var isRounded: Bool { self == .bfloat16 || self == .float16 }
 }

@@ -2,12 +2,12 @@ import CCollectives
 import CMPI
 import Collectives
 
-/// A group of MPI ranks.
+/// A group of MPI ranks whose operations are made of messages from rank to rank.
 ///
-/// Everything is made of messages from rank to rank, because only those tell the wait for a partner from the movement of
-/// its bytes, and who is waited for when time is over. Inside a host a partner has come when its message is there, which is
-/// probed for; from another host a message says when it was sent (`HostTable`).
-/// A sender cannot know when its receiver arrives, so a `send` that must wait for it counts as transfer.
+/// Only messages tell the wait for a partner from the movement of its bytes, and say who is missing when the time is
+/// over. Inside a host a partner has come when a probe finds its message; a message from another host says when it was
+/// sent (`HostTable`). A sender cannot know when its receiver arrives, so a `send` that must wait for it counts as
+/// transfer.
 public final class MPICommunicator: Communicator {
     /// This rank's number in the group, from 0.
     public let rank: Int
@@ -16,20 +16,21 @@ public final class MPICommunicator: Communicator {
     public var timeout: Duration?
     var limits: MPILimits
     let handle: cmpi_group
-    /// The number of each rank among all of the job.
+    /// The number in the job of each rank of the group.
     private(set) var worldRanks: [Int]
     private let ownsHandle: Bool
     private let requests: UnsafeMutablePointer<cmpi_request>
     private let receivers: UnsafeMutablePointer<Int>
     private var requestCount = 0
-    /// Parts of a buffer that is being halved.
+    /// The exchanges of a recursive halving so far, which are undone in reverse order.
     var halves: [(partner: Int, theirs: Range<Int>)] = []
-    /// What goes on, and the tag of its messages.
+    /// The operation that goes on, and the tag of its messages.
     private var operation = CollectiveOperation.barrier
     private var tag = CollectiveOperation.barrier.tag
-    /// For each rank on another host, how far its clock is ahead of this rank's, in nanoseconds.
+    /// How far the clock of each rank on another host is ahead of this rank's, in nanoseconds; nil for ranks on this
+    /// host.
     var clocks: [Int64?]
-    /// Room for a stamped message for each request, and one that is received.
+    /// Room for a stamped message of each request, and for one that is received.
     private var envelopes = UnsafeMutableRawBufferPointer(start: nil, count: 0)
     private var scratch = UnsafeMutableRawBufferPointer(start: nil, count: 0)
     let terms: UnsafeMutablePointer<UnsafeRawPointer>
@@ -58,13 +59,13 @@ public final class MPICommunicator: Communicator {
         terms.deallocate()
         scratch.deallocate()
         envelopes.deallocate()
-        // After MPI has ended its handles are gone; and nothing here may wait for ranks that may never come.
+        // MPI frees the handle itself when it ends, and must not be called after that.
         if ownsHandle, cmpi_is_running() == 1 { _ = cmpi_free(handle) }
     }
 
     public var times: CommunicationTimes { clock.times }
 
-    /// Begins an operation, whose messages travel with a tag of its own unless the caller names one.
+    /// Begins an operation; its messages carry the operation's own tag, or the caller's.
     func begin(_ operation: CollectiveOperation, tag: MessageTag? = nil) {
         self.operation = operation
         self.tag = tag?.rawValue ?? operation.tag
@@ -75,9 +76,9 @@ public final class MPICommunicator: Communicator {
         try splitMessages(color: color, key: key).fastest()
     }
 
-    /// `split`, into a group that exchanges messages only.
+    /// Splits like `split`, into a group that exchanges messages only.
     func splitMessages(color: Int, key: Int) throws(CommunicationError) -> MPICommunicator {
-        // MPI takes colors from 0 up in 32 bits; any two Ints that differ must stay apart, so colors are numbered.
+        // MPI accepts colors from 0 up in 32 bits, so the colors and keys of all ranks are replaced by their ordinals.
         let number = try ordinal(ofColor: color)
         let place = try ordinal(ofKey: key)
         var group = cmpi_group()
@@ -86,7 +87,7 @@ public final class MPICommunicator: Communicator {
         return try introduced(part)
     }
 
-    /// Tells the ranks of a new part of this group who they are.
+    /// Gives a new part of this group the numbers of its ranks in the job, and the table of hosts.
     private func introduced(_ part: MPICommunicator) throws(CommunicationError) -> MPICommunicator {
         part.timeout = timeout
         part.worldRanks = try part.gatherAll([worldRanks[rank]]).map { $0[0] }
@@ -94,18 +95,18 @@ public final class MPICommunicator: Communicator {
         return part
     }
 
-    /// Goes by this table of hosts from now on.
+    /// Uses this table of hosts from now on.
     func adopt(_ hosts: HostTable) {
         limits.hosts = hosts
         clocks = hosts.clocks(of: worldRanks, seenFrom: worldRanks[rank])
     }
 
-    /// Makes this group that of all ranks of the job: from now on their numbers here are their numbers in the job.
+    /// Makes the numbers of this group, which is one of all ranks, their numbers in the job from now on.
     func numberAnew() {
         worldRanks = Array(0..<size)
     }
 
-    /// An error that names ranks of this group by their numbers in the job, and their hosts if there are several.
+    /// Makes an error that names absent ranks by their numbers in the job, and their hosts if there are several.
     func timedOut(_ operation: CollectiveOperation, absent: [Int], after timeout: Duration?) -> CommunicationError {
         let ranks = absent.map { worldRanks[$0] }
         let hosts = limits.hosts.flatMap { $0.isOneHost ? nil : $0 }
@@ -123,12 +124,13 @@ public final class MPICommunicator: Communicator {
         return try introduced(MPICommunicator(handle: group, owned: true, limits: limits))
     }
 
-    /// This group by the fastest way: shared memory inside a host, and messages between hosts.
+    /// Gives the fastest communicator of the same ranks: shared memory inside a host, and messages between hosts.
     ///
-    /// Every rank must call it. Where hosts hold no subtrees of ranks everything goes by messages.
+    /// Every rank must call it. If the ranks of hosts are not subtrees of the reduction tree, everything goes by
+    /// messages.
     ///
-    /// - Parameter wireType: as what sums of float32 travel: over the network, if there are hosts of several ranks, and
-    ///   else between all.
+    /// - Parameter wireType: the format in which sums of float32 travel: only between hosts, if hosts have several
+    ///   ranks, and else between all ranks; nil keeps the format that the group has.
     func fastest(wireType: WireType? = nil) throws(CommunicationError) -> any Communicator {
         guard size > 1 else { return self }
         if let wireType { limits.wireType = wireType }
@@ -150,7 +152,7 @@ public final class MPICommunicator: Communicator {
 
     // MARK: Steps of an operation
 
-    /// Room for `byteCount` bytes, kept for the next operation; what it holds is undefined.
+    /// Gives scratch memory of `byteCount` bytes, which later calls give again; its contents are undefined.
     func room(for byteCount: Int) -> UnsafeMutableRawPointer? {
         if scratch.count < max(1, byteCount) {
             scratch.deallocate()
@@ -159,7 +161,7 @@ public final class MPICommunicator: Communicator {
         return scratch.baseAddress
     }
 
-    /// Reduces what lies at `term(r)` for each rank r; `output` may be one of these places.
+    /// Reduces the elements at `term(r)` of every rank r into `output`, which may be one of these places.
     func combine(
         _ type: ReducedType, _ reduction: Reduction, into output: UnsafeMutableRawPointer, count: Int,
         _ term: (Int) -> UnsafeRawPointer
@@ -168,7 +170,7 @@ public final class MPICommunicator: Communicator {
         combineTerms(size, type, reduction, into: output, count: count)
     }
 
-    /// Reduces what the first `termCount` of `terms` point to.
+    /// Reduces the elements that the first `termCount` pointers in `terms` point to.
     func combineTerms(
         _ termCount: Int, _ type: ReducedType, _ reduction: Reduction, into output: UnsafeMutableRawPointer, count: Int
     ) {
@@ -179,7 +181,7 @@ public final class MPICommunicator: Communicator {
 
     /// Starts a send; `bytes` must not change until `finishSends`.
     func post(_ bytes: UnsafeRawBufferPointer, to rank: Int) throws(CommunicationError) {
-        // Only an operation that threw leaves sends behind; without this the next one could overrun the list.
+        // An operation that threw may have left sends behind; without this the next one could overrun the list.
         if requestCount >= size { try finishSends() }
         let message = try stamped(bytes, to: rank, slot: requestCount)
         try check(
@@ -189,7 +191,10 @@ public final class MPICommunicator: Communicator {
         requestCount += 1
     }
 
-    /// The message that carries `bytes`: to another host with the time, in front or, of long ones, sent ahead.
+    /// Gives the message that carries `bytes`.
+    ///
+    /// To another host it carries the time as well: in front of the bytes or, if they are many, in a message sent
+    /// before.
     private func stamped(
         _ bytes: UnsafeRawBufferPointer, to rank: Int, slot: Int
     ) throws(CommunicationError) -> UnsafeRawBufferPointer {
@@ -206,7 +211,7 @@ public final class MPICommunicator: Communicator {
         return UnsafeRawBufferPointer(envelope)
     }
 
-    /// Room for a stamp and so many bytes; nil if they are too many to be copied.
+    /// Gives room for a stamp and `byteCount` bytes; nil if the bytes are too many to be copied.
     private func envelope(_ slot: Int, for byteCount: Int) -> UnsafeMutableRawBufferPointer? {
         guard byteCount <= limits.envelopeByteCount else { return nil }
         let room = (MPILimits.stampByteCount + limits.envelopeByteCount + 63) / 64 * 64
@@ -216,9 +221,10 @@ public final class MPICommunicator: Communicator {
             rebasing: envelopes[start..<start + MPILimits.stampByteCount + byteCount])
     }
 
-    /// Waits for the next message of a rank (counted as waiting) and receives it (counted as transfer).
+    /// Waits for the next message of a rank, which counts as waiting, and receives it, which counts as transfer.
     ///
-    /// A short one is received at once: it moves in less time than it takes to tell, and counts as waiting.
+    /// A short message is received without a probe, and all of its time counts as waiting: it moves in less time than a
+    /// probe takes.
     func fetch(into bytes: UnsafeMutableRawBufferPointer, from rank: Int) throws(CommunicationError) {
         let limit = UInt64(timeout?.nanoseconds ?? 0)
         if let ahead = clocks[rank] { return try fetchStamped(into: bytes, from: rank, ahead: ahead, limit) }
@@ -237,7 +243,7 @@ public final class MPICommunicator: Communicator {
         try arrived(cmpi_mrecv(bytes.baseAddress, bytes.count, &message, limit), rank, "MPI_Imrecv")
     }
 
-    /// A message from another host: until it was sent this rank waited, from then on bytes moved.
+    /// Receives a message from another host: this rank waited until it was sent, and from then on bytes moved.
     private func fetchStamped(
         into bytes: UnsafeMutableRawBufferPointer, from rank: Int, ahead: Int64, _ limit: UInt64
     ) throws(CommunicationError) {
@@ -267,7 +273,7 @@ public final class MPICommunicator: Communicator {
         }
     }
 
-    /// Sends, and returns when `bytes` may be written again; faster than a post for a short message.
+    /// Sends, and returns when `bytes` may be written again; for a short message it is faster than `post`.
     func sendNow(_ bytes: UnsafeRawBufferPointer, to rank: Int) throws(CommunicationError) {
         guard bytes.count > limits.shortByteCount else {
             let message = try stamped(bytes, to: rank, slot: requestCount)
@@ -278,7 +284,7 @@ public final class MPICommunicator: Communicator {
         try finishSends()
     }
 
-    /// Waits until everything that was posted may be written again.
+    /// Waits until the memory of everything that was posted may be written again.
     func finishSends() throws(CommunicationError) {
         while requestCount > 0 {
             requestCount -= 1
@@ -288,7 +294,7 @@ public final class MPICommunicator: Communicator {
         }
     }
 
-    /// Turns a result of CMPI into an error; when time is over, one that names who has not come.
+    /// Turns a result of CMPI into an error; after a timeout, into one that names the ranks that have not come.
     private func arrived(
         _ code: Int32, _ partner: Int, _ function: @autoclosure () -> String
     ) throws(CommunicationError) {
@@ -299,12 +305,12 @@ public final class MPICommunicator: Communicator {
         try check(
             cmpi_roll_call(handle, others.map(Int32.init), Int32(others.count), 500_000_000, present), "MPI_Iprobe")
         let absent = others.indices.filter { !present[$0] }.map { others[$0] }
-        // Ranks that have done their part of an operation do not answer either.
+        // A rank that has done its part of the operation does not answer either.
         let isPartnerAlone = absent.isEmpty || absent.contains(partner) && !operation.needsEveryRank
         throw timedOut(operation, absent: isPartnerAlone ? [partner] : absent, after: timeout)
     }
 
-    /// Visits the pieces that one message may have; an empty buffer is one empty piece.
+    /// Calls `body` for each piece that fits into one message; an empty buffer is one empty piece.
     func forEachPiece(
         of byteCount: Int, _ body: (Range<Int>) throws(CommunicationError) -> Void
     ) throws(CommunicationError) {
@@ -317,34 +323,35 @@ public final class MPICommunicator: Communicator {
     }
 }
 
-/// What an `MPICommunicator` and its parts go by.
+/// Settings of an `MPICommunicator`, which its parts inherit.
 ///
 /// Tests choose small sizes, to reach every path.
 struct MPILimits {
-    /// The longest message: one must arrive within the timeout.
+    /// The longest message in bytes.
     ///
-    /// MPI counts in 32-bit integers.
+    /// A message must arrive within the timeout, and MPI counts in 32-bit integers.
     var messageByteCount = min(16 << 20, Int(cmpi_message_limit()))
-    /// Longer all-reduces are cut into parts of this size, so that scratch memory stays bounded and in cache.
+    /// The size in bytes into which longer all-reduces are cut, so that scratch memory stays bounded and in the cache.
     var reduceByteCount = 1 << 20
-    /// Messages up to this size are not probed for; half a microsecond of the one that they take.
+    /// The longest message in bytes that is not probed for: a probe takes half of the microsecond that such a message
+    /// takes.
     var shortByteCount = 1 << 10
-    /// Messages to another host up to this size are copied behind their stamp.
+    /// The longest message in bytes to another host that is copied behind its stamp.
     var envelopeByteCount = 64 << 10
-    /// Bytes of a stamp: the time of sending.
+    /// The bytes of a stamp, which is the time of sending.
     static let stampByteCount = 8
     /// Which host each rank of the job runs on; nil until that has been learned.
     var hosts: HostTable?
-    /// At which sizes ways of reducing change.
+    /// The sizes at which algorithms change.
     var tuning = AllReduceTuning()
     /// Whether parts of the group may use shared memory.
     var sharesMemory = true
-    /// Bytes that are free for it.
+    /// Gives the bytes that are free for shared memory.
     var windowRoom: @Sendable () -> Int = MPILimits.freeSharedMemory
-    /// As what sums of float32 travel.
+    /// The format in which sums of float32 travel.
     var wireType = WireType.float32
 
-    /// A group whose sums travel as these limits say.
+    /// Gives a communicator of the same ranks whose sums travel in the format `wireType`.
     func compressed(_ group: any Communicator) -> any Communicator {
         wireType == .float32 ? group : CompressedCommunicator(group, type: wireType)
     }

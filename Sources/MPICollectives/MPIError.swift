@@ -8,7 +8,7 @@ func check(_ code: Int32, _ operation: @autoclosure () -> String) throws(Communi
     throw .library(operation: operation(), code: Int(code), text: text)
 }
 
-/// The name and version of the MPI library that this program is linked with.
+/// Gives the name and version of the MPI library that this program is linked with.
 public func mpiLibraryVersion() -> String {
     textFromC { cmpi_library_version($0, $1) }
 }

@@ -5,18 +5,22 @@ import Collectives
 import Glibc
 import Synchronization
 
-/// A group of MPI ranks on one host, whose collectives go through memory that all of them see.
+/// A group of MPI ranks on one host, whose collectives go through memory that all of them share.
 ///
-/// Messages from rank to rank still travel through MPI. See `window.c` for how the ranks keep out of each other's way.
+/// Messages from rank to rank still travel through MPI. `window.c` describes the protocol in the shared memory.
 public final class SharedMemoryCommunicator: WrappedCommunicator {
     /// How a group's memory is used.
     public struct Options: Sendable {
-        /// Bytes of a rank that the others can read at a time, a multiple of 4096; longer buffers go in turns.
+        /// The bytes of a rank that the others can read at a time, a multiple of 4096.
+        ///
+        /// Longer buffers are exchanged in several turns.
         public var slotByteCount = 128 << 10
-        /// How often to look for the others before giving way to other threads; nil: by the number of processors.
+        /// How often a rank looks for the others before it gives way to other threads.
+        ///
+        /// With nil the number of processors decides.
         public var spins: Int?
 
-        /// The defaults.
+        /// Makes the default options.
         public init() {}
     }
 
@@ -26,7 +30,9 @@ public final class SharedMemoryCommunicator: WrappedCommunicator {
     private let options: Options
     private var clock = OperationClock()
 
-    /// Every rank of `messages` must call it, and all of them must run on one host.
+    /// Makes the shared memory; every rank of `messages` must call it, and all must run on one host.
+    ///
+    /// - Throws: `CommunicationError.library` if the host has no room for it.
     public init(_ messages: MPICommunicator, options: Options = Options()) throws(CommunicationError) {
         self.messages = messages
         self.options = options
@@ -61,7 +67,7 @@ public final class SharedMemoryCommunicator: WrappedCommunicator {
         }
     }
 
-    /// All-reduces up to this size are added up whole by every rank; the same on every rank.
+    /// The longest all-reduce in bytes that every rank adds up whole; the same on every rank.
     var wholeByteCount: Int = 0 {
         didSet { cc_window_set_whole_bytes(window, wholeByteCount) }
     }
@@ -148,7 +154,7 @@ public final class SharedMemoryCommunicator: WrappedCommunicator {
         return messages.limits.compressed(try part.sharingMemory(options))
     }
 
-    /// Turns what a call of the window ended with into an error.
+    /// Turns the status of a call of the window into an error.
     private func require(_ status: cc_window_status, _ operation: CollectiveOperation) throws(CommunicationError) {
         switch status {
         case CC_WINDOW_DONE:
@@ -169,19 +175,20 @@ public final class SharedMemoryCommunicator: WrappedCommunicator {
 }
 
 extension MPICommunicator {
-    /// This group, all on one host, by shared memory; by messages, with a warning, where the host has no room for it.
+    /// Gives a communicator of the same ranks, all on one host, that uses shared memory.
     ///
-    /// Every rank must call it, and gets the same kind.
+    /// If the host has no room for it, it warns and gives this group itself. Every rank must call it, and gets the same
+    /// kind.
     func sharingMemory(
         _ options: SharedMemoryCommunicator.Options = SharedMemoryCommunicator.Options()
     ) throws(CommunicationError) -> any Communicator {
-        // Rank 0 makes it; a page more, to align it.
+        // Rank 0 allocates the memory, with a page more to align it.
         let needed = cc_window_bytes(options.slotByteCount) * size + 4096
         let room = limits.windowRoom()
         guard try gatherAll([room < needed])[0][0] else {
             return try SharedMemoryCommunicator(self, options: options)
         }
-        // For its parts too.
+        // Parts of this group shall not try again.
         limits.sharesMemory = false
         if rank == 0, !MPILimits.hasWarnedOfRoom.exchange(true, ordering: .relaxed) {
             cprocess_say(
@@ -195,7 +202,9 @@ extension MPICommunicator {
 extension MPILimits {
     fileprivate static let hasWarnedOfRoom = Atomic<Bool>(false)
 
-    /// Free bytes where the MPI library makes shared windows; as many as can be where that cannot be told.
+    /// Gives the free bytes of /dev/shm, where the MPI library makes shared windows.
+    ///
+    /// If they cannot be read, it gives the largest number, and the library reports what fails.
     static func freeSharedMemory() -> Int {
         var status = statvfs()
         guard statvfs("/dev/shm", &status) == 0 else { return .max }

@@ -4,22 +4,22 @@ import Collectives
 import Glibc
 import JobWatch
 
-/// Runs `body` between MPI's start and its end, and ends the process itself if that fails.
+/// Runs `body` between MPI's start and its end, and ends the process if anything fails.
 ///
-/// Without a launcher the program is rank 0 of 1: MPI is not started at all (that takes time, and fails in some
-/// sandboxes), and `body` gets a `SoloCommunicator`.
+/// Without a launcher the program is rank 0 of 1. Then MPI is not started, because that takes time and fails in some
+/// sandboxes, and `body` gets a `SoloCommunicator`.
 ///
-/// An error ends the whole job with the status that `exitStatus` gives. An `AgreedError` is known to every rank: rank 0
-/// reports it and all end in an orderly way. Any other is reported by the rank that threw it, unless another rank has
-/// said already why the job ends, and aborts the job: the others may be waiting for it. It never tries to end MPI while
-/// an error is in flight; that hangs. A rank that is lost while MPI starts or ends is named too (`StartWatch`).
+/// An error ends the whole job with the status that `exitStatus` gives. Every rank knows an `AgreedError`: rank 0
+/// reports it, and all end in an orderly way. The rank that throws any other error reports it, unless another rank has
+/// already said why the job ends, and aborts the job, because the others may be waiting for it. MPI is never ended
+/// while an error is in flight: that hangs. A rank that is lost while MPI starts or ends is named too (`StartWatch`).
 ///
 /// - Parameters:
 ///   - options: how collectives work.
 ///   - body: the program; it receives the group of all ranks.
-///   - exitStatus: the exit status that an error calls for.
-///   - report: called once with what an error that ends the job says, where there are several ranks with rank and host,
-///     to print it.
+///   - exitStatus: gives the exit status that an error calls for.
+///   - report: prints a message; it is called once, with the description of the error that ends the job. If there are
+///     several ranks, rank and host stand in front.
 /// - Returns: what `body` returned.
 public func withMPI<Result>(
     _ options: CollectiveOptions = CollectiveOptions(), _ body: (any Communicator) throws -> Result,
@@ -29,7 +29,7 @@ public func withMPI<Result>(
     let patience = options.timeout ?? .seconds(60)
     do {
         let result = try run(options, patience, body)
-        // Rank 0 has printed what there is to say.
+        // The job ends well, so the launcher has nothing to say.
         if MPIRuntime.worldRank == 0 { cprocess_remove_note() }
         try MPIRuntime.finish(patience: patience)
         return result
@@ -46,7 +46,7 @@ public func withMPI<Result>(
         if cprocess_claim_last_words(status) {
             report(MPIRuntime.isAlone ? "\(error)" : "rank \(cprocess_rank()) on \(hostName()): \(error)")
         } else {
-            // Whoever speaks shall have spoken before the launcher ends us all.
+            // The rank that speaks needs time before the launcher ends all ranks.
             usleep(200_000)
         }
         cmpi_abort(status)
@@ -54,20 +54,20 @@ public func withMPI<Result>(
     }
 }
 
-/// What carries the operations of all ranks.
+/// What carries the operations over all ranks.
 public enum Backend: String, CaseIterable, Sendable {
-    /// The fastest: shared memory inside a host, messages between hosts.
+    /// The fastest of the following: shared memory inside a host, and messages between hosts.
     case auto
-    /// Shared memory; all ranks must run on one host.
+    /// Shared memory, for ranks that all run on one host.
     case shm
-    /// Shared memory inside each host, messages between hosts.
+    /// Shared memory inside each host, and messages between hosts.
     case hierarchical
-    /// Our collectives over MPI's messages.
+    /// Our own collectives over MPI's messages.
     case messages
-    /// The MPI library's own collectives, for comparison: no order of addition is promised.
+    /// The MPI library's own collectives, for comparison; they promise no order of addition.
     case mpi
 
-    /// What carries a group's operations; nil for a group that is none of these.
+    /// Tells what carries a group's operations; nil if it is none of these.
     public init?(of group: any Communicator) {
         switch group {
         case is SharedMemoryCommunicator: self = .shm
@@ -80,7 +80,7 @@ public enum Backend: String, CaseIterable, Sendable {
     }
 }
 
-/// A scope of its own, so that every communicator is gone before MPI ends.
+/// Starts MPI and runs `body` in a scope of its own, so that every communicator is freed before MPI ends.
 private func run<Result>(
     _ options: CollectiveOptions, _ patience: Duration, _ body: (any Communicator) throws -> Result
 ) throws -> Result {
@@ -105,7 +105,7 @@ package enum MPIRuntime {
         let all = try world()
         all.timeout = options.timeout
         if all.size > 1 {
-            // Builds first: another one may have other facts.
+            // Builds are compared first, because another build may have other facts.
             try all.requireSame([
                 SharedFact("the program's build", digest: programDigest(), remedy: "install the same on every host")
             ])
@@ -164,24 +164,24 @@ package enum MPIRuntime {
         }
     }
 
-    /// The group of all ranks; starts MPI if it has not been started.
+    /// Gives the group of all ranks, after it has started MPI if need be.
     package static func world() throws(CommunicationError) -> MPICommunicator {
         if cmpi_was_started() == 0 {
             try check(cmpi_init(), "MPI_Init_thread")
-            // The library, and those that it loads, catch some signals to print stack traces.
+            // The MPI library, and libraries that it loads, catch some signals to print stack traces.
             cprocess_restore()
         }
         return try MPICommunicator(handle: cmpi_world(), owned: false)
     }
 
-    /// This rank's number among all; 0 when MPI does not run.
+    /// This rank's number in MPI's group of all ranks; 0 when MPI does not run.
     package static var worldRank: Int {
         var rank: Int32 = 0
         guard cmpi_is_running() == 1, cmpi_rank(cmpi_world(), &rank) == 0 else { return 0 }
         return Int(rank)
     }
 
-    /// Ends MPI if it runs, watched: a rank that is lost meanwhile is named after `patience`.
+    /// Ends MPI if it runs, and watches meanwhile: a rank that is lost is named after `patience`.
     static func finish(patience: Duration) throws(CommunicationError) {
         guard cmpi_is_running() == 1 else { return }
         try StartWatch.begin(.ending, patience: patience)

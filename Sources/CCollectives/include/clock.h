@@ -1,19 +1,19 @@
-// Waiting time, measured alike by whatever waits for other ranks.
+// The clock by which ranks measure how long they wait for each other.
 #pragma once
 
 #include <stdint.h>
 #include <time.h>
 
-/// The monotonic clock, in nanoseconds.
+/// Reads the monotonic clock, in nanoseconds.
 static inline uint64_t cc_now(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-/// The time since `*last`, which becomes now; 0 if there was none.
+/// Gives the time since `*last` in nanoseconds, and sets `*last` to now; gives 0 if `*last` was 0.
 ///
-/// A second at most: while the whole job was stopped, nobody waited.
+/// It gives a second at most, because time in which the whole job was stopped does not count as waiting.
 static inline uint64_t cc_lap(uint64_t *last) {
     const uint64_t time = cc_now(), second = 1000000000;
     const uint64_t passed = !*last ? 0 : time - *last < second ? time - *last : second;
