@@ -181,18 +181,9 @@ public struct SizingAnswer: Encodable {
     public init(
         _ question: SizingQuestion, decoder: DecoderConfiguration, profile: MemoryProfile
     ) throws(SizingError) {
-        let bandwidth = (question.bandwidth ?? profile.memoryBandwidth) * 1e9
-        let (batch, asked, fixed, link) = (question.batch, question.length, question.plan, question.link)
-        // A model counts as running if the cards hold the requested context, or else one of a useful length.
-        let needed =
-            asked ?? (profile.doublesLength ? profile.minimalLength : min(profile.minimalLength, decoder.positionLimit))
-        func planner(_ storage: StorageChoice, _ profile: MemoryProfile) -> CardPlanner {
-            CardPlanner(
-                decoder, profile: profile, storage: storage, memory: question.memory,
-                utilization: question.utilization)
-        }
-        let main = planner(question.storage, profile)
-        let chosen = try main.choice(fixed: fixed, cards: question.cards, length: needed, batch: batch)
+        let search = try PlanSearch(question, decoder: decoder, profile: profile)
+        let (main, chosen, length) = (search.main, search.chosen, search.usableLength)
+        let demands = chosen.option?.demands
 
         model = question.model
         self.profile = profile.name
@@ -202,122 +193,40 @@ public struct SizingAnswer: Encodable {
         utilization = main.utilization
         quantization = main.storage.name
         cacheType = main.storage.cacheType.rawValue
-        self.batch = batch
-        memoryBandwidth = bandwidth / 1e9
-        let fewestCount = chosen.fewest.option?.demands.plan.rankCount
-        let byMemory = chosen.option?.longestLength
-        minimalCards = fewestCount
-        lengthByMemory = byMemory
-        let usable = chosen.option?.longestLength.map { min($0, asked ?? decoder.positionLimit) }
-        maximumLength = usable
-        tensorDegree = chosen.option?.demands.plan.tensorDegree
-        pipelineDegree = chosen.option?.demands.plan.pipelineDegree
+        batch = question.batch
+        memoryBandwidth = search.bandwidth / 1e9
+        minimalCards = chosen.fewest.option?.demands.plan.rankCount
+        lengthByMemory = chosen.option?.longestLength
+        maximumLength = length
+        tensorDegree = demands?.plan.tensorDegree
+        pipelineDegree = demands?.plan.pipelineDegree
         tried = chosen.fewest.tried.prefix(8).map { Tried(cards: $0.cards, reason: $0.reason.description) }
         whyNotFewer = chosen.fewest.tried.first.map { "\(counted($0.cards, "card")): \($0.reason)" }
         whyNot = chosen.reason.map { reason in
-            let asked =
-                fixed.map { "\($0.tensorDegree) x \($0.pipelineDegree)" } ?? counted(question.cards ?? 0, "card")
-            return "\(asked): \(reason)"
+            let asked = question.plan.map { "\($0.tensorDegree) x \($0.pipelineDegree)" }
+            return "\(asked ?? counted(question.cards ?? 0, "card")): \(reason)"
         }
         let one = CardDemand(
             decoder, plan: ParallelPlan(tensorDegree: 1, pipelineDegree: 1), rank: 0, storage: main.storage,
             profile: profile)
         cacheBytesPerToken = clamped(one.cachePerToken)
-        if let demands = chosen.option?.demands, let usable {
-            ranks = demands.cards.enumerated().map { rank, card in
-                PerCard(card, rank: rank, length: usable, batch: batch, usable: main.usable)
+        if let demands, let length {
+            let ranks = demands.cards.enumerated().map { rank, card in
+                PerCard(card, rank: rank, length: length, batch: question.batch, usable: main.usable)
             }
-            perCard = ranks[demands.worst(length: usable, batch: batch).rank]
-            maximumBatch = main.largestBatch(demands, length: usable)
-            let bound = DecodeBound(decoder, demands: demands, length: usable, bandwidth: bandwidth, link: link)
-            decodeBound = bound.tokensPerSecond
-            readMilliseconds = bound.readMilliseconds
-            communicationMilliseconds = bound.communicationMilliseconds
+            self.ranks = ranks
+            perCard = ranks[demands.worst(length: length, batch: question.batch).rank]
+            maximumBatch = main.largestBatch(demands, length: length)
         } else {
             (ranks, perCard, maximumBatch) = ([], nil, nil)
-            (decodeBound, readMilliseconds, communicationMilliseconds) = (nil, nil, nil)
         }
-        let isDivided = if case .impossible? = chosen.fewest.tried.first?.reason { true } else { false }
-        bindingLimit =
-            chosen.option == nil && isDivided
-            ? "heads" : byMemory.map { $0 < decoder.positionLimit } ?? true ? "memory" : "model"
-
-        var warnings: [String] = []
-        for entry in profile.coefficientRanges {
-            for value in [entry.low, entry.high] where value != entry.value {
-                let other = try planner(main.storage, profile.setting(entry.name, to: value))
-                    .choice(fixed: fixed, cards: question.cards, length: needed, batch: batch)
-                let count = other.fewest.option?.demands.plan.rankCount
-                let length = other.option?.longestLength
-                let isSame = count == fewestCount && (length == byMemory || !profile.doublesLength)
-                guard !isSame else { continue }
-                warnings.append(
-                    "the answer flips within the profile's range: with \(entry.name) \(shown(value)) instead of \(shown(entry.value)) it is "
-                        + "\(count.map { counted($0, "card") } ?? "nothing that fits"), \(length.map(shortLength) ?? "-")"
-                )
-            }
-        }
-        if let asked, let found = byMemory, found < asked {
-            warnings.append("\(asked) tokens do not fit on these cards; \(found) do")
-        }
-        if let found = usable, found > decoder.positionLimit {
-            warnings.append(
-                "\(found) tokens are more than the \(decoder.positionLimit) that the model was made for"
-                    + (question.hasWeights ? ": generate refuses them" : ""))
-        }
-        self.warnings = warnings
-
-        var alternatives: [Alternative] = []
-        func add(_ change: String, _ planner: CardPlanner, plan parallel: ParallelPlan?, findsFewest: Bool) {
-            let option = parallel.flatMap { planner.option($0, batch: batch) }
-            let fewest = findsFewest ? planner.fewestCards(length: needed, batch: batch).option : nil
-            let length = option?.longestLength
-            alternatives.append(
-                Alternative(
-                    change: change, quantization: planner.storage.name, cacheType: planner.storage.cacheType.rawValue,
-                    minimalCards: fewest?.demands.plan.rankCount, cards: parallel?.rankCount,
-                    tensorDegree: parallel?.tensorDegree, pipelineDegree: parallel?.pipelineDegree,
-                    maximumLength: length,
-                    decodeBound: option.flatMap { option in
-                        length.map {
-                            DecodeBound(
-                                decoder, demands: option.demands, length: min($0, usable ?? $0), bandwidth: bandwidth,
-                                link: link
-                            ).tokensPerSecond
-                        }
-                    },
-                    reason: option == nil
-                        ? parallel.flatMap(planner.obstacle)
-                        : nil))
-        }
-        let present = chosen.option?.demands.plan ?? fixed
-        for (change, result) in question.others {
-            switch result {
-            case .success(let storage):
-                let isMain = storage.name == main.storage.name && storage.cacheType == main.storage.cacheType
-                if !isMain { add(change, planner(storage, profile), plan: present, findsFewest: true) }
-            case .failure(let error):
-                // An alternative that nobody requested may be impossible: group sizes do not suit every shape.
-                alternatives.append(Alternative(change: change, reason: "\(error)"))
-            }
-        }
-        if let present {
-            for (tensor, pipeline) in main.mixtures(cards: present.rankCount) where tensor != present.tensorDegree {
-                add(
-                    "\(tensor) x \(pipeline)", main, plan: ParallelPlan(tensorDegree: tensor, pipelineDegree: pipeline),
-                    findsFewest: false)
-            }
-            if let more = main.cardCounts.first(where: { $0 > present.rankCount }) {
-                let parallel = main.mixtures(cards: more).first {
-                    main.obstacle(tensorDegree: $0.tensor, pipelineDegree: $0.pipeline) == nil
-                }
-                add(
-                    "\(more) cards", main,
-                    plan: parallel.map { ParallelPlan(tensorDegree: $0.tensor, pipelineDegree: $0.pipeline) },
-                    findsFewest: false)
-            }
-        }
-        self.alternatives = alternatives
+        let bound = demands.flatMap { demands in length.map { search.bound(demands, length: $0) } }
+        decodeBound = bound?.tokensPerSecond
+        readMilliseconds = bound?.readMilliseconds
+        communicationMilliseconds = bound?.communicationMilliseconds
+        bindingLimit = search.bindingLimit
+        warnings = try search.changesWithinRange() + search.warningsAboutLength()
+        alternatives = search.alternatives()
         notes = question.notes
     }
 }
