@@ -54,7 +54,7 @@ func agreeOnKernels(_ arguments: ModelArguments, world: any Communicator, logger
 extension OpenedModel {
     /// Gives the facts about the model that must be the same on every rank.
     ///
-    /// Of the weights only a sample is compared, some bytes of every tensor.
+    /// Only a sample of the weights is compared, which is some bytes of every tensor.
     fileprivate func facts() throws -> [SharedFact] {
         let remedy = "give every rank the same model"
         return [

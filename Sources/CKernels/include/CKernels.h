@@ -64,7 +64,7 @@ typedef struct ck_part {
 ///
 /// Layout of a panel; one "step" is 64 bytes (F32, BF16, INT8, INT4) or 32 (F16):
 ///   F32   step k:     the 16 rows' weight of column k
-///   F16   step k:     the same
+///   F16   step k:     the 16 rows' weight of column k
 ///   BF16  step k/2:   for each row the columns k, k+1; padded with zeros to whole blocks
 ///   INT8  step k/4:   for each row the columns k .. k+3
 ///   INT4  block b, step j of block/8: for each row four bytes; low nibbles hold columns 4j .. 4j+3
@@ -85,7 +85,7 @@ typedef struct ck_matrix {
     ck_format scale_format;            // F32, F16 or BF16
     int32_t block;                     // columns of an input block: 4, 8, 16, 32, or 64 for integers
     int32_t slice_count;               // 1, 2, 4 or 8
-    int64_t slice_ends[CK_MAX_SLICES]; // multiples of block but for the last; a slice may be empty
+    int64_t slice_ends[CK_MAX_SLICES]; // multiples of block, except the last; a slice may be empty
 } ck_matrix;
 
 /// Gives the bytes of a column of a packed panel.
@@ -274,7 +274,7 @@ typedef struct ck_attend {
     const float *queries; // [tokens][query_stride], scaled
     float *output;        // [tokens][output_stride]
     int64_t query_stride, output_stride;
-    const int32_t *head_map; // [query_heads]: which cache head each query head reads, not decreasing
+    const int32_t *head_map; // [query_heads]: the cache head that each query head reads, never decreasing
     int64_t query_heads;
     int64_t window;                // 0: all positions
     float cap;                     // 0: none
