@@ -1,7 +1,8 @@
 #!/bin/sh
-# bench.sh [FILE.jsonl]: limits, then decode and prefill of synthetic models on one rank with one and with all threads, and
-# on two ranks of one thread. Figures are appended to FILE.jsonl; `bench compare` puts two such files side by side.
-# MODELS, WEIGHTS, ROUNDS and NEW_TOKENS choose less than everything.
+# bench.sh [FILE.jsonl]: measures the limits of this machine, and then decode and prefill of synthetic models: on one
+# rank with one thread and with all threads, and on two ranks with one thread each. The figures are appended to
+# FILE.jsonl; `bench compare` puts two such files side by side. The variables MODELS, WEIGHTS, ROUNDS and NEW_TOKENS
+# choose a smaller benchmark.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 program=$here/../.build/release/bench

@@ -1,6 +1,7 @@
 #!/bin/sh
-# hosts.sh HOSTFILE PROGRAM [ARGUMENT...]: starts a program over several hosts by ssh; see hosts.example.
-# TRIREME_INTERFACE: the network to use, a name (eth1) or a subnet (10.0.0.0/8); needed where hosts have several.
+# hosts.sh HOSTFILE PROGRAM [ARGUMENT...]: starts a program on several hosts by ssh; hosts.example describes HOSTFILE.
+# TRIREME_INTERFACE names the network to use, as an interface (eth1) or a subnet (10.0.0.0/8). It is needed if hosts
+# have several networks.
 set -eu
 . "$(dirname "$0")/launch.sh"
 [ $# -ge 2 ] || { echo "usage: $0 HOSTFILE PROGRAM [ARGUMENT...]" >&2; exit 64; }
@@ -9,13 +10,13 @@ shift
 [ -r "$hosts" ] || { echo "$0: cannot read the host file $hosts; see hosts.example" >&2; exit 66; }
 
 set -- --hostfile "$hosts" --bind-to none "$@"
-# A cut network closes no connection: without these probes mpirun would wait for ever (with them about 6 s).
+# A cut network closes no connection, so without these probes mpirun would wait for ever; with them it waits about 6 s.
 set -- --mca oob_tcp_keepalive_time 3 --mca oob_tcp_keepalive_intvl 1 --mca oob_tcp_keepalive_probes 3 "$@"
 if [ -n "${TRIREME_INTERFACE:-}" ]; then
     export TRIREME_HEARTBEAT_INTERFACE="$TRIREME_INTERFACE"
     set -- --mca btl_tcp_if_include "$TRIREME_INTERFACE" --mca oob_tcp_if_include "$TRIREME_INTERFACE" \
         -x TRIREME_HEARTBEAT_INTERFACE "$@"
 fi
-# Another launch agent than ssh, such as the network namespaces of the tests.
+# TRIREME_LAUNCH_AGENT replaces ssh, as for the network namespaces of the tests.
 [ -z "${TRIREME_LAUNCH_AGENT:-}" ] || set -- --mca plm_rsh_agent "$TRIREME_LAUNCH_AGENT" "$@"
 launch "$@"

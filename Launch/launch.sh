@@ -1,14 +1,18 @@
-# What local.sh and hosts.sh share; they source it. `launch ARGUMENT...` runs mpirun with these arguments and exits as the job
-# ends: with mpirun's status, or with 130 when this script was told to end.
+# The functions that local.sh and hosts.sh share; they source this file. `launch ARGUMENT...` runs mpirun with these
+# arguments, and exits: with 130 if this script was told to end, else with the status that a rank has said, or if none
+# has, with mpirun's.
 #
-# INT, TERM, HUP and QUIT end the job. Open MPI 4.1.4 then waits a second, ends its ranks by SIGTERM, a second later by SIGKILL,
-# and exits with 1 whatever they returned. That second (odls_base_sigkill_timeout) is not shortened: with 0 the SIGKILL comes at
-# once, and ranks could neither say goodbye nor name a rank that was lost. A second signal makes mpirun give up its ranks, so
-# what came to the whole process group, mpirun in it, is not passed on: a sleeper in the group tells. An mpirun that is still
-# there after 4 seconds is killed, and its ranks die with it (`cprocess_install`).
+# INT, TERM, HUP and QUIT end the job. Open MPI 4.1.4 then waits a second, sends its ranks SIGTERM and a second later
+# SIGKILL, and exits with 1 whatever they returned. The time between the two (odls_base_sigkill_timeout) is not
+# shortened: with 0 the SIGKILL would come at once, and ranks could neither say goodbye nor name a rank that was lost.
+#
+# A second signal makes mpirun give up its ranks. So a signal that came to the whole process group, to which mpirun
+# belongs, must not be passed on. A sleeping process in the group shows whether it did, because such a signal ends it.
+# If mpirun still runs after 4 seconds it is killed, and its ranks die with it (`cprocess_install`).
 
 launch() {
-    # mpirun waits for ever for the end of a closed input; it hides that output goes nowhere.
+    # If standard input is closed, mpirun waits for ever for the end of its input. If standard output is closed, mpirun
+    # hides that output goes nowhere.
     [ -e /dev/fd/2 ] || exec 2>/dev/null
     unset TRIREME_INPUT
     if ! [ -e /dev/fd/0 ]; then
@@ -25,24 +29,25 @@ launch() {
             ;;
         esac
     fi
-    # A program may start this script with signals blocked (Swift's Process does), even that of a child's end, and dash would wait
-    # for ever. Starting a command makes it unblock all.
+    # A program may start this script with signals blocked, as Swift's Process does. If SIGCHLD is blocked, dash waits
+    # for ever. Starting a command makes dash unblock all signals.
     env true
-    # With fewer, Open MPI 4.1.4's mpirun hangs.
+    # If it may open fewer files, Open MPI 4.1.4's mpirun hangs.
     files=$(ulimit -n) needed=$((40 + 8 * ${ranks:-1}))
     if [ "$files" != unlimited ] && [ "$files" -lt "$needed" ]; then
         echo "$0: mpirun may open $files files only, and needs $needed: raise ulimit -n" >&2
         exit 75
     fi
     [ "$(id -u)" -ne 0 ] || set -- --allow-run-as-root "$@"
-    # Under mpirun a rank cannot see a terminal on standard error, so it is told of ours.
+    # Under mpirun a rank's standard error is no terminal, so this variable tells ranks whether the script's is one.
     unset TRIREME_PROGRESS
     if [ -t 2 ]; then
         export TRIREME_PROGRESS=1
         set -- -x TRIREME_PROGRESS "$@"
     fi
-    # A rank that says why the job ends writes the status into this file, and a job that ends well removes it: one that ends by a
-    # signal shall not end without a word, and the status is the one that was said, whatever mpirun makes of its ranks' ends.
+    # A rank that says why the job ends writes the job's status into this file, and a job that ends well removes the
+    # file. So this script returns the status that was said, whatever mpirun returns. If a signal ended the job and no
+    # rank has said so, this script does.
     unset TRIREME_LAST_WORDS
     last_words=$(mktemp 2>/dev/null) || last_words=
     if [ -n "$last_words" ]; then
@@ -52,16 +57,16 @@ launch() {
     set -- mpirun --quiet "$@"
     echo "$*" >&2
 
-    # Commands in the background ignore SIGINT; the sleeper shall not.
+    # Commands in the background ignore SIGINT, but the sleeper must not.
     bound KILL env --default-signal=INT sleep 2147483647 </dev/null >/dev/null 2>&1 &
     sleeper=$!
     trap 'kill "$sleeper" 2>/dev/null || :; rm -f "$last_words"' EXIT
     interrupted=
     trap 'interrupted=1' INT TERM HUP QUIT
-    # In the background, because a shell acts on no signal while it waits for a command in the foreground; with standard
-    # input, which a command in the background would not get by itself.
+    # mpirun runs in the background, because a shell acts on no signal while it waits for a command in the foreground. A
+    # command in the background does not get standard input by itself, so it is passed as descriptor 3.
     exec 3<&0
-    # mpirun's own crashes, such as one at the end of a job that has lost a rank early, print no stack.
+    # This keeps mpirun from printing a stack when it crashes itself, as at the end of a job that has lost a rank early.
     export OMPI_MCA_opal_signal=
     bound TERM "$@" <&3 3<&- &
     mpirun=$!
@@ -69,12 +74,12 @@ launch() {
     status=0
     wait "$mpirun" 2>/dev/null || status=$? # a signal ends a wait
     if [ -n "$interrupted" ]; then
-        # Where VTALRM (26) ends the sleeper, no signal of the group had done so before.
+        # If VTALRM (26) ends the sleeper, no signal to the group had ended it before.
         ended=0
         kill -VTALRM "$sleeper" 2>/dev/null || :
         wait "$sleeper" 2>/dev/null || ended=$?
         [ "$ended" -ne $((128 + 26)) ] || kill -TERM "$mpirun" 2>/dev/null || :
-        # By a count, because `wait` has no limit.
+        # The script counts its looks, because `wait` has no time limit.
         looks=0
         while kill -0 "$mpirun" 2>/dev/null && [ "$looks" -lt 40 ]; do
             sleep 0.1 || :
@@ -94,7 +99,7 @@ launch() {
     exit "$status"
 }
 
-# bound SIGNAL COMMAND...: becomes the command, which gets the signal should this script be killed.
+# bound SIGNAL COMMAND...: replaces the shell by the command, which gets the signal if this script is killed.
 bound() {
     signal=$1
     shift

@@ -8,9 +8,10 @@ shift
 case $ranks in '' | *[!0-9]* | 0*) echo "$0: RANKS must be a whole number from 1, not '$ranks'" >&2; exit 64 ;; esac
 command -v "$1" >/dev/null || { echo "$0: no such program: $1; make release builds ours" >&2; exit 66; }
 
-# No binding: mpirun would pin each rank, all of its worker threads included, to one core.
+# Ranks are not bound, because mpirun would bind each rank, with all of its worker threads, to one core.
 set -- --bind-to none -n "$ranks" "$@"
-# More ranks than cores must give way to each other while they wait: 8 us an all-reduce instead of 20 ms.
+# If there are more ranks than cores, ranks must give way to each other while they wait. Then an all-reduce takes 8 us
+# instead of 20 ms.
 if [ "$ranks" -gt "$(nproc)" ]; then
     set -- --oversubscribe --mca mpi_yield_when_idle 1 "$@"
     export PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe # Open MPI 5 and later

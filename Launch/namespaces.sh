@@ -1,11 +1,13 @@
 #!/bin/sh
-# Several hosts on one machine: network namespaces joined by a bridge, each with a host name of its own. Needs root and iproute2.
+# Makes several hosts on one machine: network namespaces that a bridge joins, each with its own host name. It needs root
+# and iproute2.
 #
-#   namespaces.sh up HOSTS [RATE]              makes them; RATE limits what each sends, such as 1gbit
-#   namespaces.sh run RANKS PROGRAM [ARG...]   starts a program over them by hosts.sh, from the first; ranks in blocks
-#   namespaces.sh down                         removes them
+#   namespaces.sh up HOSTS [RATE]              makes the hosts; RATE, such as 1gbit, limits the bandwidth of each
+#   namespaces.sh run RANKS PROGRAM [ARG...]   starts a program on them by hosts.sh; neighbouring ranks share a host
+#   namespaces.sh down                         removes the hosts
 #
-# `rsh HOST COMMAND...` is how mpirun reaches a host, in place of ssh. Nothing is made in the machine's own namespace.
+# mpirun reaches a host by `namespaces.sh rsh HOST COMMAND...`, in place of ssh. The script makes nothing in the
+# machine's own namespace.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 prefix=trireme
@@ -34,7 +36,7 @@ up() {
         ip -n "$prefix-bridge" link set "p$i" master br0 up
         ip -n "$prefix$i" addr add "$net.$((i + 1))/24" dev eth0
         ip -n "$prefix$i" link set eth0 up
-        # A small burst: with a large one, short messages would pass at once whatever the rate.
+        # The burst is small, because with a large one short messages would pass at once whatever the rate is.
         [ -z "$rate" ] || ip netns exec "$prefix$i" tc qdisc replace dev eth0 root tbf rate "$rate" burst 16kb latency 100ms
         i=$((i + 1))
     done
@@ -47,7 +49,8 @@ run() {
     [ "$hosts" -gt 0 ] || { echo "$0: no hosts; namespaces.sh up makes them" >&2; exit 64; }
     list=$(mktemp)
     trap 'rm -f "$list"' EXIT
-    # Blocks of neighbouring ranks, the longer first: so each host holds a subtree where that can be.
+    # Hosts get blocks of neighbouring ranks, the longer blocks first, so that each host holds a subtree of the
+    # reduction tree if that is possible.
     left=$ranks i=0
     while [ "$i" -lt "$hosts" ]; do
         some=$(((left + hosts - i - 1) / (hosts - i)))

@@ -1,8 +1,8 @@
 #!/bin/sh
-# soak.sh: CALLS random collective calls (a million) over one to eight ranks, every element checked; then LOSSES times (100) a
-# rank is stopped or killed at a random moment of random collectives: a survivor must name it, and the job must be over within
-# the timeout and 5 s, with a status that is not 0. Shared memory and messages take turns. SEED makes a run again. Ends only
-# processes that it started.
+# soak.sh makes CALLS (a million) random collective calls over one to eight ranks, and checks every element. Then it
+# stops or kills a rank at a random moment of random collectives, LOSSES (100) times. A rank that survives must name the
+# lost one, and the job must end within the timeout and 5 s, with a status other than 0. Shared memory and messages take
+# turns. A run with the same SEED repeats the same calls and losses. The script ends only processes that it has started.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 program=$here/../.build/release/all_reduce_bench
@@ -32,7 +32,7 @@ while [ "$i" -lt "$LOSSES" ]; do
     draw 2
     signal=$([ "$drawn" -eq 0 ] && echo STOP || echo KILL)
     backend=$([ $((i % 2)) -eq 0 ] && echo auto || echo messages)
-    # Whatever goes wrong, it ends.
+    # The timeout ends the job whatever goes wrong.
     timeout -s KILL $((TIMEOUT + 30)) "$here/local.sh" $ranks "$program" --backend $backend --stress 1000000000 \
         --seed $((SEED + i)) --timeout "$TIMEOUT" >"$work/out" 2>"$work/err" &
     job=$!
@@ -45,7 +45,7 @@ while [ "$i" -lt "$LOSSES" ]; do
         sleep 0.05
     done
     [ -n "$pid" ] || { echo "loss $i: rank $lost did not start"; cat "$work/err"; failed=$((failed + 1)); kill $launcher "$job" || true; wait "$job" || true; continue; }
-    # The ranks have joined once rank 0 names the seed; then any moment will do.
+    # When rank 0 has printed the seed, the ranks have joined, and a rank may be lost at any moment.
     for attempt in $(seq 200); do
         ! grep -q '^# seed' "$work/out" || break
         sleep 0.05
@@ -60,9 +60,9 @@ while [ "$i" -lt "$LOSSES" ]; do
     [ "$took" -le "$slowest" ] || slowest=$took
     problem=
     [ "$status" -ne 0 ] || problem="status 0"
-    # Of the heartbeat, or of a rank that waited for it in vain.
+    # The line may come from the heartbeat, or from a rank that waited for the lost one.
     grep -Eq "rank $lost on .* was lost|waiting for ranks? ([0-9]+, )*$lost(,|;)" "$work/err" || problem="$problem, not named"
-    # No other is blamed.
+    # No other rank may be blamed.
     for rank in $(seq 0 $((ranks - 1))); do
         [ "$rank" -eq "$lost" ] || ! grep -Eq "rank $rank on .* was lost|waiting for ranks? ([0-9]+, )*$rank(,|;)" "$work/err" ||
             problem="$problem, rank $rank blamed"

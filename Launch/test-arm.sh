@@ -1,6 +1,6 @@
 #!/bin/sh
-# test-arm.sh: compiles the kernels for 64-bit Arm and compares its tables with the scalar one under qemu-user.
-# Needs Debian's qemu-user and gcc-aarch64-linux-gnu, and Swift's clang.
+# test-arm.sh: compiles the kernels for 64-bit Arm, and compares the vector tables with the scalar one under qemu-user.
+# It needs Debian's qemu-user and gcc-aarch64-linux-gnu, and Swift's clang.
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 clang=$(dirname "$(readlink -f "$(command -v swift)")")/clang

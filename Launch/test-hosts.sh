@@ -1,7 +1,8 @@
 #!/bin/sh
-# test-hosts.sh: what one host cannot show. Two and then four hosts, as network namespaces of this machine, run the ranks' own
-# tests, the golden checkpoints, random collectives, and the bench over a link of 1 Gbit/s. Build first: `make test-hosts` does.
-# Removes its hosts whatever happens. Where namespaces are not allowed it says so and ends with 0.
+# test-hosts.sh: runs the tests that need several hosts. Two, three and four hosts, which are network namespaces of this
+# machine, run RankTests, the golden checkpoints, random collectives, and the benchmark over a link of 1 Gbit/s. The
+# programs must be built first; `make test-hosts` does so. The script removes its hosts whatever happens. If namespaces
+# are not allowed, it says so and ends with 0.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 root=$here/..
@@ -23,19 +24,19 @@ for count in 2 3 4; do
 done
 ranks 4 "$products/all_reduce_bench" --stress 1000
 ranks 4 "$products/all_reduce_bench" --stress 300 --all-reduce-dtype int8
-# Ranks dealt to the hosts in turn are put in order.
+# The ranks are placed on the hosts in turn, and must be renumbered so that those of a host are neighbours.
 OMPI_MCA_rmaps_base_mapping_policy=node ranks 4 "$products/all_reduce_bench" --stress 300 --backend hierarchical
 (cd "$root" && TRIREME_TEST_LAUNCHER="$here/namespaces.sh run" \
     swift test --skip-build -Xcc -O2 --explicit-target-dependency-import-check error --filter GoldenTests.CheckpointTests)
 
-# One host and two give the same bits: four shards a host, a stage each.
+# One host and two hosts must give the same bits. Each of the two hosts has one stage of four shards.
 story() { "$@" --model "$root/Models/tale-23m" --prompt "Once upon" --max-tokens 20 --temperature 0 --logits-digest --format json; }
 digest() { grep -o '"logits_digests":\[[^]]*\]'; }
 alone=$(story "$products/generate" 2>/dev/null | digest)
 both=$(story ranks 8 "$products/generate" --topology "$root/Topologies/two-hosts.json" 2>/dev/null | digest)
 [ -n "$alone" ] && [ "$alone" = "$both" ] || { echo "two hosts give other logits: $both, not $alone" >&2; exit 1; }
 
-# Hosts that are no subtrees.
+# Three hosts of two ranks are not subtrees of the reduction tree.
 hosts 3
 ranks 6 "$products/all_reduce_bench" --stress 300
 

@@ -1,13 +1,14 @@
 #!/bin/sh
-# test-ranks.sh [COUNT...]: runs RankTests over MPI with 1, 2, 3 and 4 ranks (or the counts given); build them first
-# with `swift build --build-tests`. The test bundle itself runs under mpirun: `mpirun swift test` would hang.
+# test-ranks.sh [COUNT...]: runs RankTests over MPI with 1, 2, 3 and 4 ranks (or the counts given). The tests must be
+# built first, with `swift build --build-tests`. mpirun runs the test bundle itself, because `mpirun swift test` would
+# hang.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 bundle=${TRIREME_TEST_BUNDLE:-$here/../.build/debug/TriremePackageTests.xctest}
 [ $# -gt 0 ] || set -- 1 2 3 4
 failed=
 for count in "$@"; do
-    # KILL, because a rank that hangs in a collective may not answer to anything less.
+    # The signal is KILL, because a rank that hangs in a collective may not react to another.
     timeout -s KILL "${TRIREME_TEST_SECONDS:-120}" "$here/local.sh" "$count" "$bundle" \
         --testing-library swift-testing --filter RankTests </dev/null || failed="$failed $count"
 done

@@ -3,7 +3,7 @@ import Foundation
 import MPICollectives
 import ProgramEntry
 
-/// How ranks exchange data: options of every program that runs on several.
+/// Options of how ranks exchange data, for every program that runs on several ranks.
 public struct CollectiveArguments: ParsableArguments, Sendable {
     @Option(help: "Seconds after which a silent rank, or one that others wait for, counts as lost.")
     var timeout = 60
@@ -36,18 +36,19 @@ public struct CollectiveArguments: ParsableArguments, Sendable {
         }
     }
 
-    /// As what sums travel.
+    /// The format in which sums of float32 travel between ranks.
     public var wireType: WireType { WireType(rawValue: allReduceDtype) ?? .float32 }
 
     /// How long a rank waits for others.
     public var patience: Duration { .seconds(timeout) }
 
-    /// How long an operation waits for a rank beside a heartbeat.
+    /// How long an operation waits for other ranks while a heartbeat watches them.
     ///
-    /// A second longer, so that of a rank that is lost the heartbeat speaks first: it knows the host and what was done there.
+    /// It is a second longer than `patience`, so that the heartbeat is the first to report a lost rank: it knows the
+    /// rank's host, and what the rank was doing.
     public var operationPatience: Duration { patience + .seconds(1) }
 
-    /// How collectives work, over `backend`.
+    /// Gives the options of collectives that are carried by `backend`.
     public func options(_ backend: Backend = .auto) -> CollectiveOptions {
         var options = CollectiveOptions(backend: backend, wireType: wireType)
         options.timeout = patience

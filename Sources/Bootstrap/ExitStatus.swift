@@ -6,7 +6,7 @@ import Sampling
 import Tokenization
 
 extension ExitStatus {
-    /// What an error calls for.
+    /// Makes the exit status that an error calls for.
     public init(_ error: any Error) {
         if let status = ExitStatus(modelError: error) {
             self = status

@@ -6,22 +6,23 @@ import Kernels
 import Logging
 import ProgramEntry
 
-/// What a rank may use of its host: processors and memory, shared fairly with the other ranks there.
+/// A rank's share of the processors and the memory of its host, which all ranks there share equally.
 public struct HostShare {
-    /// Processors for this rank's workers, in order; empty if none is its own.
+    /// The processors for this rank's workers, in order; empty if this rank has no processors of its own.
     public let processors: [Int]
-    /// Threads that can run at a time: as many as processors, or less where a control group's quota of time is less.
+    /// The number of threads that can run at a time: the number of processors, or the control group's quota if that is
+    /// less.
     public let threadCount: Int
-    /// Processors' worth of time that a control group gives to this rank; nil where that is no limit.
+    /// This rank's share of its control group's quota, in processors; nil if it is not less than the number of them.
     public let quota: Double?
-    /// Bytes that this rank may use.
+    /// The bytes of memory that this rank may use.
     public let memory: Int
     /// Whether the launcher bound this rank to fewer processors than the host has to give.
     public let isBoundTightly: Bool
 
     private static let maskWords = 16
 
-    /// Every rank of `world` must call it.
+    /// Finds this rank's share; every rank of `world` must call it.
     public init(over world: any Communicator) throws(CommunicationError) {
         let allowed = allowedProcessors()
         let groups = ControlGroups()
@@ -33,7 +34,7 @@ public struct HostShare {
         }
         let all = try world.gatherAll(mine)
         let neighbours = (0..<world.size).filter { all[$0][0] == mine[0] }
-        // Ranks with the same mask share its processors; a mask of one's own is one's own.
+        // Ranks with the same mask share its processors. A rank that no other shares its mask with gets all of them.
         let sharers = neighbours.filter { all[$0].dropFirst(2) == mine.dropFirst(2) }
         let place = sharers.firstIndex(of: world.rank) ?? 0
         let count = sharers.count
@@ -61,12 +62,12 @@ public struct HostShare {
 }
 
 extension HostShare {
-    /// Worker threads of this rank: those asked for, or its share of the host's processors.
+    /// Gives the number of this rank's worker threads: the number asked for, or its share of the host's processors.
     ///
-    /// - Throws: `RunError` for far more threads than processors.
+    /// - Throws: `RunError` if far more threads than processors are asked for.
     func threadCount(_ wanted: Int?, logger: Logger) throws -> Int {
         let count = wanted ?? threadCount
-        // Workers that wait in turn for a processor make no headway: a mistake rather than a wish.
+        // So many workers make no progress, because each waits for a processor; the user has made a mistake.
         let most = 8 * max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))))
         guard count <= most else {
             throw RunError(.usage, "--threads \(count) is far more than this host's processors; use at most \(most)")

@@ -65,7 +65,7 @@ public struct TimingReport: Encodable, Sendable {
         waitPerToken = perToken(decode.wait)
     }
 
-    /// One line for people.
+    /// The times as one line that people can read.
     public var summary: String {
         func shown(_ value: Double?, digits: Double = 10) -> String {
             value.map { "\(($0 * digits).rounded() / digits)" } ?? "-"
@@ -83,7 +83,7 @@ public struct TimingReport: Encodable, Sendable {
 }
 
 extension Engine.StepTimes {
-    /// Tokens per second; nil without steps.
+    /// The number of tokens per second; nil if no step was taken.
     public var tokensPerSecond: Double? { tokens > 0 && total > .zero ? Double(tokens) / total.seconds : nil }
 }
 
@@ -129,7 +129,7 @@ public struct ResultReport: Encodable, Sendable {
         }
     }
 
-    /// A pair `[id, log-probability]`.
+    /// A candidate token, encoded as a pair `[id, log-probability]`.
     struct Candidate: Encodable, Sendable {
         let id: Int
         let logProbability: Float
@@ -177,7 +177,7 @@ private func hexadecimal(_ value: UInt64) -> String {
     return String(repeating: "0", count: 16 - digits.count) + digits
 }
 
-/// `generate --format json`.
+/// The object that `generate --format json` prints.
 public struct GenerateReport: Encodable, Sendable {
     let model: String
     let result: ResultReport

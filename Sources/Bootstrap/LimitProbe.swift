@@ -3,16 +3,18 @@ import Collectives
 import Kernels
 import Tensors
 
-/// Measures what the ranks' hardware can do, all ranks at once because they share the memory's bandwidth.
+/// Measures the limits of the hardware, on all ranks at once because the ranks of a host share the bandwidth of its
+/// memory.
 ///
-/// It takes memory only when it is first asked.
+/// It allocates memory at the first measurement.
 final class LimitProbe {
     private let kernels: KernelTable
     private let pool: WorkerPool
     private let format: ComputeFormat
     private let world: any Communicator
     private var limits: HardwareLimits?
-    /// The last measurement: bytes read, and operations of the layers' format, per second and summed over the ranks.
+    /// The result of the last measurement: the bytes that all ranks together read per second, and the operations in the
+    /// layers' format that they do per second.
     private(set) var sums = [0.0, 0.0]
 
     init(kernels: KernelTable, pool: WorkerPool, formats: [ParameterName: ComputeFormat], world: any Communicator) {
@@ -22,7 +24,7 @@ final class LimitProbe {
         format = formats[.down(layer: 0)] ?? .float32
     }
 
-    /// Measures; every rank must call it.
+    /// Measures the limits; every rank must call it.
     func measure() throws {
         try world.barrier()
         limits = limits ?? (try? HardwareLimits(table: kernels, pool: pool, byteCount: pool.count << 29))

@@ -4,9 +4,9 @@ import Logging
 import ProgramEntry
 
 extension Logger {
-    /// A logger for one rank: rank 0 reports what it does, the others only what is wrong.
+    /// Makes the logger of one rank: rank 0 reports what it does, and the others report only what is wrong.
     ///
-    /// - Throws: `RunError` for a level that does not exist.
+    /// - Throws: `RunError` if there is no such level.
     init(rank: Int, level: String?) throws {
         self.init(label: "trireme.rank\(rank)", factory: { StreamLogHandler.standardError(label: $0) })
         logLevel = rank == 0 ? .info : .warning
@@ -38,11 +38,11 @@ extension String {
 }
 
 extension Duration {
-    /// Seconds as a floating-point number.
+    /// The duration in seconds.
     public var seconds: Double { Double(components.seconds) + Double(components.attoseconds) * 1e-18 }
 
     var microseconds: Double { (seconds * 1e7).rounded() / 10 }
 
-    /// Seconds with two decimals.
+    /// The duration in seconds, rounded to two decimals.
     public var formattedSeconds: String { "\((seconds * 100).rounded() / 100)" }
 }

@@ -85,10 +85,12 @@ extension ModelArguments {
 
     var memoryLimit: Int? { memory?.byteCount }
     var threadCount: Int? { threads }
-    /// Workers are bound to processors only where those are this rank's own.
+    /// Whether workers are bound to processors: not if the user chose their number, which may differ from the number of
+    /// processors that this rank has for itself.
     var pinsThreads: Bool { threads == nil }
 
-    /// The plan that options or file ask for; with neither, every rank shares every layer.
+    /// Gives the plan that the options or the topology file ask for; without either, every rank has a shard of every
+    /// layer.
     func plan(rankCount: Int) throws -> ParallelPlan {
         if let topology { return try ParallelPlan(topology: topology) }
         let pipeline = pipelineParallelSize ?? 1

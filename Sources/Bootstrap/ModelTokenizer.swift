@@ -3,11 +3,11 @@ import ModelOptions
 import ProgramEntry
 import Tokenization
 
-/// A model's tokenizer, or why there is none to use: prompts given as token ids need none.
+/// A model's tokenizer, or the reason why it cannot be used; prompts that are given as token ids need no tokenizer.
 public struct ModelTokenizer {
-    /// The tokenizer; nil if the model has none, or one that cannot be used.
+    /// The tokenizer; nil if the model has none, or if its tokenizer cannot be used.
     public let value: Tokenizer?
-    /// Why the model's tokenizer cannot be used; nil if it can, or if there is none.
+    /// The reason why the model's tokenizer cannot be used; nil if it can be used, or if the model has none.
     let failure: (any Error)?
 
     init(of model: OpenedModel) {
@@ -22,10 +22,10 @@ public struct ModelTokenizer {
         }
     }
 
-    /// The tokenizer, for what cannot do without.
+    /// Gives the tokenizer, for a purpose that needs one.
     ///
-    /// - Parameter purpose: what needs it, for messages.
-    /// - Throws: what made it unusable, or `RunError` with status 66 where there is none.
+    /// - Parameter purpose: what needs the tokenizer, for messages.
+    /// - Throws: the error that made the tokenizer unusable, or `RunError` with status 66 if the model has none.
     public func required(by model: OpenedModel, for purpose: String = "text") throws -> Tokenizer {
         if let failure { throw failure }
         guard let value else {
@@ -39,10 +39,12 @@ public struct ModelTokenizer {
 }
 
 extension OpenedModel {
-    /// A prompt's token ids, with what the model wants around a text unless it continues one.
+    /// Gives a prompt's token ids, with the special tokens that the model wants around a text unless the prompt
+    /// continues one.
     ///
-    /// - Parameter source: where the text stands, for messages.
-    /// - Throws: `RunError` for a text that is not UTF-8 or a token that the model does not have; what `required` throws.
+    /// - Parameter source: where the text comes from, for messages.
+    /// - Throws: the errors of `required`; `RunError` if the text is not UTF-8, or has a token that the model does not
+    ///   have.
     public func encode(
         _ text: [UInt8], from source: String, tokenizer: ModelTokenizer, isContinuation: Bool = false
     ) throws -> [Int32] {

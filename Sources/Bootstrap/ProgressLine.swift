@@ -1,8 +1,9 @@
 import Glibc
 
-/// A line on standard error that is written over, where a person watches.
+/// A line of progress that is overwritten again and again, if standard error is a terminal.
 ///
-/// Under mpirun standard error is never a terminal; `Launch/` says in `TRIREME_PROGRESS` whether its own is one.
+/// Under mpirun a rank's standard error is never a terminal; the scripts in `Launch/` set `TRIREME_PROGRESS` if their
+/// own standard error is one.
 final class ProgressLine {
     private let isShown: Bool
 
@@ -15,7 +16,7 @@ final class ProgressLine {
         let width = 30
         let filled = width * done / total
         let bar = String(repeating: "#", count: filled) + String(repeating: ".", count: width - filled)
-        // The end clears the line: what comes next is the text.
+        // At the end the line is cleared, because the text comes next.
         let line = Array((done == total ? "\r\u{1B}[K" : "\r\(what) [\(bar)] \(done)/\(total)").utf8)
         _ = write(STDERR_FILENO, line, line.count)
     }

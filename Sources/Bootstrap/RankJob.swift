@@ -12,12 +12,12 @@ import ProgramEntry
 import Tensors
 import Topology
 
-/// The user or the launcher ended the job before the model was ready.
+/// The error that the user or the launcher ended the job before the model was ready.
 struct LoadingInterrupted: JobError, CustomStringConvertible {
     var description: String { "loading was interrupted" }
 }
 
-/// One rank's life in phases, from the first option to the report; every rank goes through the same ones.
+/// The phases of a run on one rank, from the options to the report; every rank goes through the same phases.
 ///
 /// A phase that can fail on one rank alone ends with an agreement, so that all ranks end together with one message.
 struct RankJob {
@@ -27,7 +27,7 @@ struct RankJob {
     let logger: Logger
     private let start = ContinuousClock.now
 
-    /// Makes the logger, and tells the watch that this rank loads.
+    /// Makes the logger, and tells the heartbeat that this rank loads.
     init(_ arguments: ModelArguments, _ world: any Communicator, _ heartbeat: Heartbeat) throws {
         self.arguments = arguments
         self.world = world
@@ -48,13 +48,13 @@ struct RankJob {
         }
     }
 
-    /// The model as this rank has it, and how the ranks share it.
+    /// The model as this rank has opened it, and the plan by which ranks share it.
     struct Opened {
         let model: OpenedModel
         let plan: ParallelPlan
     }
 
-    /// Opens the model, checks that the plan fits it, and that every rank was given the same.
+    /// Opens the model, and checks that the plan fits it and that all ranks have the same model, plan and options.
     func open() throws -> Opened {
         let opened = try agreed {
             let model = try OpenedModel(named: arguments.model, seed: arguments.weightSeed)
@@ -67,12 +67,12 @@ struct RankJob {
         return opened
     }
 
-    /// What this rank computes with.
+    /// The kernels, and this rank's share of its host.
     struct Resources {
         let kernels: KernelTable
         let host: HostShare
         let threadCount: Int
-        /// Bytes that each rank may use.
+        /// The bytes of memory that each rank may use.
         let memories: [Int]
     }
 
@@ -85,9 +85,9 @@ struct RankJob {
         return Resources(kernels: kernels, host: host, threadCount: threadCount, memories: memories)
     }
 
-    /// What rank 0 has read, and what the run must be planned for on all ranks.
+    /// The input that rank 0 has read, and the needs for which all ranks plan the run.
     struct Prepared<Value> {
-        /// nil on ranks other than 0.
+        /// The input; nil on ranks other than 0.
         let input: (value: Value, tokenizer: ModelTokenizer)?
         let needs: RunNeeds
     }
@@ -168,7 +168,7 @@ struct RankJob {
         return Loaded(run: run, runner: runner, pool: pool, probe: probe, time: time)
     }
 
-    /// Tells the watch what the runner does, and prints the steps that are traced.
+    /// Tells the heartbeat what the runner does, and prints the steps that are traced.
     private func observe(_ runner: RankRunner) {
         runner.onPhase = { phase, step in
             let next: Phase =
@@ -187,7 +187,8 @@ struct RankJob {
         _ opened: Opened, _ loaded: Loaded, _ prepared: Prepared<Value>, _ body: (RankSession, Value) throws -> Result
     ) throws -> Result? {
         let (runner, context) = (loaded.runner, loaded.runner.decoder.context)
-        // Only from here on do ranks work in step: until now each reads at its own speed, and later rank 0 may wait for a reader.
+        // Ranks work in step only from here until `finish`: before, each loads at its own speed, and afterwards rank 0
+        // may wait for the reader of its output.
         context.setTimeout(arguments.collectives.operationPatience)
         guard let input = prepared.input else {
             try runner.follow()
@@ -203,7 +204,7 @@ struct RankJob {
         return result
     }
 
-    /// Gathers what the run took, and reports on rank 0.
+    /// Gathers the memory that the run took on every rank, and reports on rank 0.
     func finish<Result>(
         _ opened: Opened, _ resources: Resources, _ loaded: Loaded, _ result: Result?,
         _ report: (Result, RunReport) throws -> Void

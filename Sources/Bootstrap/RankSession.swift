@@ -10,31 +10,31 @@ import ProgramEntry
 import Tensors
 import Topology
 
-/// What a program on rank 0 works with: the model, ready on all ranks.
+/// The model, ready on all ranks, as a program on rank 0 works with it.
 public struct RankSession {
     public let model: OpenedModel
     public let engine: Engine
     public let tokenizer: ModelTokenizer
     public let logger: Logger
     public let limits: StepLimits
-    /// How matrices are packed.
+    /// The format in which each matrix is packed.
     public let formats: [ParameterName: ComputeFormat]
     let probe: LimitProbe
 }
 
-/// What a run was and took, known when it is over.
+/// A finished run's plan, and the time and memory that it took.
 public struct RunReport: Sendable {
     public let plan: ParallelPlan
     public let rankCount: Int
     public let threadCount: Int
     public let kernels: String
     public let loadTime: Duration
-    /// One for each rank.
+    /// The memory of each rank.
     public let memory: [RankMemory]
     public let wasInterrupted: Bool
 }
 
-/// Bytes of one rank.
+/// The bytes of memory that one rank used.
 public struct RankMemory: Encodable, Equatable, Sendable {
     public let rank: Int
     public let weightBytes: Int
@@ -51,14 +51,14 @@ public struct RankMemory: Encodable, Equatable, Sendable {
     }
 }
 
-/// Runs a program over all ranks: the single place where MPI, kernels, plan, logging and model meet.
+/// Runs a program over all ranks, and ends the process.
 ///
-/// Ends the process.
+/// This is the only place where MPI, kernels, plan, logging and model meet.
 ///
 /// - Parameters:
-///   - prepare: on rank 0, before weights are read: what the run must be planned for.
-///   - body: on rank 0, with the model loaded on all ranks.
-///   - report: on rank 0, after the last step, unless the run was interrupted and has nothing to say.
+///   - prepare: reads the input and says what the run must be planned for; called on rank 0, before weights are read.
+///   - body: the program; called on rank 0, when the model is loaded on all ranks.
+///   - report: reports the results; called on rank 0, after the last step.
 public func withRank<Prepared, Result>(
     _ arguments: ModelArguments,
     prepare: (OpenedModel, ModelTokenizer) throws -> (Prepared, RunNeeds),
@@ -90,14 +90,15 @@ public func withRank<Prepared, Result>(
 }
 
 extension RankSession {
-    /// A generator over this session's engine and tokenizer.
+    /// Makes a generator that uses this session's engine and tokenizer.
     public func makeGenerator() -> Generator {
         var ends = Set(model.endTokens.map { Int32($0) })
         if ends.isEmpty, let end = tokenizer.value?.endOfText { ends.insert(end.rawValue) }
         return Generator(engine: engine, tokenizer: tokenizer.value, endTokens: ends)
     }
 
-    /// Measures the hardware's limits on all ranks at once: bytes read, and operations of the layers' format, per second.
+    /// Measures the limits of the hardware on all ranks at once: the bytes read per second, and the operations in the
+    /// layers' format per second.
     public func measureLimits() throws -> [Double] {
         try engine.runAside()
         return probe.sums
@@ -108,7 +109,7 @@ extension RankSession {
 }
 
 extension ModelArguments {
-    /// The longest sequence allowed, by the option or by the model.
+    /// Gives the length of the longest sequence that the option allows, or the model if the option does not limit it.
     public func lengthLimit(of model: OpenedModel) throws -> Int {
         try RunPlan.lengthLimit(of: model, arguments: self)
     }

@@ -9,13 +9,14 @@ import ProgramEntry
 import Tensors
 import Topology
 
-/// What a command needs of a run, known on rank 0 before weights are read.
+/// The sizes for which a run must be planned; rank 0 knows them before weights are read.
 public struct RunNeeds: Sendable {
-    /// Prompt and new tokens of the longest sequence; nil: as long as the model allows.
+    /// The number of prompt tokens and new tokens of the longest sequence; nil for as many as the model allows.
     public var sequenceLength: Int?
-    /// The shortest length at which every sequence can be computed: the longest prompt, and a new token if any is wanted.
+    /// The shortest sequence length with which every prompt can be computed: the longest prompt, and one new token if
+    /// any is wanted.
     public var leastLength: Int
-    /// Sequences that can be computed together.
+    /// The number of sequences that can be computed together.
     public var sequenceCount: Int
 
     public init(sequenceLength: Int?, leastLength: Int = 1, sequenceCount: Int) {
@@ -24,9 +25,12 @@ public struct RunNeeds: Sendable {
         self.sequenceCount = sequenceCount
     }
 
-    /// The needs of sequences, each of some prompt tokens and at most so many new ones, within the longest allowed.
+    /// Makes the needs of one sequence for each prompt.
     ///
-    /// - Parameter prompts: the numbers of tokens of the prompts.
+    /// - Parameters:
+    ///   - prompts: the number of tokens of each prompt.
+    ///   - newTokens: the most new tokens of a sequence.
+    ///   - limit: the length of the longest sequence allowed.
     public init(prompts: [Int], newTokens: Int, limit: Int, sequenceCount: Int) {
         let longest = prompts.max() ?? 0
         self.init(
@@ -35,16 +39,16 @@ public struct RunNeeds: Sendable {
     }
 }
 
-/// What one rank needs for sequences of a length.
+/// The memory that one rank needs, as a function of the sequence length.
 private struct RankNeeds {
     let memory: RankFootprint
     let sequenceCount: Int
     let stepTokens: Int
     let quantizesActivations: Bool
 
-    /// The largest step.
+    /// Gives the largest step.
     ///
-    /// Whether a rank's kernels round the inputs of products is left open: steps that do not round take no more.
+    /// It assumes that the kernels round the inputs of products, because steps of other kernels take no more memory.
     func step(length: Int) -> StepShape {
         StepShape(
             tokenCount: max(min(stepTokens, sequenceCount * length), sequenceCount), logitRows: StepLimits.logitRows,
@@ -66,20 +70,21 @@ private struct RankNeeds {
     }
 }
 
-/// Sizes of a run, the same on every rank, and what they cost on this one.
+/// The sizes of a run, which are the same on every rank, and the memory that they take on this rank.
 struct RunPlan {
     let limits: StepLimits
     let cacheBlockCount: Int
-    /// Bytes of this rank's part of the cache, and of its activations, the arena among them.
+    /// The bytes of this rank's part of the cache.
     let cacheByteCount: Int
     let arenaByteCount: Int
+    /// The bytes of this rank's activations, including the arena.
     let activationByteCount: Int
-    /// How matrices are packed.
+    /// The format in which each matrix is packed.
     let formats: [ParameterName: ComputeFormat]
 
     /// Chooses the longest sequence and checks that every rank has the memory for it.
     ///
-    /// - Parameter memories: bytes that each rank may use.
+    /// - Parameter memories: the bytes of memory that each rank may use.
     init(
         _ model: OpenedModel, plan: ParallelPlan, arguments: ModelArguments, needs: RunNeeds,
         formats: [ParameterName: ComputeFormat], rank: Int, memories: [Int]
@@ -109,7 +114,7 @@ struct RunPlan {
         switch arguments.maxModelLen {
         case nil: break
         case "auto": length = longest ?? min(limit, CacheStorage.blockLength)
-        // Asked for by number, all of it is kept ready.
+        // For a length that the user asked for as a number, the whole cache is reserved.
         default: length = limit
         }
         guard needs.leastLength <= length else {
@@ -134,7 +139,7 @@ struct RunPlan {
         (arenaByteCount, activationByteCount) = ranks[rank].memory.stepBytes(ranks[rank].step(length: length))
     }
 
-    /// What is missing, in the words that vLLM's users know.
+    /// Describes the memory that is missing, in words that vLLM's users know.
     private static func refusal(_ needs: RankNeeds, rank: Int, memory: Int, length: Int, longest: Int?) -> String {
         func shown(_ bytes: Double) -> String { formattedByteCount(Int(max(0, min(bytes, 0x1p62)))) }
         let overhead = Double(RankFootprint.overhead)
@@ -156,7 +161,7 @@ struct RunPlan {
             + "decrease --max-model-len (or auto), \(remedy)"
     }
 
-    /// The longest sequence allowed, by the option or by the model.
+    /// Gives the length of the longest sequence that the option allows, or the model if the option does not limit it.
     static func lengthLimit(of model: OpenedModel, arguments: ModelArguments) throws -> Int {
         guard let option = arguments.maxModelLen, option != "auto", let wanted = TokenCount(argument: option)?.count
         else {
@@ -172,7 +177,7 @@ struct RunPlan {
     }
 }
 
-/// The plan needs more memory than a rank has, which it names.
+/// The error that the plan needs more memory than a rank has; it names the rank.
 struct MemoryRefusal: JobError, CustomStringConvertible {
     let description: String
 }

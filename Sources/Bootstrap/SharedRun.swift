@@ -8,16 +8,16 @@ import ModelOptions
 import ProgramEntry
 import Topology
 
-/// Checks that every rank was given what the answer depends on: the same model, plan and options.
+/// Checks that every rank was given the same model, plan and options, because the answer depends on them.
 ///
-/// Only rank 0 tokenizes and samples, so the tokenizer and the options of prompts and sampling may differ. So may what a
-/// rank says of its host: memory, threads, paths. The build has been compared when MPI started.
+/// Only rank 0 tokenizes and samples, so the tokenizer and the options of prompts and sampling may differ. Options that
+/// describe a rank's host, such as memory, threads and paths, may differ too. The build was compared when MPI started.
 ///
-/// - Throws: `AgreedError` with the first thing in which ranks differ, the same on every rank.
+/// - Throws: `AgreedError`, the same on every rank, for the first fact in which ranks differ.
 func requireSameRun(
     _ arguments: ModelArguments, model: OpenedModel, plan: ParallelPlan, over world: any Communicator
 ) throws {
-    // Reading a sample of every tensor is for nothing where there is nobody to compare it with.
+    // A single rank has no other rank to compare with, and should not spend time on a sample of every tensor.
     guard world.size > 1 else { return }
     let facts = try agree(on: world, status: { ExitStatus($0).rawValue }) {
         try model.facts() + arguments.facts(plan: plan)
@@ -25,7 +25,7 @@ func requireSameRun(
     try world.requireSame(facts, status: ExitStatus.badInput.rawValue)
 }
 
-/// The table that every rank computes with: the best that is fast on all of them, or the one asked for.
+/// Gives the table that every rank computes with: the best one that is fast on all ranks, or the one asked for.
 func agreeOnKernels(_ arguments: ModelArguments, world: any Communicator, logger: Logger) throws -> KernelTable {
     let wanted = arguments.kernels
     let names = { (tables: [KernelTable]) in tables.map(\.name).joined(separator: ", ") }
@@ -42,7 +42,8 @@ func agreeOnKernels(_ arguments: ModelArguments, world: any Communicator, logger
         return (best: best, choices: choices)
     }
     let all = try world.gatherAll([mine.choices]).map { $0[0] }
-    // `scalar` is everyone's choice unless another is asked for, and then all ask for the same.
+    // The ranks always have a table in common: `scalar` is among the choices of every rank unless the user asks for a
+    // table, and then all ranks ask for the same one.
     let common = KernelTable.common(all) ?? mine.best
     if common.level != mine.best.level {
         logger.warning("kernels \(common.name) instead of \(mine.best.name): the best that is fast on every rank")
@@ -51,9 +52,9 @@ func agreeOnKernels(_ arguments: ModelArguments, world: any Communicator, logger
 }
 
 extension OpenedModel {
-    /// What ranks must hold alike of a model.
+    /// Gives the facts about the model that must be the same on every rank.
     ///
-    /// Of the weights a sample is compared: some bytes of every tensor.
+    /// Only a sample of the weights is compared, which is some bytes of every tensor.
     fileprivate func facts() throws -> [SharedFact] {
         let remedy = "give every rank the same model"
         return [
@@ -65,7 +66,7 @@ extension OpenedModel {
 }
 
 extension DecoderConfiguration {
-    /// A hash over everything that the configuration means; layers that are alike are described once.
+    /// A hash of the whole configuration; the hash of equal layers is computed once.
     fileprivate var digest: UInt64 {
         var outer = self
         outer.layers = []
@@ -81,7 +82,7 @@ extension DecoderConfiguration {
 }
 
 extension ModelArguments {
-    /// What ranks must hold alike of the options.
+    /// Gives the facts about the options that must be the same on every rank.
     fileprivate func facts(plan: ParallelPlan) throws -> [SharedFact] {
         let layers = plan.layerCounts.map { "\($0)" } ?? "even"
         let shares = plan.weights.map { "\($0)" } ?? "equal"

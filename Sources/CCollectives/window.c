@@ -66,7 +66,7 @@ struct cc_window {
     cc_window_request *requests;
 };
 
-/// A rank's part consists of a page of boards, two slots, and half a slot for what it reduces.
+/// A rank's part consists of a page of boards, two slots, and half a slot for the results of its reductions.
 size_t cc_window_bytes(size_t slot_bytes) { return PAGE + 2 * slot_bytes + (slot_bytes / 2 + PAGE - 1) / PAGE * PAGE; }
 
 static char *region(const cc_window *w, int rank) { return w->memory + (size_t)rank * cc_window_bytes(w->slot_bytes); }
@@ -84,7 +84,7 @@ static char *slot_of(const cc_window *w, int rank, uint64_t step, size_t byte_co
     return region(w, rank) + PAGE + (step & 1) * w->slot_bytes + place;
 }
 
-/// Gives the place where a rank leaves what it has added up for the others.
+/// Gives the place where a rank leaves the sums that it has computed for the others.
 static char *result_of(const cc_window *w, int rank) { return region(w, rank) + PAGE + 2 * w->slot_bytes; }
 
 // MARK: Time

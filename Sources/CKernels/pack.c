@@ -23,7 +23,7 @@ static void pack_row(ck_format format, const float *row, int64_t first, int64_t 
 void ck_pack_floats(ck_format format, const float *rows, int64_t row_count, int64_t stride, int64_t columns, int32_t block,
                     void *panel) {
     memset(panel, 0, (size_t)ck_panel_bytes(format, columns, block));
-    // Column tiles, so that the panel's lines stay in the cache while 16 rows write to them.
+    // Columns are packed in tiles, so that the panel's cache lines stay in the cache while 16 rows write to them.
     for (int64_t first = 0; first < columns; first += 64)
         for (int64_t r = 0; r < row_count; r++)
             pack_row(format, rows + r * stride, first, ck_min(first + 64, columns), r, panel);
@@ -50,7 +50,7 @@ static void pack_block(ck_format format, const int8_t *codes, int64_t count, int
     }
 }
 
-/// A byte of codes of zero.
+/// Gives a byte whose codes stand for zero.
 static int zero_codes(ck_format format) {
     const int offset = ck_code_offset(format);
     return ck_column_bytes(format) == 16 ? offset : offset << 4 | offset;

@@ -24,7 +24,8 @@ static bool has_avx512(void) {
 static bool has_avx512vnni(void) { return has_avx512() && __builtin_cpu_supports("avx512vnni"); }
 static bool has_avx512bf16(void) { return has_avx512vnni() && __builtin_cpu_supports("avx512bf16"); }
 
-/// The system saves tiles only for processes that asked for them (Linux, Documentation/arch/x86/xstate.rst).
+/// Tells whether the processor has tiles, and asks the system for permission to use them, without which their first use
+/// ends the process (Linux, Documentation/arch/x86/xstate.rst).
 static bool has_amx(void) {
     const int request_permission = 0x1023, tile_data = 18;
     return has_avx512bf16() && __builtin_cpu_supports("amx-int8") && __builtin_cpu_supports("amx-bf16") &&
@@ -36,7 +37,8 @@ static bool has_dot_products(void) { return getauxval(AT_HWCAP) & HWCAP_ASIMDDP;
 
 enum { any_vendor = 1 << CK_OTHER_VENDOR | 1 << CK_INTEL | 1 << CK_AMD };
 
-/// `fast_on`: the vendors whose processors gain by the table wherever they run it (Kernels.md has the measurements).
+/// The tables in order of preference. `fast_on` holds the vendors on whose processors the table is fast (Kernels.md has
+/// the measurements).
 static const struct {
     const ck_kernels *table;
     bool (*runs)(void);
@@ -48,7 +50,8 @@ static const struct {
     {&ck_avx2vnni, has_avx2vnni, any_vendor},
     {&ck_avx512, has_avx512, any_vendor},
     {&ck_avx512vnni, has_avx512vnni, any_vendor},
-    // Zen 4 and later start a vdpbf16ps every cycle; Intel's cores take two for one, and do float32 products in half.
+    // Zen 4 and later start a vdpbf16ps every cycle. Intel's cores start one every two cycles, but two float32
+    // multiply-adds every cycle.
     {&ck_avx512bf16, has_avx512bf16, 1 << CK_AMD},
     {&ck_amx, has_amx, any_vendor},
 #elif defined(__aarch64__)

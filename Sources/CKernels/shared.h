@@ -1,4 +1,4 @@
-// What every table needs: shares of work, the walk over slices and groups, and conversions of single elements.
+// Functions that every table needs: shares of work, the walk over slices and groups, and conversions of single elements.
 #pragma once
 #include "CKernels.h"
 #include <string.h>
@@ -9,14 +9,14 @@
 #define MATRIX_TILES 0
 #endif
 
-/// For functions whose constant parameters must become constants of the loops in them.
+/// Marks functions that must be inlined, so that their constant parameters become constants of the loops in them.
 #define INLINE static inline __attribute__((always_inline))
 
 static inline int64_t ck_min(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t ck_max(int64_t a, int64_t b) { return a > b ? a : b; }
 static inline int64_t ck_ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-/// Elements [begin, end) of `count` that belong to a part.
+/// The elements [begin, end) that belong to a part.
 typedef struct ck_range {
     int64_t begin, end;
 } ck_range;
@@ -39,7 +39,7 @@ static inline uint32_t ck_float_bits(float value) {
 
 static inline float ck_from_bf16(uint16_t value) { return ck_bits_float((uint32_t)value << 16); }
 
-/// To nearest, ties to even; NaN stays NaN.
+/// Rounds to bfloat16, to nearest, ties to even; NaN stays NaN.
 static inline uint16_t ck_to_bf16(float value) {
     uint32_t bits = ck_float_bits(value);
     if (value != value) return (uint16_t)((bits >> 16) | 0x40);
@@ -56,7 +56,7 @@ static inline float ck_from_f16(uint16_t value) {
     return ck_bits_float(sign | (exponent + 112) << 23 | mantissa << 13);
 }
 
-/// To nearest, ties to even, as vcvtps2ph does.
+/// Rounds to float16, to nearest, ties to even, as vcvtps2ph does.
 static inline uint16_t ck_to_f16(float value) {
     uint32_t bits = ck_float_bits(value), sign = (bits >> 16) & 0x8000, magnitude = bits & 0x7FFFFFFF;
     if (magnitude > 0x7F800000) return (uint16_t)(sign | 0x7E00 | ((magnitude >> 13) & 0x3FF));
@@ -69,7 +69,7 @@ static inline uint16_t ck_to_f16(float value) {
     return (uint16_t)(sign | ((magnitude - 0x38000000 + 0xFFF + ((magnitude >> 13) & 1)) >> 13));
 }
 
-/// To E4M3: to nearest, ties to even, and to 448 at most. No number becomes 480, the pattern of E4M3's NaN.
+/// Rounds to E4M3, to nearest, ties to even, and to 448 at most: 480 would have the bits of E4M3's NaN.
 static inline uint8_t ck_to_fp8(float value) {
     uint32_t bits = ck_float_bits(value), sign = (bits >> 24) & 0x80, magnitude = bits & 0x7FFFFFFF;
     if (magnitude > 0x7F800000) return (uint8_t)(sign | 0x7F);
@@ -79,15 +79,15 @@ static inline uint8_t ck_to_fp8(float value) {
     return (uint8_t)(sign | (uint32_t)ck_min(code - (120 << 3), 0x7E));
 }
 
-/// From E4M3. Its bits, shifted to the places of float16's, are a float16 number that is 256 times smaller.
+/// Converts from E4M3. Its bits, shifted to their places in a float16, are a float16 number that is 256 times smaller.
 static inline float ck_from_fp8(uint8_t value) {
     return ck_from_f16((uint16_t)((value & 0x80) << 8 | (value & 0x7F) << 7)) * 256.0f;
 }
 
-/// The first column of a slice.
+/// Gives the first column of a slice.
 static inline int64_t ck_slice_begin(const ck_matrix *w, int slice) { return slice ? w->slice_ends[slice - 1] : 0; }
 
-/// The end of the piece that starts at `column`: where its group or its slice ends, whichever comes first.
+/// Gives the end of the piece that starts at `column`: the end of its group or of its slice, whichever comes first.
 static inline int64_t ck_piece_end(const ck_matrix *w, int64_t column, int64_t slice_end) {
     int64_t group_end = ((column + w->group_offset) / w->group + 1) * w->group - w->group_offset;
     return ck_min(group_end, slice_end);
@@ -97,10 +97,10 @@ static inline int64_t ck_group_of(const ck_matrix *w, int64_t column) {
     return (column + w->group_offset) / w->group - w->group_offset / w->group;
 }
 
-/// The sum of a block's codes; a multiple of 128 divides exactly.
+/// Gives the sum of a block's codes. The division is exact, because a correction is a multiple of 128.
 static inline int32_t ck_code_sum(int32_t correction) { return correction / -128; }
 
-/// By how much the stored unsigned codes exceed the signed ones.
+/// Gives the number that is added to a signed code to store it as an unsigned one.
 static inline int32_t ck_code_offset(ck_format format) {
     switch (format) {
     case CK_INT8: return 128;
@@ -112,7 +112,7 @@ static inline int32_t ck_code_offset(ck_format format) {
     }
 }
 
-/// Bytes of an element of the cache, or of a scale.
+/// Gives the bytes of an element of the cache, or of a scale.
 static inline int64_t ck_element_bytes(ck_format format) {
     switch (format) {
     case CK_F32: return 4;
@@ -124,7 +124,7 @@ static inline int64_t ck_element_bytes(ck_format format) {
     }
 }
 
-/// Runs of query heads that read the same cache head: head_map[first .. end).
+/// Gives the end of the run of query heads, from `first` on, that read the same cache head.
 static inline int64_t ck_head_run_end(const int32_t *head_map, int64_t first, int64_t count) {
     int64_t end = first + 1;
     while (end < count && head_map[end] == head_map[first]) end++;
@@ -159,7 +159,7 @@ static inline int64_t ck_head_run_end(const int32_t *head_map, int64_t first, in
 #define CK_GELU_LINEAR -1.5957691216f
 #define CK_GELU_CUBIC -0.0713548162726f
 
-/// Whether a norm subtracts the mean.
+/// Tells whether a norm subtracts the mean.
 static inline bool ck_is_centered(ck_norm_kind kind) {
     switch (kind) {
     case CK_NORM_RMS: return false;
@@ -167,7 +167,7 @@ static inline bool ck_is_centered(ck_norm_kind kind) {
     }
 }
 
-/// The weights of the norm of head `head`.
+/// Gives the weights of the norm of head `head`.
 static inline ck_norm_weights ck_norm_of_head(const ck_head_norm *a, int64_t head) {
     ck_norm_weights norm = a->norm;
     if (norm.weight) norm.weight += head * a->stride;

@@ -184,7 +184,7 @@ typedef struct patience {
 
 enum { LOOKS = 512, ROLL_CALL_EVERY = 10000000 };
 
-/// Does what a wait must do between two looks: gives way, answers roll calls, and ends when the time is over.
+/// Does the work of a wait between two looks: gives way, answers roll calls, and ends the wait when the time is over.
 static int look_again(patience *p) {
     if (++p->looks % LOOKS) return MPI_SUCCESS;
     sched_yield();

@@ -5,8 +5,8 @@ import Hashing
 /// Where they differ it throws an error that names the ranks and their wishes; without it the group would hang or
 /// exchange nonsense. Each operation costs a small all-gather, which counts in the inner communicator's times; a
 /// message from rank to rank is preceded by a small header instead. `place(ofByteCount:)` gives no place, because the
-/// comparison would overwrite it. Not noticed is a rank that sends while another enters an operation of the whole
-/// group: these two never compare.
+/// comparison would overwrite it. It does not notice a rank that sends while another enters an operation of the whole
+/// group, because these two never compare.
 public final class CheckedCommunicator: WrappedCommunicator {
     public let inner: any Communicator
     private var sequence = 0
@@ -134,7 +134,7 @@ public final class CheckedCommunicator: WrappedCommunicator {
 /// The fields leave no padding, so that requests can be compared byte by byte.
 private struct Request: Equatable, CustomStringConvertible {
     var sequence: Int64
-    /// The number of a `CollectiveOperation`; a number, because what another rank sends may be none.
+    /// The number of a `CollectiveOperation`; it is not the enum itself, because another rank may send any number.
     var operation: Int32
     var root: Int32
     var byteCount: Int64

@@ -18,8 +18,8 @@ public enum CollectiveOperation: Int32, CaseIterable, Sendable {
 
     /// Whether no rank can complete the operation before every rank has entered it.
     ///
-    /// After a timeout such a rank that is not waiting is to blame. Of other operations it may have done its part and
-    /// gone on.
+    /// If it holds, a rank that is not waiting at a timeout is to blame. In other operations such a rank may have done
+    /// its part and gone on.
     package var needsEveryRank: Bool {
         switch self {
         case .barrier, .allReduce, .reduceScatter, .allGather, .allToAll, .split: true
@@ -36,8 +36,8 @@ public enum CollectiveOperation: Int32, CaseIterable, Sendable {
 
 /// What a rank asks for, described for the error that names ranks which ask for different things.
 ///
-/// The description leaves out what does not matter to the operation. The fields are numbers, because that is what ranks
-/// exchange: another rank's may have no meaning here.
+/// The description leaves out what does not matter to the operation. The fields are the numbers that ranks exchange,
+/// because a number of another rank may have no meaning here.
 package struct CollectiveWish: CustomStringConvertible {
     package var operation: Int32
     package var byteCount: Int

@@ -151,7 +151,7 @@ public struct MessageTag: RawRepresentable, Hashable, Sendable {
     public static let allowed: ClosedRange<Int32> = 0...16383
 }
 
-/// Where the time of a communicator's operations went.
+/// The times and counts of a communicator's operations: waiting, moving bytes, bytes and operations.
 public struct CommunicationTimes: Equatable, Sendable {
     /// Time until the partners arrived.
     public var wait: Duration

@@ -1,6 +1,6 @@
 import Glibc
 
-/// What all ranks of one `withRanks` share: a lock, messages, and the ranks that have failed or ended.
+/// The state that all ranks of one `withRanks` share: a lock, messages, and the ranks that have failed or ended.
 ///
 /// All groups use one lock and one condition: ranks as threads serve tests, in which it matters more to be simple and
 /// never to hang than to be fast.
@@ -120,7 +120,7 @@ final class ThreadWorld: @unchecked Sendable {
     }
 }
 
-/// What the ranks of one group share: how often each has arrived, and what each shows the others.
+/// The state that the ranks of one group share: how often each has arrived, and the data that each shows the others.
 ///
 /// `@unchecked Sendable`: properties are written with the world's lock held; `deposits` are read without it only
 /// between the two meetings of an operation, when no rank writes them.

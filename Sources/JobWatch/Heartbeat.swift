@@ -14,8 +14,8 @@ import Glibc
 public final class Heartbeat {
     /// Ends the process with status 75, after one line on standard error from the rank that should report.
     ///
-    /// This is what programs do after a loss. It cleans nothing up, because the rank's own thread may be waiting in MPI
-    /// for ever.
+    /// Programs do this after a loss. It cleans nothing up, because the rank's own thread may be waiting in MPI for
+    /// ever.
     public static let endTheJob: @Sendable (LostRank) -> Void = { loss in
         if loss.isReportedHere {
             if cprocess_claim_last_words(75) { cprocess_say("\(loss)") }

@@ -18,7 +18,7 @@ final class HeartbeatSocket {
     enum Reading {
         case frame(HeartbeatFrame)
         case nothing
-        /// The other side has closed the connection, or has sent what is no frame.
+        /// The other side has closed the connection, or has sent bytes that are no frame.
         case closed
     }
 

@@ -65,7 +65,7 @@ package final class StartWatch: Sendable {
     // MARK: The thread
 
     private func run() {
-        // Closed before looking around, for the case that this process may open no more files.
+        // These are closed before looking around, in case this process may open no more files.
         let spares = (0..<3).map { _ in open("/dev/null", O_RDONLY | O_CLOEXEC) }
         var look = Look(stage: stage)
         look.around()

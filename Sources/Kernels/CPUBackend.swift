@@ -1,15 +1,15 @@
 import CKernels
 import Tensors
 
-/// Where a token's keys and values go: a block of the cache and a position in the sequence.
+/// The place of a token's keys and values: a block of the cache and a position in the sequence.
 public typealias CacheSlot = ck_slot
 
 /// Some consecutive tokens of one sequence whose attention is computed together.
 public typealias AttentionItem = ck_attention_item
 
-/// Kernels, workers and the step's memory: what a layer computes with.
+/// The kernels, the workers and the step's memory, with which layers compute.
 ///
-/// Shapes are checked here, once; kernels check nothing. No method allocates except from the arena.
+/// Its methods check shapes, because kernels check nothing. They allocate only from the arena.
 public final class CPUBackend {
     public let table: KernelTable
     public let pool: WorkerPool
@@ -29,12 +29,12 @@ public final class CPUBackend {
         withUnsafePointer(to: &arguments) { pool.run(kernel, UnsafeRawPointer($0), alone: alone) }
     }
 
-    /// Uninitialised rows from the arena.
+    /// Takes uninitialised rows from the arena.
     public func makeActivations(tokenCount: Int, width: Int) -> Activations {
         Activations(elements: arena.take(tokenCount * width), tokenCount: tokenCount, width: width)
     }
 
-    /// `input` as 8-bit codes, `block` columns to a scale.
+    /// Quantizes `input` to 8-bit codes, with a scale for each block of `block` columns.
     public func quantize(_ input: Activations, block: Int) -> BlockedActivations {
         let blocks = (input.width + block - 1) / block
         let codes = BlockedActivations.Codes(
@@ -49,7 +49,7 @@ public final class CPUBackend {
         return BlockedActivations(codes: codes, block: block)
     }
 
-    /// `input` rounded to bfloat16, in blocks of an even number of columns.
+    /// Rounds `input` to bfloat16, in blocks of `block` columns, which must be even.
     public func round(_ input: Activations, block: Int) -> BlockedActivations {
         precondition(block % 2 == 0)
         let blocks = (input.width + block - 1) / block
@@ -62,9 +62,10 @@ public final class CPUBackend {
         return BlockedActivations(rounded: rounded, block: block)
     }
 
-    /// output `[tokens, rows]` = input `[tokens, columns]` · weightᵀ + bias.
+    /// Gives output `[tokens, rows]` = input `[tokens, columns]` · weightᵀ + bias.
     ///
-    /// - Parameter blocked: the input in the form of its weight's type; nil multiplies by the floats themselves.
+    /// - Parameter blocked: the input as codes or rounded, as the weight's type requires; nil to multiply by the floats
+    ///   of `input`.
     public func multiply(
         _ weight: PackedMatrix, by input: Activations, blocked: BlockedActivations?, adding bias: UnsafePointer<Float>?,
         into output: UnsafeMutablePointer<Float>, outputStride: Int
@@ -83,11 +84,11 @@ public final class CPUBackend {
         run(kernels.matmul, &arguments)
     }
 
-    /// Adds `delta`, scaled, to `hidden` in place, and gives hidden normalized.
+    /// Adds the scaled `delta`, if there is one, to `hidden` in place, and gives `hidden` normalized.
     ///
-    /// All have rows without gaps.
+    /// The rows of all three must lie without gaps.
     ///
-    /// - Parameter output: where the result goes, perhaps `hidden` itself; nil makes new rows.
+    /// - Parameter output: room for the result, which may be `hidden` itself; nil to make new rows.
     @discardableResult
     public func normalize(
         _ hidden: Activations, adding delta: Activations?, scaledBy scale: Float = 1, _ norm: NormWeights,
@@ -103,9 +104,9 @@ public final class CPUBackend {
         return output
     }
 
-    /// The activation of each element, times `up` where rows hold `[gate | up]`.
+    /// Applies the activation to each element; if rows hold `[gate | up]`, multiplies the activation of `gate` by `up`.
     ///
-    /// Gated rows give new ones of half the width; others are changed in place.
+    /// The results of gated rows are new rows of half the width; other rows are changed in place.
     @discardableResult
     public func activate(_ rows: Activations, _ activation: Activation, isGated: Bool) -> Activations {
         guard isGated else {
@@ -117,7 +118,7 @@ public final class CPUBackend {
         return output
     }
 
-    /// Brings elements x between -cap and cap, by cap · tanh(x / cap), in place.
+    /// Replaces each element x by cap · tanh(x / cap), in place.
     public func softcap(_ rows: Activations, cap: Float) {
         activate(rows, up: nil, into: rows, by: CK_SOFTCAP, cap: cap)
     }
@@ -137,9 +138,9 @@ public final class CPUBackend {
     /// and values in the cache.
     ///
     /// - Parameters:
-    ///   - queryScale: what queries, and not keys, are multiplied by.
-    ///   - queryNorm: the norm of each query head; nil for none.
-    ///   - keyNorm: that of each key head.
+    ///   - queryScale: the factor by which queries, and not keys, are multiplied.
+    ///   - queryNorm: the norm of query heads; nil for none.
+    ///   - keyNorm: the norm of key heads; nil for none.
     public func rotateAndStore(
         _ rows: Activations, queryHeadCount: Int, angles: Angles, queryScale: Float, queryNorm: HeadNorm?,
         keyNorm: HeadNorm?, slots: UnsafePointer<CacheSlot>, cache: CacheStorage
@@ -156,12 +157,12 @@ public final class CPUBackend {
         run(kernels.store, &arguments, alone: rows.tokenCount == 1)
     }
 
-    /// Attention of rows' queries over the cache: `[tokens, query heads · head dimension]`.
+    /// Gives the attention of the rows' queries over the cache: `[tokens, query heads · head dimension]`.
     ///
     /// - Parameters:
-    ///   - headMap: which cache head each query head reads.
-    ///   - window: positions that a token sees, itself included; 0 for all.
-    ///   - scores: what is done to scores; slopes and sinks have an element for each query head.
+    ///   - headMap: the cache head that each query head reads.
+    ///   - window: the number of positions that a token sees, itself included; 0 for all.
+    ///   - scores: the options of scores; slopes and sinks have an element for each query head.
     public func attend(
         _ rows: Activations, headMap: UnsafeBufferPointer<Int32>, window: Int,
         items: UnsafeBufferPointer<AttentionItem>, cache: CacheStorage, scores: ScoreOptions
@@ -181,7 +182,7 @@ public final class CPUBackend {
         return output
     }
 
-    /// a += b · scale, of rows without gaps.
+    /// Adds b · scale to a, whose rows must lie without gaps, as must those of b.
     public func add(_ b: Activations, to a: Activations, scaledBy scale: Float = 1) {
         let (target, source) = (a.contiguous, b.contiguous)
         precondition(target.count == source.count)

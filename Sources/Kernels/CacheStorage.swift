@@ -8,7 +8,7 @@ public final class CacheStorage {
     private let scales: AlignedBuffer?
     let description: ck_cache
 
-    /// Positions in a block.
+    /// The number of positions in a block.
     public static let blockLength = Int(CK_CACHE_BLOCK)
 
     public init(blockCount: Int, headCount: Int, headDimension: Int, type: KeyValueType) throws(MemoryError) {
@@ -25,7 +25,7 @@ public final class CacheStorage {
             value_stride: Int64((headDimension + 15) / 16 * 16), format: type.kernelFormat)
     }
 
-    /// Touches every page, so that memory that is not there fails at the start and not in the middle of a text.
+    /// Touches every page, so that missing memory fails at the start and not in the middle of a text.
     public func touch() {
         for buffer in [keys, values] + (scales.map { [$0] } ?? []) { buffer.touch() }
     }

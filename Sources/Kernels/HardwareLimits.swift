@@ -1,10 +1,11 @@
 import CKernels
 import Tensors
 
-/// What this rank's processors can do at best, measured with the instructions that the kernels use.
+/// The limits of this rank's processors, measured with the instructions that the kernels use.
 ///
-/// Decoding reads every weight once a token: its limit is `readBytesPerSecond`. A prompt is arithmetic: its limit is
-/// `operationsPerSecond`. Machines are shared and noisy, so limits are measured next to what they are compared with.
+/// Decoding reads every weight once for each token, so its limit is `readBytesPerSecond`. A prompt needs much
+/// arithmetic for each weight, so its limit is `operationsPerSecond`. Machines are shared and noisy, so limits should
+/// be measured at the same time as the speed that is compared with them.
 public final class HardwareLimits {
     private let kernels: ck_kernels
     private let pool: WorkerPool
@@ -13,7 +14,7 @@ public final class HardwareLimits {
     private let operations: UnsafeMutablePointer<Double>
 
     /// - Parameters:
-    ///   - byteCount: what is read; many times the caches.
+    ///   - byteCount: the bytes of memory that are read, many times the size of the caches.
     ///   - hugePages: whether the memory asks for pages of 2 MiB, as packed weights do.
     public init(
         table: KernelTable, pool: WorkerPool, byteCount: Int = 1 << 30, hugePages: Bool = true
@@ -23,7 +24,7 @@ public final class HardwareLimits {
         memory = try AlignedBuffer(byteCount: byteCount, hugePages: hugePages)
         sinks = .allocate(capacity: pool.count)
         operations = .allocate(capacity: pool.count)
-        // Each worker touches what it will read.
+        // Each worker touches the memory that it will read.
         let pages = byteCount / 4096
         let base = memory.baseAddress
         pool.forEachWorker { index, count in
@@ -38,7 +39,7 @@ public final class HardwareLimits {
         operations.deallocate()
     }
 
-    /// Reads the whole memory once, by all workers.
+    /// Measures the bytes per second at which all workers together read the memory.
     public func readBytesPerSecond() -> Double {
         var arguments = ck_read(data: memory.baseAddress, bytes: Int64(memory.byteCount), sinks: sinks)
         let start = ContinuousClock.now
@@ -46,7 +47,9 @@ public final class HardwareLimits {
         return Double(memory.byteCount) / seconds(since: start)
     }
 
-    /// Multiplies and adds (two operations) of all workers, for a format's products; some 10 to 50 ms.
+    /// Measures the multiplications and additions per second of all workers in a format's products.
+    ///
+    /// It takes 10 to 50 ms. A multiply-add counts as two operations.
     public func operationsPerSecond(_ format: ComputeFormat) -> Double {
         var arguments = ck_peak(
             format: format.kernelFormat, rounds: 2_000_001, operations: operations, sinks: sinks)

@@ -1,13 +1,13 @@
 import CKernels
 import Tensors
 
-/// What rows are normalized with: x normalized · weight + bias.
+/// The kind and the weights of a norm: normalized x · weight + bias.
 public struct NormWeights {
     public let kind: NormKind
-    /// One for each column.
+    /// The weight of each column.
     public let weight: UnsafePointer<Float>
     public let bias: UnsafePointer<Float>?
-    /// What is added to the mean of the squares.
+    /// The number that is added to the mean of the squares.
     public let epsilon: Float
 
     public init(kind: NormKind, weight: UnsafePointer<Float>, bias: UnsafePointer<Float>? = nil, epsilon: Float) {
@@ -29,9 +29,9 @@ public struct NormWeights {
 
 /// The norm of query heads, or of key heads, before they are rotated.
 public struct HeadNorm {
-    /// Those of the first head; a column is an element of a head.
+    /// The norm of the first head; its columns are the elements of a head.
     public let norm: NormWeights
-    /// Elements from one head's weights to the next one's; 0 if all heads share them.
+    /// The number of elements from one head's weights to the next head's; 0 if all heads share them.
     public let stride: Int
 
     public init(_ norm: NormWeights, stride: Int = 0) {
@@ -46,14 +46,14 @@ extension HeadNorm? {
     }
 }
 
-/// By which angles the tokens of a step are rotated.
+/// The angles by which the queries and keys of a step's tokens are rotated.
 public struct Angles {
-    /// `[tokens][pairCount]`; nil if there are no pairs.
+    /// The cosines `[tokens][pairCount]`; nil if there are no pairs.
     public let cosines: UnsafePointer<Float>?
     public let sines: UnsafePointer<Float>?
-    /// Pairs of a head that turn: element i with element i + pairCount.
+    /// The number of pairs of a head that are rotated: element i with element i + pairCount.
     ///
-    /// What comes after them stays as it is.
+    /// The elements after them are not rotated.
     public let pairCount: Int
 
     public init(cosines: UnsafePointer<Float>?, sines: UnsafePointer<Float>?, pairCount: Int) {
@@ -63,14 +63,15 @@ public struct Angles {
     }
 }
 
-/// What attention does to scores besides the softmax.
+/// The options of attention that change its scores, or add a score, before the softmax.
 public struct ScoreOptions {
-    /// Scores s become cap · tanh(s / cap); 0 leaves them alone.
+    /// The cap: scores s become cap · tanh(s / cap); 0 for none.
     public let cap: Float
-    /// For each query head, what is added to a score for each position that the key lies after the query (ALiBi: Press,
-    /// Smith and Lewis, arXiv:2108.12409).
+    /// The slope of each query head, which is added to a score once for each position that the key lies after the query
+    /// (ALiBi: Press, Smith and Lewis, arXiv:2108.12409).
     public let slopes: UnsafePointer<Float>?
-    /// For each query head, a score that takes part in the softmax and has no value (Xiao et al., arXiv:2309.17453).
+    /// The sink of each query head, a score that takes part in the softmax and has no value (Xiao et al.,
+    /// arXiv:2309.17453).
     public let sinks: UnsafePointer<Float>?
 
     public init(cap: Float = 0, slopes: UnsafePointer<Float>? = nil, sinks: UnsafePointer<Float>? = nil) {

@@ -3,33 +3,33 @@ import Tensors
 
 /// A weight matrix `[rows, columns]` laid out for the kernels: panels of 16 rows, one in each vector lane.
 ///
-/// Packed once at load, panel by panel, by the worker that will read the panel.
+/// It is packed once, at load; each panel is packed by the worker that will read it.
 public final class PackedMatrix: @unchecked Sendable {
-    // Sendable: written panel by panel before the first step, read only afterwards.
+    // It is Sendable because it is written before the first step, each panel by one worker, and only read afterwards.
     let data: AlignedBuffer
     let scales: AlignedBuffer?
     let zeros: AlignedBuffer?
     let description: UnsafeMutablePointer<ck_matrix>
 
     public let format: ComputeFormat
-    /// Output features.
+    /// The number of output features.
     public let rows: Int
-    /// Input features, of this shard.
+    /// The number of input features of this shard.
     public let columns: Int
-    /// Columns of a block of the input: for integer weights they share an activation scale.
+    /// The number of columns of a block of the input; with integer weights they share an activation scale.
     public let block: Int
-    /// Scales of each row.
+    /// The number of scales of each row.
     public let groupCount: Int
     private let panelByteCount: Int
 
-    /// Panels of 16 rows, the last one perhaps not full.
+    /// The number of panels of 16 rows; the last panel may have fewer.
     public var panelCount: Int { (rows + ComputeFormat.panelRows - 1) / ComputeFormat.panelRows }
     /// Whether groups have zero points.
     public var hasZeros: Bool { zeros != nil }
-    /// Bytes of memory that it takes.
+    /// The bytes of memory that the matrix takes.
     public var byteCount: Int { data.byteCount + (scales?.byteCount ?? 0) + (zeros?.byteCount ?? 0) }
 
-    /// Reserves memory; `sliceEnds` and `groupOffset` as in `ck_matrix`.
+    /// Allocates the memory; `ck_matrix` describes `sliceEnds` and `groupOffset`.
     public init(
         format: ComputeFormat, rows: Int, columns: Int, block: Int, sliceEnds: [Int], groupOffset: Int = 0
     ) throws(MemoryError) {
@@ -68,15 +68,15 @@ public final class PackedMatrix: @unchecked Sendable {
         description.deallocate()
     }
 
-    /// Fills one panel of a float format from up to 16 rows of floats, `columns` apart.
+    /// Fills one panel of a float format from up to 16 rows of floats, which lie `columns` elements apart.
     public func packFloats(panel: Int, rows: UnsafePointer<Float>, rowCount: Int) {
         ck_pack_floats(
             format.kernelFormat, rows, Int64(rowCount), Int64(columns), Int64(columns), Int32(block),
             data.baseAddress + panel * panelByteCount)
     }
 
-    /// Fills one panel of an integer format from up to 16 rows of codes, `columns` apart, and their scales
-    /// `[row][group]`.
+    /// Fills one panel of an integer format from up to 16 rows of codes, which lie `columns` elements apart, and from
+    /// their scales and zero points `[row][group]`.
     public func packCodes(
         panel: Int, rows: UnsafePointer<Int8>, scales: UnsafePointer<Float>, zeros: UnsafePointer<Float>?, rowCount: Int
     ) {
@@ -92,7 +92,7 @@ public final class PackedMatrix: @unchecked Sendable {
         if let zeros { transpose(zeros, rowCount, panel, into: self.zeros) { Int8($0) } }
     }
 
-    /// `[row][group]` to `[group][16]`, in another type.
+    /// Rearranges `[row][group]` into `[group][16]`, and converts the elements to another type.
     private func transpose<Element>(
         _ source: UnsafePointer<Float>, _ rowCount: Int, _ panel: Int, into buffer: AlignedBuffer?,
         as element: (Float) -> Element

@@ -2,17 +2,19 @@ import CKernels
 import Glibc
 import Synchronization
 
-/// Threads that run shares of kernels, and nothing else, for as long as the pool lives.
+/// The threads that run shares of kernels, and nothing else, for as long as the pool lives.
 ///
-/// The caller is worker 0. Idle workers spin briefly, so that the next kernel of a step starts at once,
-/// and then sleep in the kernel. `run` allocates nothing.
+/// The caller is worker 0. Idle workers spin briefly, so that the next kernel of a step starts at once, and then sleep
+/// until they are woken. `run` allocates nothing.
 public final class WorkerPool: @unchecked Sendable {
-    // Sendable: `run` is called by one thread at a time (the rank thread); workers see the job through `generation`.
+    // It is Sendable because only one thread at a time (the rank's thread) calls `run`, and workers see the job through
+    // `generation`.
 
-    /// Pauses before a waiting worker gives its processor away when others need it: some microseconds.
+    /// The number of pauses, which take some microseconds, before a waiting worker gives way to others that need its
+    /// processor.
     private static let crowdedPauses = 100
 
-    /// Workers, the caller included.
+    /// The number of workers, including the caller.
     public let count: Int
     /// Whether there are more workers than processors, so that one that waits must let another run.
     private let isCrowded: Bool
@@ -27,10 +29,10 @@ public final class WorkerPool: @unchecked Sendable {
     private var mutex = pthread_mutex_t()
     private var wakeUp = pthread_cond_t()
 
-    /// Starts `count - 1` threads, each bound to one processor of `processors` (worker i to the i-th) if given.
+    /// Starts `count - 1` threads, and binds worker i to the i-th of `processors` if they are given.
     ///
-    /// The calling thread is bound to the first one by `bindCaller`, after all threads were made: a thread inherits
-    /// its maker's binding.
+    /// The calling thread is bound to the first processor after all threads have been made, because a thread inherits
+    /// the binding of the thread that makes it.
     ///
     /// - Parameter isCrowded: whether workers, or those of other ranks, share processors.
     public init(count: Int, processors: [Int] = [], isCrowded: Bool = false) {
@@ -69,7 +71,8 @@ public final class WorkerPool: @unchecked Sendable {
 
     /// Runs all shares of a kernel, and returns when the last is done.
     ///
-    /// - Parameter alone: run the one share on the caller: waking workers would cost more than they save.
+    /// - Parameter alone: whether the caller runs all of the kernel as one share, because waking workers would cost
+    ///   more time than they save.
     func run(_ kernel: @escaping ck_kernel, _ arguments: UnsafeRawPointer, alone: Bool = false) {
         guard !threads.isEmpty, !alone else {
             kernel(arguments, ck_part(index: 0, count: 1))
@@ -148,7 +151,7 @@ private final class WorkerStart {
     }
 }
 
-/// The processors that this process may run on, in order.
+/// Gives the numbers of the processors that this process may run on, in order.
 public func allowedProcessors() -> [Int] {
     var processors = [Int32](repeating: 0, count: 1024)
     let count = ck_allowed_processors(&processors, Int32(processors.count))

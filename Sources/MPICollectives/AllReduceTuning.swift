@@ -6,7 +6,7 @@ import Collectives
 public struct AllReduceTuning: Codable, Equatable, Sendable {
     /// The longest buffer, in bytes, that every rank of a host adds up whole.
     ///
-    /// Of a longer one each rank adds up a part.
+    /// Each rank adds up a part of a longer buffer.
     public var sharedWholeByteCount = 16 << 10
     /// The longest buffer, in bytes, that ranks exchange whole by messages; longer ones are exchanged in parts.
     public var wholeByteCount = 8 << 10

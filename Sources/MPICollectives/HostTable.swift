@@ -44,7 +44,7 @@ struct HostTable: Equatable, Sendable {
         return sizes
     }
 
-    /// The same table for ranks that are numbered anew, so that the ranks of each host are neighbours.
+    /// This table with the ranks renumbered, so that the ranks of each host are neighbours.
     var ordered: HostTable {
         let ranks = hostOfRank.indices.sorted { (hostOfRank[$0], $0) < (hostOfRank[$1], $1) }
         return HostTable(hostOfRank: ranks.map { hostOfRank[$0] }, names: ranks.map { names[$0] })

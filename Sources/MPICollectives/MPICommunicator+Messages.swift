@@ -123,7 +123,7 @@ extension MPICommunicator {
 
     /// Waits for all ranks by dissemination.
     ///
-    /// After the step of distance d, every rank knows that 2d ranks have come.
+    /// After the step in which each rank notifies the rank at distance d, every rank knows that 2d ranks have come.
     public func barrier() throws(CommunicationError) {
         begin(.barrier)
         let nothing = UnsafeMutableRawBufferPointer(start: nil, count: 0)

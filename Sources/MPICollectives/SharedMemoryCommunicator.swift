@@ -17,7 +17,7 @@ public final class SharedMemoryCommunicator: WrappedCommunicator {
         public var slotByteCount = 128 << 10
         /// How often a rank looks for the others before it gives way to other threads.
         ///
-        /// With nil the number of processors decides.
+        /// If it is nil, the number depends on the number of processors.
         public var spins: Int?
 
         /// Makes the default options.
@@ -188,7 +188,7 @@ extension MPICommunicator {
         guard try gatherAll([room < needed])[0][0] else {
             return try SharedMemoryCommunicator(self, options: options)
         }
-        // Parts of this group shall not try again.
+        // Groups that are split from this one must not try again.
         limits.sharesMemory = false
         if rank == 0, !MPILimits.hasWarnedOfRoom.exchange(true, ordering: .relaxed) {
             cprocess_say(

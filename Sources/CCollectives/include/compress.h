@@ -19,7 +19,7 @@ static inline size_t cc_code_bytes(size_t count) { return (count + CC_GROUP - 1)
 /// So an element is off by at most half a scale, max|group| / 252. A group with an infinity or a NaN is decoded as NaN.
 void cc_encode(const float *_Nonnull values, size_t count, void *_Nonnull codes);
 
-/// out[i] = the sum of what the ranks' codes stand for, in the order of `ReductionTree` in Swift.
+/// out[i] = the sum of the ranks' decoded elements, in the order of `ReductionTree` in Swift.
 void cc_sum_codes(const void *_Nonnull const *_Nonnull terms, int n, float *_Nonnull out, size_t count);
 
 /// Rounds to bfloat16, to nearest, ties to even; NaN stays NaN.

@@ -70,7 +70,7 @@ cc_window_times cc_window_take_times(cc_window *_Nonnull window);
 
 /// Gives a place for this rank's `byte_count` bytes of the next call, or NULL if they do not fit at once.
 ///
-/// A next call with this address need not copy what lies there. Waits until the place is free.
+/// If the next call gets this address as its input, it need not copy the bytes there. Waits until the place is free.
 void *_Nullable cc_window_place(cc_window *_Nonnull window, size_t byte_count, cc_window_status *_Nonnull status);
 
 /// Waits for all ranks.

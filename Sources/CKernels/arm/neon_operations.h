@@ -1,4 +1,4 @@
-// Vectors of 16 lanes as four registers of 128 bits. The meanings are in vector/operations.md.
+// Vectors of 16 lanes as four registers of 128 bits. vector/operations.md says what the operations mean.
 #pragma once
 #include "../shared.h"
 
@@ -9,7 +9,7 @@ typedef struct {
     int32x4_t q[4];
 } vi;
 
-/// A vector whose register i is EXPRESSION.
+/// Returns a vector whose register i is EXPRESSION.
 #define EACH(TYPE, EXPRESSION)                                                                                                 \
     TYPE result;                                                                                                               \
     _Pragma("unroll") for (int i = 0; i < 4; i++) result.q[i] = EXPRESSION;                                                    \
@@ -117,7 +117,7 @@ INLINE void vi_store_int8(int8_t *p, vi a) {
     vst1q_s8(p, vcombine_s8(vmovn_s16(low), vmovn_s16(high)));
 }
 
-// The dot product takes two signed numbers: 8-bit codes are made so, 4-bit ones are small enough.
+// The dot product takes signed bytes: 8-bit codes are made signed, and 4-bit codes are so small that they need not be.
 enum { LOADED_CODES_ARE_SIGNED = true };
 typedef struct {
     int8x16_t q[4];

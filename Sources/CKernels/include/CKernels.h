@@ -1,15 +1,14 @@
 // The kernels of one processor, behind one table of functions.
 //
-// A kernel allocates nothing, starts no thread, keeps no state, checks nothing and cannot fail:
-// the Swift side checks shapes once, with messages, and splits work into parts over its workers.
+// A kernel allocates nothing, starts no thread, keeps no state, checks nothing and cannot fail: the Swift side checks
+// shapes once, with messages, and splits work into parts over its workers.
 //
-// Every table gives the same bits for the same input. Two rules make it so: each output element is
-// computed by one chain of operations whose order depends on the shapes of the model only, and every
-// multiply-add is an explicit fma. So the number of workers, the number of tokens in a call, the width
-// of the processor's registers and the number of ranks cannot change a result.
+// Every table gives the same bits for the same input, because of two rules: each output element is computed by one
+// chain of operations whose order depends only on the shapes of the model, and every multiply-add is an explicit fma.
+// So the number of workers, the number of tokens in a call, the width of the processor's registers and the number of
+// ranks cannot change a result.
 //
-// To add a table: the operations of `vector/operations.md` for 16 lanes, a file that says what they are called and
-// compiled with, and a row in select.c. To add a kernel: scalar/ first, its test, vector/.
+// `vector/operations.md` says how to add a table or a kernel.
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
@@ -17,15 +16,16 @@
 #pragma clang assume_nonnull begin
 
 enum {
-    /// Output rows that lie side by side in a panel, one in each vector lane.
+    /// The number of output rows that lie side by side in a panel, one in each vector lane.
     CK_LANES = 16,
-    /// Slices of the input dimension at most (see ck_matrix).
+    /// The most slices of the input dimension (see ck_matrix).
     CK_MAX_SLICES = 8,
-    /// Consecutive positions in a block of the key-value cache.
+    /// The number of consecutive positions in a block of the key-value cache.
     CK_CACHE_BLOCK = 64,
-    /// Positions whose attention is computed alone before it is combined, by absolute position.
+    /// The number of positions in a span, whose attention is computed alone before spans are combined. Spans begin at
+    /// multiples of it, counted from the start of the sequence.
     CK_SPAN = 256,
-    /// The longest head.
+    /// The most elements of a head.
     CK_MAX_HEAD = 512,
 };
 
@@ -43,7 +43,7 @@ typedef enum ck_format {
     CK_FP8 = 5,  // the cache only: 4 bits of exponent, 3 of mantissa, no infinities (OCP E4M3)
 } ck_format;
 
-/// Whether elements are whole numbers, which mean something only times a scale.
+/// Tells whether elements are whole numbers, which must be multiplied by a scale.
 static inline bool ck_is_integer(ck_format format) {
     switch (format) {
     case CK_F32:
@@ -64,7 +64,7 @@ typedef struct ck_part {
 ///
 /// Layout of a panel; one "step" is 64 bytes (F32, BF16, INT8, INT4) or 32 (F16):
 ///   F32   step k:     the 16 rows' weight of column k
-///   F16   step k:     the same
+///   F16   step k:     the 16 rows' weight of column k
 ///   BF16  step k/2:   for each row the columns k, k+1; padded with zeros to whole blocks
 ///   INT8  step k/4:   for each row the columns k .. k+3
 ///   INT4  block b, step j of block/8: for each row four bytes; low nibbles hold columns 4j .. 4j+3
@@ -85,10 +85,10 @@ typedef struct ck_matrix {
     ck_format scale_format;            // F32, F16 or BF16
     int32_t block;                     // columns of an input block: 4, 8, 16, 32, or 64 for integers
     int32_t slice_count;               // 1, 2, 4 or 8
-    int64_t slice_ends[CK_MAX_SLICES]; // multiples of block but for the last; a slice may be empty
+    int64_t slice_ends[CK_MAX_SLICES]; // multiples of block, except the last; a slice may be empty
 } ck_matrix;
 
-/// Bytes of a column of a packed panel.
+/// Gives the bytes of a column of a packed panel.
 static inline int64_t ck_column_bytes(ck_format format) {
     switch (format) {
     case CK_F32: return 64;
@@ -100,7 +100,7 @@ static inline int64_t ck_column_bytes(ck_format format) {
     }
 }
 
-/// Bytes of one packed panel.
+/// Gives the bytes of one packed panel.
 static inline int64_t ck_panel_bytes(ck_format format, int64_t columns, int32_t block) {
     const int64_t padded = (columns + block - 1) / block * block;
     switch (format) {
@@ -121,11 +121,12 @@ void ck_pack_floats(ck_format format, const float *rows, int64_t row_count, int6
 void ck_pack_codes(ck_format format, const int8_t *rows, int64_t row_count, int64_t stride, int64_t columns, int32_t block,
                    void *panel);
 
-/// The input of a product: rows of floats, and perhaps the same rows as codes or rounded, which are then used instead.
+/// The input of a product: rows of floats, or the same rows as codes or rounded, which are used instead if they are
+/// given.
 ///
 /// Codes and rounded inputs lie as [block][tokens][columns of the block], padded with zeros to whole blocks, so that
-/// what a tile of tokens needs of a block lies together. Tiles read past the last token: 1 KiB after the end, and 64
-/// bytes after the end of the scales, must be readable.
+/// the inputs of a tile of tokens in one block lie together. Tiles read past the last token: 1 KiB after the end of the
+/// inputs, and 64 bytes after the end of the scales, must be readable.
 typedef struct ck_input {
     const float *_Nullable values; // [tokens][value_stride]
     int64_t value_stride;
@@ -166,21 +167,21 @@ typedef struct ck_round {
     uint16_t *rounded; // as in ck_input
 } ck_round;
 
-/// How a row is normalized: by its root mean square, or by the mean and the variance of a layer norm.
+/// The kinds of norms: an RMS norm uses the root mean square of a row, and a layer norm its mean and variance.
 typedef enum ck_norm_kind {
     CK_NORM_RMS = 0,   // x / sqrt(mean(x²) + ε)
     CK_NORM_LAYER = 1, // (x - mean) / sqrt(mean((x - mean)²) + ε)
 } ck_norm_kind;
 
-/// What a row of `columns` elements is normalized with: normalized x * weight + bias.
+/// The weights with which a row of `columns` elements is normalized: normalized x * weight + bias.
 typedef struct ck_norm_weights {
-    const float *_Nullable weight; // [columns]; NULL, for heads only: no norm
+    const float *_Nullable weight; // [columns]; for heads, NULL means no norm
     const float *_Nullable bias;   // [columns]
     ck_norm_kind kind;
     float epsilon;
 } ck_norm_weights;
 
-/// hidden += delta * delta_scale (if a delta is given); output = hidden, normalized.
+/// hidden += delta * delta_scale, if a delta is given; output = the normalized hidden.
 typedef struct ck_norm {
     float *hidden; // [tokens][columns]
     const float *_Nullable delta;
@@ -198,7 +199,7 @@ typedef struct ck_add {
     float scale;
 } ck_add;
 
-/// What is done to each element between two products.
+/// The functions that are applied to each element between two products.
 typedef enum ck_activation {
     CK_SILU = 0,         // x / (1 + exp(-x))
     CK_GELU = 1,         // x / 2 * (1 + erf(x / √2))
@@ -218,7 +219,7 @@ typedef struct ck_activate {
     float cap; // of CK_SOFTCAP
 } ck_activate;
 
-/// Where a token's keys and values go.
+/// The place in the cache to which a token's keys and values go.
 typedef struct ck_slot {
     int32_t block;    // of the cache
     int32_t position; // in the sequence
@@ -238,14 +239,14 @@ typedef struct ck_cache {
 /// The norm of query heads or of key heads.
 typedef struct ck_head_norm {
     ck_norm_weights norm; // of the first head
-    int64_t stride;       // from the weights of one head to those of the next; 0: all heads share them
+    int64_t stride;       // from the weights of one head to those of the next; 0 if all heads share them
 } ck_head_norm;
 
-/// Normalizes queries and keys (if asked), rotates them by their angles, scales queries, and stores keys and values in
-/// the cache.
+/// Normalizes queries and keys (if norms are given), rotates them by their angles, scales queries, and stores keys and
+/// values in the cache.
 ///
-/// Rows hold [queries | keys | values]; queries and keys are changed in place. Rotation pairs element i with element
-/// i + rotated / 2 of the first `rotated` elements of a head. The others are only scaled.
+/// Rows hold [queries | keys | values]; queries and keys are changed in place. Of the first `rotated` elements of a
+/// head, element i is rotated with element i + rotated / 2. The other elements are only scaled.
 typedef struct ck_store {
     float *rows; // [tokens][stride]
     int64_t stride, tokens, query_heads;
@@ -273,7 +274,7 @@ typedef struct ck_attend {
     const float *queries; // [tokens][query_stride], scaled
     float *output;        // [tokens][output_stride]
     int64_t query_stride, output_stride;
-    const int32_t *head_map; // [query_heads]: which cache head each query head reads, not decreasing
+    const int32_t *head_map; // [query_heads]: the cache head that each query head reads, never decreasing
     int64_t query_heads;
     int64_t window;                // 0: all positions
     float cap;                     // 0: none
@@ -284,14 +285,14 @@ typedef struct ck_attend {
     ck_cache cache;
 } ck_attend;
 
-/// Reads memory as a product reads weights and does nothing with it: the limit of decoding.
+/// Reads memory as a product reads weights, and does nothing with it. Its speed is the limit of decoding.
 typedef struct ck_read {
     const void *data; // a multiple of 4 KiB for each part
     int64_t bytes;
-    float *sinks; // [parts]: keeps the compiler from leaving the reads out
+    float *sinks; // [parts]: keeps the compiler from removing the reads
 } ck_read;
 
-/// Multiplies registers by registers as a product of this format does: the limit of prompts.
+/// Multiplies registers by registers as a product of this format does. Its speed is the limit of prompts.
 typedef struct ck_peak {
     ck_format format; // of a matrix
     int64_t rounds;
@@ -306,8 +307,8 @@ typedef void (*_Nonnull ck_kernel)(const void *arguments, ck_part part);
 /// The kernels of one instruction set. Every entry is set.
 typedef struct ck_kernels {
     const char *name;
-    /// BF16 weights are multiplied by inputs rounded to bfloat16, with the processor's own instructions: other bits
-    /// than those of other tables, but the same for every number of tokens.
+    /// Whether BF16 weights are multiplied by inputs rounded to bfloat16, with the processor's own instructions. The bits
+    /// differ from those of other tables, but are the same for every number of tokens.
     bool rounds_inputs;
     ck_kernel matmul;   // ck_matmul; parts: panels
     ck_kernel quantize; // ck_quantize; parts: tokens
@@ -321,26 +322,27 @@ typedef struct ck_kernels {
     ck_kernel peak;     // ck_peak; every part does all rounds
 } ck_kernels;
 
-/// The table of that name; NULL if this processor cannot run it or none has the name.
+/// Gives the table of that name; NULL if no table has the name or this processor cannot run it.
 const ck_kernels *_Nullable ck_select(const char *name);
 
-/// The tables in order of preference, best last; NULL past the end. Those the processor cannot run have gaps.
+/// Gives the table at an index in order of preference, best last, and whether this processor can run it; NULL past the
+/// end.
 const ck_kernels *_Nullable ck_table(int32_t index, bool *runs);
 
-/// Who made a processor, as far as the choice of a table depends on it.
+/// The makers of processors, as far as the choice of a table depends on them.
 enum { CK_OTHER_VENDOR, CK_INTEL, CK_AMD };
 
-/// The maker of this processor.
+/// Gives the maker of this processor.
 int32_t ck_vendor(void);
 
-/// Whether processors of that vendor gain by the table at `index` where they run it, so that it may be chosen unasked.
+/// Tells whether the table at `index` is fast on processors of that vendor, so that it may be chosen by default.
 bool ck_is_fast(int32_t index, int32_t vendor);
 
 /// Binds the calling thread to one processor; false if that is not allowed.
 bool ck_bind_thread(int32_t processor);
 
-/// The processors that this process may run on, in order: writes at most `capacity` numbers, returns how many there
-/// are.
+/// Writes the numbers of the processors that this process may run on, in order and at most `capacity` of them. Returns
+/// how many there are.
 int32_t ck_allowed_processors(int32_t *out, int32_t capacity);
 
 /// Tells the processor that the caller waits in a loop.

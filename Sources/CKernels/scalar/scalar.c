@@ -1,9 +1,9 @@
-// The reference table: plain loops, one obvious way. Vector tables must give the same bits.
+// The reference table, in plain and obvious loops. Vector tables must give the same bits.
 #include "../shared.h"
 #include "../tables.h"
 #include <math.h>
 
-/// An element of the cache, or a scale.
+/// Gives an element of the cache, or a scale, as float32.
 static float load_element(ck_format format, const void *base, int64_t i) {
     switch (format) {
     case CK_F32: return ((const float *)base)[i];
@@ -32,13 +32,13 @@ typedef struct element {
     int64_t row, token;
 } element;
 
-/// The panel of an element's row.
+/// Gives the panel of an element's row.
 static const void *panel_of(element e) {
     const ck_matrix *w = e.a->weight;
     return (const char *)w->data + e.row / 16 * ck_panel_bytes(w->format, w->columns, w->block);
 }
 
-/// The weight of a float format at column k.
+/// Gives the weight of a float format at column k.
 static float float_weight(element e, int64_t k) {
     const ck_format format = e.a->weight->format;
     const int64_t r = e.row % 16;
@@ -52,7 +52,7 @@ static float float_weight(element e, int64_t k) {
     }
 }
 
-/// The signed code of an integer format at column k.
+/// Gives the signed code of an integer format at column k.
 static int32_t code(element e, int64_t k) {
     const ck_matrix *w = e.a->weight;
     const int64_t r = e.row % 16, first = k / w->block * w->block, i = k - first, half = w->block / 2;
@@ -68,7 +68,7 @@ static int32_t code(element e, int64_t k) {
     }
 }
 
-/// The sum of float weights times inputs.
+/// Gives the sum of float weights times inputs over columns [begin, end).
 static float sum_floats(element e, int64_t begin, int64_t end) {
     const int64_t block = e.a->weight->block;
     const float *x = e.a->input.values + e.token * e.a->input.value_stride;
@@ -81,7 +81,7 @@ static float sum_floats(element e, int64_t begin, int64_t end) {
     return sum;
 }
 
-/// The sum of codes times inputs, and that of the inputs.
+/// Gives the sum of codes times inputs over columns [begin, end), and the sum of the inputs.
 static float sum_codes(element e, int64_t begin, int64_t end, float *inputs) {
     const int64_t block = e.a->weight->block;
     const ck_input *in = &e.a->input;
@@ -104,7 +104,7 @@ static float sum_codes(element e, int64_t begin, int64_t end, float *inputs) {
     return sum;
 }
 
-/// The sum of a slice of columns.
+/// Gives the sum of a slice of columns.
 static float sum_slice(element e, int64_t begin, int64_t end) {
     const ck_matrix *w = e.a->weight;
     if (!ck_is_integer(w->format)) return sum_floats(e, begin, end);
@@ -157,14 +157,14 @@ static void round_inputs(const void *arguments, ck_part part) {
                 k < a->columns ? ck_to_bf16(a->input[t * a->input_stride + k]) : 0;
 }
 
-/// The order in which a vector's lanes are added: halves, quarters, eighths, pairs.
+/// Adds the lanes of a vector in the order of all tables: halves, then quarters, eighths and pairs.
 static float sum_lanes(float *lanes) {
     for (int width = 8; width > 0; width /= 2)
         for (int i = 0; i < width; i++) lanes[i] += lanes[i + width];
     return lanes[0];
 }
 
-/// Writes x normalized to `out`, which may be x.
+/// Writes the normalized x to `out`, which may be x.
 static void normalize_row(const float *x, float *out, int64_t columns, ck_norm_weights norm) {
     float mean = 0, sums[16] = {0}, squares[16] = {0};
     if (ck_is_centered(norm.kind)) {
@@ -251,7 +251,7 @@ static void activate(const void *arguments, ck_part part) {
         }
 }
 
-/// Index of element d of the key (value) at a position of a cache block.
+/// Gives the index of element d of the key at a position of a cache block; `value_index` gives that of the value.
 static int64_t key_index(const ck_cache *c, int64_t block, int64_t head, int64_t position, int64_t d) {
     int64_t within = position % CK_CACHE_BLOCK;
     int64_t place = (within / 16 * c->head_dim + d) * 16 + within % 16;
@@ -314,7 +314,7 @@ static void store(const void *arguments, ck_part part) {
     }
 }
 
-/// One query head of one token.
+/// Computes the attention of one query head of one token.
 static void attend_one(const ck_attend *a, const ck_attention_item *item, int64_t t, int64_t h) {
     const ck_cache *c = &a->cache;
     int64_t position = item->first_position + t, head = a->head_map[h];

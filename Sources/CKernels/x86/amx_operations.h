@@ -1,11 +1,11 @@
-// Matrix tiles of AMX. The meanings are in vector/operations.md.
+// Matrix tiles of AMX. vector/operations.md says what the operations mean.
 //
-// Tiles 0 to 3 hold sums, 4 and 5 inputs, 6 and 7 weights: inputs [tokens][bytes of the block], weights a panel's
-// steps.
+// Tiles 0 to 3 hold sums. Tiles 4 and 5 hold inputs [tokens][bytes of the block], and tiles 6 and 7 hold weights, which
+// are the steps of a panel.
 #pragma once
 #define MATRIX_TILES 1
 #ifdef TILE_STAND_INS
-#include TILE_STAND_INS // of tests: the vectors of another table, and plain C in place of the tile instructions
+#include TILE_STAND_INS // for tests: the vectors of another table, and plain C in place of tile instructions
 #else
 #include "avx512_operations.h"
 INLINE void mt_store_codes(void *p, vi codes, vi offset) { _mm512_storeu_si512(p, _mm512_sub_epi8(codes, offset)); }
@@ -38,7 +38,8 @@ CODE_TILE(1, 5, 7)
 CODE_TILE(2, 4, 6)
 CODE_TILE(3, 5, 7)
 
-/// `count` blocks of weights and inputs. Panels lie `w_stride` bytes apart, blocks of inputs `x_stride`.
+/// `count` blocks of weights and of inputs. Panels of weights lie `w_stride` bytes apart, and blocks of inputs
+/// `x_stride` bytes.
 typedef struct mt_blocks {
     const char *w, *x;
     int64_t w_stride, x_stride, count;
@@ -69,7 +70,8 @@ INLINE void mt_pairs(float *out, mt_blocks b, int block, int P, int M) {
     if (P == 2 && M == 2) _tile_stored(3, out + 768, 64);
 }
 
-/// Tiles take subnormal numbers for zero; vectors that stand in for them must too. Gives the mode that it changes.
+/// Makes vectors take subnormal numbers for zero, as tiles do, for products by vectors that must give the bits of tiles.
+/// Returns the mode to restore.
 INLINE unsigned mt_flush_subnormals(void) {
     unsigned mode = _mm_getcsr();
     _mm_setcsr(mode | 0x8040);
@@ -77,7 +79,7 @@ INLINE unsigned mt_flush_subnormals(void) {
 }
 INLINE void mt_restore(unsigned mode) { _mm_setcsr(mode); }
 
-/// Products of tiles in registers: `rounds` times four.
+/// Multiplies full tiles in registers, four in each round.
 INLINE void mt_peak(int64_t rounds, bool is_integer, float *out) {
     _Alignas(64) char bytes[1024];
     memset(bytes, (int)(rounds & 1), sizeof bytes);

@@ -1,4 +1,4 @@
-// Vectors of 16 lanes as two 256-bit registers. The meanings are in vector/operations.md.
+// Vectors of 16 lanes as two 256-bit registers. vector/operations.md says what the operations mean.
 #pragma once
 #include "../shared.h"
 
@@ -164,7 +164,7 @@ INLINE vi vi_dot(vi acc, vq weight, vc input) {
     return (vi)BOTH(_mm256_dpbusd_avx_epi32(acc.low, weight.low, input), _mm256_dpbusd_avx_epi32(acc.high, weight.high, input));
 }
 #else
-// Products of the even and of the odd bytes as 16-bit numbers. (vpmaddubsw would saturate.)
+// Even and odd bytes are multiplied apart, as 16-bit numbers, because vpmaddubsw would saturate.
 typedef struct {
     vi even, odd;
 } vq;

@@ -1,4 +1,4 @@
-// Vectors of 16 lanes as one 512-bit register. The meanings are in vector/operations.md.
+// Vectors of 16 lanes as one 512-bit register. vector/operations.md says what the operations mean.
 #pragma once
 #include "../shared.h"
 
@@ -93,7 +93,7 @@ INLINE vc vc_broadcast(const int8_t *p) {
 }
 INLINE vi vi_dot(vi acc, vq weight, vc input) { return _mm512_dpbusd_epi32(acc, weight, input); }
 #else
-// Without VNNI: products of the even and of the odd bytes as 16-bit numbers. (vpmaddubsw would saturate.)
+// Without VNNI even and odd bytes are multiplied apart, as 16-bit numbers, because vpmaddubsw would saturate.
 typedef struct {
     __m512i even, odd;
 } vq;

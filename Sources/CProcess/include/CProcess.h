@@ -68,7 +68,7 @@ bool cprocess_claim_last_words(int status);
 /// Tells the launcher that nothing more is to be said about how the job ends, and not to say anything itself (see
 /// Launch/launch.sh).
 void cprocess_remove_note(void);
-/// The same, and makes every later claim in this process fail, because it ends as it should.
+/// Does what cprocess_remove_note does, and makes every later claim in this process fail, because it ends as it should.
 void cprocess_have_spoken(void);
 /// Asks like cprocess_claim_last_words, but tells no other rank, because all ranks know why the job ends and which rank
 /// says it.

@@ -14,7 +14,7 @@ import ProgramEntry
 
 extension Backend: ExpressibleByArgument {}
 
-/// The program `all_reduce_bench`: how fast ranks exchange data, with the options of nccl-tests.
+/// The program `all_reduce_bench`, which measures how fast ranks exchange data, with the options of nccl-tests.
 struct AllReduceBench: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "all_reduce_bench",
@@ -108,13 +108,13 @@ struct AllReduceBench: ParsableCommand {
         alsoNamed: ["prod": "product", "min": "minimum", "max": "maximum"])
     static let allCollectives = NamedChoices(Collective.all.map { ($0.name, $0) })
 
-    /// Every call's time is kept.
+    /// The most calls of one measurement; the time of every call is kept in memory.
     private static let mostCalls = 10_000_000
 
-    /// More sizes than this are no measurement but a mistake.
+    /// The most sizes; a user who asks for more has made a mistake.
     private static let mostSizes = 100_000
 
-    /// What is measured, in order.
+    /// The collectives, types, reductions and sizes to measure, in order.
     struct Plan {
         var collectives: [Collective]
         var types: [ReducedType]
@@ -175,13 +175,13 @@ struct AllReduceBench: ParsableCommand {
         return sizes
     }
 
-    /// The model of `--predict`.
+    /// Gives the model of `--predict`; nil without that option.
     func model() throws -> DecoderConfiguration? {
         guard let predict else { return nil }
         return try FoundModel(named: predict, mayBeShape: true).description().decoder
     }
 
-    /// What every rank must be given alike, because all make the same calls.
+    /// Gives the facts that must be the same on every rank, because all ranks make the same calls.
     private func facts(_ plan: Plan) -> [SharedFact] {
         [
             ("the collectives, types, reductions and sizes", "\(plan)"),
@@ -222,14 +222,14 @@ struct AllReduceBench: ParsableCommand {
     }
 }
 
-/// Runs `body` on rank 0; all ranks end together if it fails.
+/// Runs `body` on rank 0; if it fails, every rank throws the same error.
 func onRankZero(of world: any Communicator, _ body: () throws -> Void) throws {
     try agree(on: world, status: { ExitStatus($0).rawValue }) {
         if world.rank == 0 { try body() }
     }
 }
 
-/// The values of an option by their names: ours, and those that nccl-tests has for the same.
+/// The values of an option by their names: our names, and the names that nccl-tests has for the same values.
 struct NamedChoices<Choice: Sendable>: Sendable {
     private let choices: [(name: String, choice: Choice)]
     private let aliases: [String: String]
@@ -239,7 +239,7 @@ struct NamedChoices<Choice: Sendable>: Sendable {
         self.aliases = aliases
     }
 
-    /// All names, for help and messages.
+    /// The list of all names, for help and messages.
     var list: String {
         choices.map { entry in
             let others = aliases.filter { $0.value == entry.name }.keys.sorted()
@@ -247,7 +247,7 @@ struct NamedChoices<Choice: Sendable>: Sendable {
         }.joined(separator: ", ")
     }
 
-    /// The choice of this name, or all.
+    /// Gives the choice of this name, or all choices if the name is `all`.
     func choose(_ name: String, _ option: String) throws -> [Choice] {
         if name == "all" { return choices.map(\.choice) }
         guard let choice = choices.first(where: { $0.name == aliases[name, default: name] }) else {

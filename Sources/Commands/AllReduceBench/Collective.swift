@@ -2,25 +2,26 @@ import Collectives
 import Glibc
 import MPICollectives
 
-/// What the benchmark knows of a collective: sizes, data, bandwidth, and the call; as nccl-tests describes one.
+/// A collective as the benchmark measures it: its sizes, its data, its bandwidth and its call, as nccl-tests defines
+/// them.
 struct Collective: Sendable {
     let name: String
-    /// Whether types and reductions matter, beyond the bytes of an element.
+    /// Whether the collective adds or otherwise combines elements, so that their type and the reduction matter.
     let reduces: Bool
-    /// Whether rank 0's output is what it gives, as of a broadcast.
+    /// Whether rank 0's data is in its output buffer and not in its input buffer, as in a broadcast.
     var isRootsOutput = false
-    /// With fewer ranks there is nobody to talk to.
+    /// The least number of ranks that the collective needs.
     var leastRanks = 1
-    /// What the algorithmic bandwidth is multiplied with, so that figures compare with a link's whatever the number of
-    /// ranks (nccl-tests, doc/PERFORMANCE.md).
+    /// The factor from algorithmic bandwidth to bus bandwidth, which can be compared with the bandwidth of a link for
+    /// any number of ranks (nccl-tests, doc/PERFORMANCE.md).
     let busFactor: @Sendable (_ ranks: Int) -> Double
-    /// Elements that a rank gives and receives, for a total of so many.
+    /// Gives the number of elements in a rank's input and in its output, for a total of `total` elements.
     let counts: @Sendable (_ total: Int, _ rank: Int, _ ranks: Int) -> (input: Int, output: Int)
-    /// What a rank's output consists of, in order.
+    /// Gives the pieces of which a rank's output must consist, in order.
     let pieces: @Sendable (_ rank: Int, _ ranks: Int, _ total: Int) -> [Piece]
     let call: @Sendable (Exchange, any Communicator) throws -> Void
 
-    /// One call's buffers.
+    /// The buffers and settings of one call.
     struct Exchange {
         let input: UnsafeMutableRawBufferPointer
         let output: UnsafeMutableRawBufferPointer
@@ -29,9 +30,9 @@ struct Collective: Sendable {
         let total: Int
     }
 
-    /// Some elements of a rank's input, or of the reduction of all.
+    /// Some elements of a rank's input, or of the reduction over all ranks.
     struct Piece {
-        /// Nil: of all ranks, reduced.
+        /// The rank whose input it is; nil for the reduction over all ranks.
         let rank: Int?
         let elements: Range<Int>
     }
@@ -85,7 +86,7 @@ struct Collective: Sendable {
             call: { exchange, group in
                 try group.allToAll(UnsafeRawBufferPointer(exchange.input), into: exchange.output)
             }),
-        // To rank 0, which receives the total; shares differ where it does not divide.
+        // Rank 0 receives the total. Shares differ in length if the number of ranks does not divide it.
         Collective(
             name: "gather", reduces: false, busFactor: { Double($0 - 1) / Double($0) },
             counts: { (unevenShare($0, $1, $2).count, $1 == 0 ? $0 : 0) },
@@ -100,7 +101,7 @@ struct Collective: Sendable {
                         unevenShare(exchange.total, $0, group.size).count * exchange.type.byteCount
                     }, into: exchange.output, to: 0)
             }),
-        // Once around: every rank receives from the one before it.
+        // The ranks form a ring, in which every rank receives from the one before it.
         Collective(
             name: "send_recv", reduces: false, leastRanks: 2, busFactor: { _ in 1 },
             counts: { total, _, _ in (total, total) },
@@ -109,7 +110,7 @@ struct Collective: Sendable {
                 let tag = MessageTag(rawValue: 1)
                 let next = (group.rank + 1) % group.size
                 let previous = (group.rank + group.size - 1) % group.size
-                // A send may wait for its receiver: the last rank receives first, so that they do not all wait.
+                // A send may wait for its receiver, so the last rank receives first: otherwise all could wait for ever.
                 if group.rank != group.size - 1 {
                     try group.send(UnsafeRawBufferPointer(exchange.input), to: next, tag: tag)
                 }
@@ -121,20 +122,21 @@ struct Collective: Sendable {
     ]
 }
 
-/// Inputs whose reductions are exact in every type, so that every element of a result can be checked.
+/// A pattern of input values whose reductions are exact in every type, so that every element of a result can be
+/// checked.
 struct Pattern {
     let type: ReducedType
     let reduction: Reduction
     let rankCount: Int
 
-    /// Values repeat after so many elements.
+    /// The number of elements after which values repeat.
     ///
     /// Sums stay below 256, which bfloat16 holds exactly.
     var period: Int { reduction == .product ? 2 : max(2, min(8, 256 / rankCount)) }
 
     func value(_ index: Int, rank: Int) -> Int {
         reduction == .product
-            // Powers of two; a few of them only, so that no type overflows.
+            // Factors are powers of two, and only a few differ from 1, so that no type overflows.
             ? (rank < 6 && (index + rank) % 2 == 0 ? 2 : 1)
             : (index + 3 * rank) % period
     }
@@ -149,7 +151,7 @@ struct Pattern {
         }
     }
 
-    /// An element's bytes in the low bits.
+    /// Gives the bytes of an element, in the low bits.
     private func bits(_ value: Int) -> UInt32 {
         switch type {
         case .float32: Float(value).bitPattern
@@ -159,7 +161,7 @@ struct Pattern {
         }
     }
 
-    /// The bytes of one period of a rank's input, or of the reduction of all.
+    /// Gives the bytes of one period of a rank's input, or of the reduction over all ranks.
     private func bytes(rank: Int?) -> [UInt8] {
         (0..<period).flatMap { index in
             let bits = bits(rank.map { value(index, rank: $0) } ?? reduced(index))
@@ -167,7 +169,7 @@ struct Pattern {
         }
     }
 
-    /// Periods in one piece, so that long buffers are written and compared by many bytes at a time.
+    /// Gives several periods in one block, so that long buffers are written and compared many bytes at a time.
     private func block(rank: Int?) -> [UInt8] {
         let bytes = bytes(rank: rank)
         return (0..<max(1, 4096 / bytes.count)).flatMap { _ in bytes }
@@ -184,15 +186,15 @@ struct Pattern {
         }
     }
 
-    /// How many elements differ from what they must be.
+    /// Counts the elements that differ from what they must be.
     ///
-    /// - Parameter tolerance: how far sums of float32 may be off, where they travel in fewer bytes.
+    /// - Parameter tolerance: how far sums of float32 may be off, because they may travel in fewer bytes.
     func countWrong(in output: UnsafeRawBufferPointer, pieces: [Collective.Piece], tolerance: Float = 0) -> Int {
         var wrong = 0
         var at = 0
         for piece in pieces {
             let expected = block(rank: piece.rank)
-            // From the block on in which the piece begins.
+            // The piece begins at this offset in a block.
             let offset = piece.elements.lowerBound % (expected.count / type.byteCount) * type.byteCount
             expected.withUnsafeBytes { expected in
                 var from = offset
@@ -226,7 +228,7 @@ struct Pattern {
         }
     }
 
-    /// How far a sum may be off that travels as `wire` (`CompressedCommunicator` says why).
+    /// Gives how far a sum that travels in the format `wire` may be off (`CompressedCommunicator` says why).
     func tolerance(_ wire: WireType) -> Float {
         let largest = Float(rankCount * (period - 1))
         switch wire {

@@ -4,13 +4,13 @@ import JobWatch
 import MPICollectives
 import ProgramEntry
 
-/// Runs the plan on every rank; rank 0 prints.
+/// The measurement of a plan: every rank runs it, and rank 0 prints the results.
 struct Measurement {
     let options: AllReduceBench
     let plan: AllReduceBench.Plan
     let world: any Communicator
 
-    /// Times of one size, in microseconds.
+    /// The times of the calls of one size, in microseconds.
     struct Times: Encodable {
         let min: Double
         let median: Double
@@ -18,7 +18,7 @@ struct Measurement {
         let max: Double
     }
 
-    /// One row.
+    /// The results of one collective, type, reduction and size, which are one row of the table.
     struct Result: Encodable {
         let collective: String
         let backend: String
@@ -29,7 +29,7 @@ struct Measurement {
         let timeMicroseconds: Times
         let algorithmBandwidth: Double
         let busBandwidth: Double
-        /// Wrong elements on all ranks; nil if they were not checked.
+        /// The number of wrong elements on all ranks; nil if they were not checked.
         let wrong: Int?
 
         enum CodingKeys: String, CodingKey {
@@ -46,7 +46,7 @@ struct Measurement {
         }
     }
 
-    /// What carries the collectives: of --backend auto, what that came to.
+    /// The backend that carries the collectives; for `--backend auto`, the one that was chosen.
     private var backend: Backend { Backend(of: world) ?? options.backend }
 
     func run() throws -> ExitStatus {
@@ -125,7 +125,8 @@ struct Measurement {
         counts: (input: Int, output: Int)
     ) throws -> (row: Result, each: [Double]) {
         func buffer(_ count: Int) -> UnsafeMutableRawBufferPointer {
-            // By pages, as the OSU benchmarks do: MPI copies long messages between processes faster so.
+            // Buffers begin with a page, as in the OSU benchmarks, because MPI then copies long messages between
+            // processes faster.
             UnsafeMutableRawBufferPointer.allocate(byteCount: max(1, count * type.byteCount), alignment: 4096)
         }
         let (input, output) = (buffer(counts.input), buffer(counts.output))
@@ -143,7 +144,7 @@ struct Measurement {
 
         let wrong = options.check == 1 ? try check(collective, exchange, pattern, total: total) : nil
         let bytes = total * type.byteCount
-        // Of many calls, and of such as take long, an interrupt leaves those that have been made.
+        // After an interrupt, the calls that have been made count, if there are many calls or calls that take long.
         func isTimeToLook(_ call: Int) -> Bool { bytes >= 32 << 20 || call % 1024 == 1023 }
         for call in 0..<options.warmup {
             try collective.call(exchange, world)
@@ -175,7 +176,7 @@ struct Measurement {
         return (row, each)
     }
 
-    /// One call, all of whose elements are compared with what they must be; gives the wrong ones of all ranks.
+    /// Makes one call, compares all elements with what they must be, and gives the number of wrong ones on all ranks.
     private func check(
         _ collective: Collective, _ exchange: Collective.Exchange, _ pattern: Pattern, total: Int
     ) throws -> Int {
@@ -191,7 +192,7 @@ struct Measurement {
         return try world.gatherAll([wrong]).reduce(0) { $0 + $1[0] }
     }
 
-    /// Each call's time, of all ranks together.
+    /// Combines the times of all ranks into one time for each call, as the option `-a` says.
     private func combined(_ mine: [Double]) throws -> [Double] {
         let all = try world.gatherAll(mine)
         return mine.indices.map { call in

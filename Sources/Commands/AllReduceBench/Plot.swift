@@ -1,10 +1,10 @@
 import Foundation
 
-/// A plot of bus bandwidth and time over size, both axes logarithmic, as SVG.
+/// A plot of bus bandwidth and of time over size in SVG 1.1; all axes are logarithmic.
 ///
-/// Written by hand, because no plotting package for Swift is at hand; the format is that of SVG 1.1, as browsers read it.
+/// It is drawn without a library, because there is no suitable plotting package for Swift.
 struct Plot {
-    /// One line.
+    /// One line of the plot.
     struct Series {
         let name: String
         let points: [(bytes: Double, microseconds: Double, bandwidth: Double)]
@@ -43,7 +43,7 @@ struct Plot {
 
     private func color(_ index: Int) -> String { Self.colors[index % Self.colors.count] }
 
-    /// Where colors come again, other lines.
+    /// Gives the style of a line: lines are dashed from where colors repeat.
     private func dashes(_ index: Int) -> String {
         let round = index / Self.colors.count
         return round == 0 ? "" : " stroke-dasharray=\"\(2 + 3 * round) 3\""
@@ -58,7 +58,8 @@ struct Plot {
         guard let first = all.first else { return [] }
         let sizes = all.reduce((first.0, first.0)) { (min($0.0, $1.0), max($0.1, $1.0)) }
         let values = all.reduce((first.1, first.1)) { (min($0.0, $1.1), max($0.1, $1.1)) }
-        // Whole decades upwards; of sizes, from the smallest to the largest, and never an empty range.
+        // The vertical axis covers whole decades, and the horizontal one the sizes from the smallest to the largest.
+        // Neither range is empty.
         let x = (low: log2(sizes.0), high: max(log2(sizes.1), log2(sizes.0) + 1))
         let y = (low: floor(log10(values.0)), high: max(ceil(log10(values.1)), floor(log10(values.0)) + 1))
         let (left, right, bottom) = (Self.panel.left, Self.panel.right, top + Self.panel.height)

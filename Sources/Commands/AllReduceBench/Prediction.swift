@@ -5,8 +5,10 @@ import Foundation
 import ProgramEntry
 import Topology
 
-/// What a model's token costs to communicate at each degree of tensor and pipeline parallelism that the ranks allow, from
-/// its operations as the ranks do them here: two all-reduces a layer, a hand-off between stages, the logits, the step message.
+/// The predicted time of communication for each token of a model, for one division of the ranks into shards and stages.
+///
+/// It is the sum of operations that are measured on these ranks: two all-reduces for each layer, a hand-off between
+/// neighbouring stages, the gather of the logits, and the broadcast of the step message.
 struct Prediction: Encodable {
     let tensorDegree: Int
     let pipelineDegree: Int
@@ -16,9 +18,9 @@ struct Prediction: Encodable {
     let stepMessageMicroseconds: Double
     let layers: Int
 
-    /// Of one sequence's token.
+    /// The time of communication for one token of one sequence.
     let millisecondsPerToken: Double
-    /// Nil where nothing is communicated.
+    /// The most tokens per second that this time allows; nil if nothing is communicated.
     let tokensPerSecondBound: Double?
 
     enum CodingKeys: String, CodingKey {
@@ -33,7 +35,7 @@ struct Prediction: Encodable {
         case tokensPerSecondBound = "decode_tokens_per_s_bound"
     }
 
-    /// Every rank must call it.
+    /// Gives a prediction for each division that the number of ranks allows; every rank must call it.
     static func all(for model: DecoderConfiguration, over world: any Communicator) throws -> [Prediction] {
         try (1...world.size).filter { world.size % $0 == 0 }.reversed().map { degree in
             try Prediction(model, over: world, tensorDegree: degree)
@@ -51,7 +53,7 @@ struct Prediction: Encodable {
         let hidden = UnsafeMutableBufferPointer<Float>.allocate(capacity: model.hiddenSize)
         defer { hidden.deallocate() }
         hidden.initialize(repeating: 0)
-        // As a row-parallel layer does it: from where the others read, and just written.
+        // As in a row-parallel layer, the input lies where the other ranks read it, and has just been written.
         let sum = UnsafeMutableRawBufferPointer(hidden)
         var input = UnsafeMutableRawBufferPointer(start: nil, count: 0)
         allReduceMicroseconds = try Self.mean(
@@ -76,7 +78,7 @@ struct Prediction: Encodable {
                 try pipeline.receive(into: bytes, from: 0, tag: tag)
             }
         }
-        // The last stage has the head.
+        // Only the ranks of the last stage have logits.
         let shares =
             [Int](repeating: 0, count: world.size - tensorDegree)
             + ShardGroup(count: tensorDegree).shares(of: model.vocabularySize).map {
@@ -101,10 +103,11 @@ struct Prediction: Encodable {
         tokensPerSecondBound = millisecondsPerToken > 0 ? 1000 / millisecondsPerToken : nil
     }
 
-    /// The mean time that a call moves bytes over `group`, in microseconds: of the rank where that takes longest.
+    /// Gives the mean time that a call over `group` moves bytes, in microseconds, on the rank where it is longest.
     ///
-    /// As in a model: between calls the link rests while a layer is computed, and the weights that are read meanwhile drive
-    /// everything else out of the caches. Waiting for a rank that is late is not counted, as `generate` does not count it.
+    /// Between calls the link rests and memory is read for a millisecond. This imitates a model: while a layer is
+    /// computed, the weights that are read evict everything else from the caches. The time that ranks wait for each
+    /// other does not count.
     private static func mean(
         over world: any Communicator, on group: any Communicator, preparing prepare: () throws -> Void = {},
         _ call: () throws -> Void
@@ -120,7 +123,7 @@ struct Prediction: Encodable {
             let rest = OperationClock.now() + 1_000_000
             while OperationClock.now() < rest {
                 piece = (piece + 1) % weightPieces
-                _ = memchr(memory + piece * weightPiece, 1, weightPiece)  // reads them all: there is no 1
+                _ = memchr(memory + piece * weightPiece, 1, weightPiece)  // reads all bytes, because none is 1
             }
             let before = group.times.transfer
             try call()

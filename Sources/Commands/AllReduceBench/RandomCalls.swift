@@ -5,18 +5,22 @@ import JobWatch
 import MPICollectives
 import ProgramEntry
 
-/// Calls with random collectives, types, reductions and sizes, all of whose elements are checked: what finds the faults that
-/// regular sizes in a regular order miss.
+/// Calls with random collectives, types, reductions and sizes, which find faults that regular sizes in a regular order
+/// miss.
+///
+/// Every element of every result is checked.
 struct RandomCalls {
     let count: Int
     let seed: UInt64
     let wireType: WireType
     let world: any Communicator
 
-    /// Elements at most; sizes are as likely between 1 and 10 as between 100,000 and this.
+    /// The most elements of a call.
+    ///
+    /// The logarithm of a size is uniform: sizes from 1 to 10 are as likely as sizes from 100,000 to 1,000,000.
     private static let most = 1_000_000
 
-    /// The same on every rank.
+    /// A generator of random numbers that are the same on every rank.
     private struct Generator: RandomNumberGenerator {
         var state: UInt64
 

@@ -3,7 +3,7 @@ import Foundation
 import MPICollectives
 import ProgramEntry
 
-/// What rank 0 prints: rows as they come, or one JSON object at the end.
+/// The report that rank 0 prints: rows as results come, or one JSON object at the end.
 struct Report {
     let options: AllReduceBench
     let backend: Backend
@@ -19,7 +19,7 @@ struct Report {
         self.hosts = hosts
     }
 
-    /// T(bytes) = alpha + beta * bytes.
+    /// A line through the times of one collective: time = alpha + beta · bytes.
     struct Fit: Encodable {
         let alphaMicroseconds: Double
         let betaNanosecondsPerByte: Double
@@ -33,7 +33,8 @@ struct Report {
             self.init(results.map { (Double($0.bytes), $0.timeMicroseconds.median) })
         }
 
-        /// Least squares of relative errors, so that microseconds count as much as milliseconds do; nil for one size.
+        /// Fits a line by least squares of relative errors, so that short times count as much as long ones; nil if
+        /// there are not at least two sizes.
         init?(_ points: [(bytes: Double, microseconds: Double)]) {
             let points = points.filter { $0.microseconds > 0 }
             guard Set(points.map(\.bytes)).count > 1 else { return nil }
@@ -48,7 +49,7 @@ struct Report {
             }
             let slope = (w * wxy - wx * wy) / (w * wxx - wx * wx)
             let alpha = (wy - slope * wx) / w
-            // Neither is ever negative; where noise says so, the best fit without it.
+            // If noise makes one of the two negative, the other is fitted alone.
             if slope < 0 {
                 (alphaMicroseconds, betaNanosecondsPerByte) = (wy / w, 0)
             } else if alpha < 0 {
@@ -64,7 +65,7 @@ struct Report {
         let hosts: [String]
         let mpi: String
         let results: [Measurement.Result]
-        /// Of the first line.
+        /// The fit of the first collective, type and reduction.
         let fit: Fit?
         let fits: [String: Fit]
         let averageBusBandwidth: Double
@@ -176,7 +177,7 @@ struct Report {
         try file.commit()
     }
 
-    /// Results of one collective, type and reduction together, in the order in which they came.
+    /// The results grouped by collective, type and reduction, in the order in which they came.
     private var lines: [(name: String, results: [Measurement.Result])] {
         var lines: [(name: String, results: [Measurement.Result])] = []
         for result in results {
