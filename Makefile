@@ -36,7 +36,7 @@ QUICK = --skip CommandTests --skip RankTests --skip GoldenTests
 test-quick: build-tests
 	swift test --skip-build $(SWIFT_FLAGS) $(QUICK)
 
-# Breaks chosen lines one at a time and shows that test-quick notices each: half an hour. See Tests/Mutants/run.py.
+# Breaks chosen lines one at a time and shows that test-quick notices each: an hour and a half, or "Tests/Mutants/run.py WORD..." for some. See Tests/Mutants/run.py.
 test-mutants: setup
 	Tests/Mutants/run.py
 
