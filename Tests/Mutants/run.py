@@ -141,7 +141,7 @@ def main():
         start = time.monotonic()
         print(f"{name}:", end=" ", flush=True)
         try:
-            found = try_mutant(suite, edits, 60 + 5 * seconds)
+            found = try_mutant(suite, edits, 60 + 2 * seconds)
         except TableError as error:
             wrong.append(name)
             print(f"TABLE ERROR: {error}", flush=True)
