@@ -36,7 +36,8 @@ QUICK = --skip CommandTests --skip RankTests --skip GoldenTests
 test-quick: build-tests
 	swift test --skip-build $(SWIFT_FLAGS) $(QUICK)
 
-# Breaks chosen lines one at a time and shows that test-quick notices each: an hour and a half, or "Tests/Mutants/run.py WORD..." for some. See Tests/Mutants/run.py.
+# Breaks chosen lines one at a time and shows that test-quick notices each: about an hour and a half. For some of them,
+# call Tests/Mutants/run.py with words of their names.
 test-mutants: setup
 	Tests/Mutants/run.py
 

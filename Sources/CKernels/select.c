@@ -50,8 +50,8 @@ static const struct {
     {&ck_avx2vnni, has_avx2vnni, any_vendor},
     {&ck_avx512, has_avx512, any_vendor},
     {&ck_avx512vnni, has_avx512vnni, any_vendor},
-    // Zen 4 and later start a vdpbf16ps every cycle. Intel's cores start one every two cycles, but two float32
-    // multiply-adds every cycle.
+    // On AMD's processors vdpbf16ps does twice the operations of float32 multiply-adds, on Intel's half as many (`bench
+    // limits`; figures in Kernels.md).
     {&ck_avx512bf16, has_avx512bf16, 1 << CK_AMD},
     {&ck_amx, has_amx, any_vendor},
 #elif defined(__aarch64__)

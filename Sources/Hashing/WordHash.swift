@@ -1,6 +1,7 @@
-/// A hash of bytes that are taken as words of eight: a step like that of `FNV1a`, with the upper half of the product folded in.
+/// A hash of bytes that are taken in words of eight.
 ///
-/// It tells builds and texts apart at the memory's speed; it is no protection against somebody who makes them collide.
+/// Its step is like that of `FNV1a`, but folds in the upper half of the product. It compares builds and texts quickly, and does
+/// not protect against somebody who makes them collide.
 public struct WordHash: Sendable {
     /// The hash of what has been added so far.
     public private(set) var value = FNV1a().value

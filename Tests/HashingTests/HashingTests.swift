@@ -13,6 +13,16 @@ import Testing
         #expect(hash.value == expected)
     }
 
+    @Test func delimitedTextsDoNotRunIntoOneAnother() {
+        func hash(_ texts: [String]) -> UInt64 {
+            var hash = FNV1a()
+            for text in texts { hash.add(delimited: text) }
+            return hash.value
+        }
+        #expect(hash(["ab", "c"]) != hash(["a", "bc"]))
+        #expect(hash(["", "a"]) != hash(["a", ""]))
+    }
+
     @Test func wordHashesSeeEveryByte() {
         let texts = ["", "a", "b", "ab", "ba", "abcdefgh", "abcdefghi", "abcdefgi", "abcdefgh\0", "\0"]
         #expect(Set(texts.map { WordHash(of: $0).value }).count == texts.count)
