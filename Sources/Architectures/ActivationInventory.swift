@@ -35,10 +35,37 @@ public struct ActivationInventory: Hashable, Sendable {
 
     /// A converted input of a product, stored in blocks of columns.
     struct Input: Hashable, Sendable {
+        /// Columns, with those that pad the last step of the weights.
         var columns: Int
-        var block: Int
-        /// Whether the weights are integers; otherwise they are bfloat16.
-        var isInteger: Bool
+        /// The number of blocks that share a scale, for integer weights; nil for bfloat16.
+        var scales: Int?
+
+        /// - Returns: nil for formats whose products take float32.
+        init?(_ cut: Cut, _ format: ComputeFormat) {
+            switch format {
+            case .float32, .float16: return nil
+            case .bfloat16: scales = nil
+            case .int8(let groups), .int4(let groups):
+                let count = groups.inputBlockCount(sliceEnds: cut.sliceEnds, offset: cut.columns.lowerBound)
+                scales = cut.copies * count
+            }
+            let step = format.step(run: cut.layout.run)
+            columns = cut.copies * ((cut.columns.count + step - 1) / step * step)
+        }
+    }
+
+    /// The columns of a product, and how the sum over them is cut.
+    struct Cut {
+        var layout: ContractionLayout
+        var columns: Range<Int>
+        var group = ShardGroup(count: 1)
+        /// The number of products of this kind whose inputs are alive at once.
+        var copies = 1
+
+        var sliceEnds: [Int] { layout.sliceEnds(of: columns, in: group) }
+
+        /// All columns of a dimension without structure.
+        static func all(_ length: Int) -> Cut { Cut(layout: ContractionLayout(length: length), columns: 0..<length) }
     }
 
     private(set) var moments: [Moment] = []
@@ -54,29 +81,20 @@ public struct ActivationInventory: Hashable, Sendable {
     }
 
     /// Records a product with a matrix while activations of these widths are alive.
-    fileprivate mutating func multiply(
-        _ columns: Int, _ layout: ContractionLayout, _ formats: [ComputeFormat], alive widths: [Int]
-    ) {
+    fileprivate mutating func multiply(_ inputs: [Input?], alive widths: [Int]) {
         moments.append(Moment(widths: widths))
-        for format in Set(formats) {
-            let isInteger = format.groups != nil
-            guard isInteger || format == .bfloat16 else { continue }
-            let block = layout.inputBlock(group: format.groups?.size) ?? 1
-            moments.append(
-                Moment(widths: widths, input: Input(columns: columns, block: block, isInteger: isInteger)))
-        }
+        moments += Set(inputs.compactMap(\.self)).map { Moment(widths: widths, input: $0) }
     }
 }
 
 extension ActivationInventory.Input {
     /// The bytes that `CPUBackend` allocates: codes, scales and corrections, or rounded numbers.
     fileprivate func byteCount(rows: Int, _ step: StepShape) -> Int {
-        guard step.quantizesActivations, isInteger || step.roundsInputs else { return 0 }
-        let blocks = (columns + block - 1) / block
+        guard step.quantizesActivations, scales != nil || step.roundsInputs else { return 0 }
         let padding = BlockedActivations.padding
-        guard isInteger else { return Arena.roundedUp(2 * rows * blocks * block + padding.elements) }
-        return Arena.roundedUp(rows * blocks * block + padding.elements)
-            + Arena.roundedUp(4 * rows * blocks + padding.scales) + Arena.roundedUp(4 * rows * blocks)
+        guard let scales else { return Arena.roundedUp(2 * rows * columns + padding.elements) }
+        return Arena.roundedUp(rows * columns + padding.elements)
+            + 2 * Arena.roundedUp(4 * rows * scales + padding.scales)
     }
 }
 
@@ -92,55 +110,58 @@ extension DecoderConfiguration {
         let layer = layers[index]
         let copies = if case .experts(let experts) = layer.feedForward { experts.activeCount } else { 1 }
         var widths = (projections: 0, attended: 0, wide: 0, narrow: 0)
-        var formats = (
-            projections: [ComputeFormat](), output: [ComputeFormat](), wide: [ComputeFormat](), down: [ComputeFormat]()
-        )
+        typealias Input = ActivationInventory.Input
+        var inputs = (projections: [Input?](), output: [Input?](), wide: [Input?](), down: [Input?]())
+        /// The input of the product with a rank's share of a matrix.
+        func input(of parameter: Parameter, _ columns: Range<Int>, copies: Int = 1) -> Input? {
+            let layout = contraction(of: parameter, shardCount: placement.group.count)
+            // Only matrices that are cut by columns have slices of shards; others have all columns.
+            let group = parameter.sharding == .row ? placement.group : ShardGroup(count: 1)
+            return Input(
+                ActivationInventory.Cut(layout: layout, columns: columns, group: group, copies: copies),
+                format(parameter.name))
+        }
         for parameter in parameters(of: layer, at: index) where parameter.role == .matrix {
             guard case .layer(_, let part) = parameter.name else { continue }
             let share = share(of: parameter, at: placement)
-            let format = format(parameter.name)
             switch part {
             case .attentionOutput:
                 widths.attended += share.columns.count
-                formats.output.append(format)
+                inputs.output.append(input(of: parameter, share.columns))
             case .gate, .up, .sharedGate, .sharedUp:
                 widths.wide += share.rows.count
-                formats.wide.append(format)
+                inputs.wide.append(input(of: parameter, share.columns))
             case .expertGate, .expertUp:
                 widths.wide += copies * share.rows.count
-                formats.wide.append(format)
+                inputs.wide.append(input(of: parameter, share.columns))
             case .down, .sharedDown:
                 widths.narrow += share.columns.count
-                formats.down.append(format)
+                inputs.down.append(input(of: parameter, share.columns))
             case .expertDown:
                 widths.narrow += copies * share.columns.count
-                formats.down.append(format)
+                inputs.down.append(input(of: parameter, share.columns, copies: copies))
             case .router, .sharedScale: break
             case .query, .key, .value, .queryDown, .queryUp, .keyValueDown, .keyValueUp:
                 widths.projections += share.rows.count
-                formats.projections.append(format)
+                inputs.projections.append(input(of: parameter, share.columns))
             case .attentionNorm, .queryNorm, .keyNorm, .sinks, .queryDownNorm, .keyValueDownNorm, .afterAttentionNorm,
                 .feedForwardNorm, .afterFeedForwardNorm:
                 preconditionFailure("\(part) is no matrix")
             }
         }
-        let hidden = ContractionLayout(length: hiddenSize)
         var inventory = ActivationInventory()
         // During a branch, its norm's output is alive and, if branches are parallel, the other branch's output.
         let hasNorm = layer.normParts.contains
         var alive = hasNorm(.attentionNorm) ? [hiddenSize] : []
         if layer.order != .sequential { alive.append(hiddenSize) }
-        inventory.multiply(hiddenSize, hidden, formats.projections, alive: alive + [widths.projections])
-        inventory.multiply(
-            widths.attended, layer.attention.outputContraction, formats.output,
-            alive: alive + [widths.projections, widths.attended])
+        inventory.multiply(inputs.projections, alive: alive + [widths.projections])
+        inventory.multiply(inputs.output, alive: alive + [widths.projections, widths.attended])
         if layer.order == .sequential { alive = [] }
         if hasNorm(.feedForwardNorm) { alive.append(hiddenSize) }
-        inventory.multiply(hiddenSize, hidden, formats.wide, alive: alive + [widths.wide])
+        inventory.multiply(inputs.wide, alive: alive + [widths.wide])
         // Without a gate, the activation function works in place.
         inventory.multiply(
-            widths.narrow, layer.feedForward.contraction(shardCount: placement.group.count), formats.down,
-            alive: alive + [widths.wide] + (layer.feedForward.isGated ? [widths.narrow] : []))
+            inputs.down, alive: alive + [widths.wide] + (layer.feedForward.isGated ? [widths.narrow] : []))
         return inventory
     }
 
@@ -152,7 +173,7 @@ extension DecoderConfiguration {
     public func headActivations(headRows: Int, isGathered: Bool, headFormat: ComputeFormat) -> ActivationInventory {
         var inventory = ActivationInventory()
         let alive = [hiddenSize, hiddenSize, headRows]
-        inventory.multiply(hiddenSize, ContractionLayout(length: hiddenSize), [headFormat], alive: alive)
+        inventory.multiply([ActivationInventory.Input(.all(hiddenSize), headFormat)], alive: alive)
         if isGathered { inventory.gather(vocabularySize, alive: alive) }
         return inventory
     }

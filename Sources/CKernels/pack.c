@@ -20,27 +20,26 @@ static void pack_row(ck_format format, const float *row, int64_t first, int64_t 
     }
 }
 
-void ck_pack_floats(ck_format format, const float *rows, int64_t row_count, int64_t stride, int64_t columns, int32_t block,
+void ck_pack_floats(ck_format format, const float *rows, int64_t row_count, int64_t stride, int64_t columns, int32_t run,
                     void *panel) {
-    memset(panel, 0, (size_t)ck_panel_bytes(format, columns, block));
-    // Columns are packed in tiles, so that the panel's cache lines stay in the cache while 16 rows write to them.
+    memset(panel, 0, (size_t)ck_panel_bytes(format, columns, run));
+    // Column tiles, so that the panel's lines stay in the cache while 16 rows write to them.
     for (int64_t first = 0; first < columns; first += 64)
         for (int64_t r = 0; r < row_count; r++)
             pack_row(format, rows + r * stride, first, ck_min(first + 64, columns), r, panel);
 }
 
-/// Writes one row of a block of codes to the row's place in the block.
-static void pack_block(ck_format format, const int8_t *codes, int64_t count, int32_t block, int64_t r, uint8_t *panel) {
+/// Writes columns [first, end) of one row of codes to the row's place in a panel.
+static void pack_row_of_codes(ck_format format, const int8_t *codes, int64_t first, int64_t end, int64_t r, uint8_t *panel) {
     const int32_t offset = ck_code_offset(format);
     switch (format) {
     case CK_INT8:
-        for (int64_t i = 0; i < count; i++) panel[(i >> 2) * 64 + r * 4 + (i & 3)] = (uint8_t)(codes[i] + offset);
+        for (int64_t k = first; k < end; k++) panel[(k >> 2) * 64 + r * 4 + (k & 3)] = (uint8_t)(codes[k] + offset);
         break;
     case CK_INT4:
-        for (int64_t i = 0; i < count; i++) {
-            int64_t half = block / 2, j = i < half ? i : i - half;
-            uint8_t *byte = panel + (j >> 2) * 64 + r * 4 + (j & 3), code = (uint8_t)((codes[i] + offset) & 15);
-            *byte = i < half ? (uint8_t)((*byte & 0xF0) | code) : (uint8_t)((*byte & 0x0F) | code << 4);
+        for (int64_t k = first; k < end; k++) {
+            uint8_t *byte = panel + (k >> 3) * 64 + r * 4 + (k & 3), code = (uint8_t)((codes[k] + offset) & 15);
+            *byte = k & 4 ? (uint8_t)((*byte & 0x0F) | code << 4) : (uint8_t)((*byte & 0xF0) | code);
         }
         break;
     case CK_F32:
@@ -56,11 +55,9 @@ static int zero_codes(ck_format format) {
     return ck_column_bytes(format) == 16 ? offset : offset << 4 | offset;
 }
 
-void ck_pack_codes(ck_format format, const int8_t *rows, int64_t row_count, int64_t stride, int64_t columns, int32_t block,
-                   void *panel) {
-    memset(panel, zero_codes(format), (size_t)ck_panel_bytes(format, columns, block));
-    for (int64_t first = 0; first < columns; first += block)
+void ck_pack_codes(ck_format format, const int8_t *rows, int64_t row_count, int64_t stride, int64_t columns, void *panel) {
+    memset(panel, zero_codes(format), (size_t)ck_panel_bytes(format, columns, 1));
+    for (int64_t first = 0; first < columns; first += 64)
         for (int64_t r = 0; r < row_count; r++)
-            pack_block(format, rows + r * stride + first, ck_min(block, columns - first), block, r,
-                       (uint8_t *)panel + first * ck_column_bytes(format));
+            pack_row_of_codes(format, rows + r * stride, first, ck_min(first + 64, columns), r, panel);
 }

@@ -87,18 +87,33 @@ static inline float ck_from_fp8(uint8_t value) {
 /// Gives the first column of a slice.
 static inline int64_t ck_slice_begin(const ck_matrix *w, int slice) { return slice ? w->slice_ends[slice - 1] : 0; }
 
-/// Gives the end of the piece that starts at `column`: the end of its group or of its slice, whichever comes first.
-static inline int64_t ck_piece_end(const ck_matrix *w, int64_t column, int64_t slice_end) {
-    int64_t group_end = ((column + w->group_offset) / w->group + 1) * w->group - w->group_offset;
-    return ck_min(group_end, slice_end);
+/// Gives the number of the first block of a slice.
+static inline int64_t ck_first_block(const ck_matrix *w, int slice) { return slice ? w->slice_blocks[slice - 1] : 0; }
+
+/// A token's place in its group of tokens (see ck_input).
+typedef struct ck_token_place {
+    int64_t first; // the group's first token
+    int64_t count; // of the group's tokens
+    int64_t index; // of the token in the group
+} ck_token_place;
+
+static inline ck_token_place ck_place_of_token(int64_t token, int64_t tokens) {
+    const int64_t index = token % CK_INPUT_TOKENS, first = token - index;
+    return (ck_token_place){first, ck_min(CK_INPUT_TOKENS, tokens - first), index};
 }
 
-static inline int64_t ck_group_of(const ck_matrix *w, int64_t column) {
-    return (column + w->group_offset) / w->group - w->group_offset / w->group;
+/// Gives where a token's inputs of `length` columns from `begin` on lie, of `padded` columns in all.
+static inline int64_t ck_place_of_inputs(ck_token_place t, int64_t begin, int64_t length, int64_t padded) {
+    return t.first * padded + begin * t.count + t.index * length;
 }
 
-/// Gives the sum of a block's codes. The division is exact, because a correction is a multiple of 128.
-static inline int32_t ck_code_sum(int32_t correction) { return correction / -128; }
+/// Gives where a token's scale and correction of a block lie, of `block_count` blocks.
+static inline int64_t ck_place_of_scale(ck_token_place t, int64_t block, int64_t block_count) {
+    return t.first * block_count + block * t.count + t.index;
+}
+
+/// Gives the number of blocks of an integer matrix.
+static inline int64_t ck_block_count(const ck_matrix *w) { return w->slice_blocks[w->slice_count - 1]; }
 
 /// Gives the number that is added to a signed code to store it as an unsigned one.
 static inline int32_t ck_code_offset(ck_format format) {
@@ -176,7 +191,7 @@ static inline ck_norm_weights ck_norm_of_head(const ck_head_norm *a, int64_t hea
 }
 
 /// Quantizes one block of activations: `count` values, padded with zeros to `block` codes.
-static inline void ck_quantize_block(const float *x, int64_t count, int32_t block, int8_t *codes, float *scale,
+static inline void ck_quantize_block(const float *x, int64_t count, int64_t block, int8_t *codes, float *scale,
                                      int32_t *correction) {
     float most = 0;
     for (int64_t k = 0; k < count; k++) most = __builtin_fabsf(x[k]) > most ? __builtin_fabsf(x[k]) : most;

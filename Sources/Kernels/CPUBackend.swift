@@ -34,32 +34,36 @@ public final class CPUBackend {
         Activations(elements: arena.take(tokenCount * width), tokenCount: tokenCount, width: width)
     }
 
-    /// Quantizes `input` to 8-bit codes, with a scale for each block of `block` columns.
-    public func quantize(_ input: Activations, block: Int) -> BlockedActivations {
-        let blocks = (input.width + block - 1) / block
+    /// Quantizes `input` to 8-bit codes, with a scale for each block of the columns of `weight`, which has integers.
+    public func quantize(_ input: Activations, for weight: PackedMatrix) -> BlockedActivations {
+        precondition(input.width == weight.columns && weight.format.groups != nil)
+        let tokens = input.tokenCount
+        let padding = BlockedActivations.padding
         let codes = BlockedActivations.Codes(
-            elements: arena.take(input.tokenCount * blocks * block + BlockedActivations.padding.elements),
-            scales: arena.take(input.tokenCount * blocks + BlockedActivations.padding.scales / 4),
-            corrections: arena.take(input.tokenCount * blocks))
-        var arguments = ck_quantize(
-            input: input.elements, input_stride: Int64(input.stride), tokens: Int64(input.tokenCount),
-            columns: Int64(input.width), block: Int32(block), codes: codes.elements, scales: codes.scales,
-            corrections: codes.corrections)
-        run(kernels.quantize, &arguments, alone: input.tokenCount == 1)
-        return BlockedActivations(codes: codes, block: block)
+            elements: arena.take(tokens * weight.paddedColumns + padding.elements),
+            scales: arena.take(tokens * weight.blockCount + padding.scales / MemoryLayout<Float>.size),
+            corrections: arena.take(tokens * weight.blockCount + padding.scales / MemoryLayout<Int32>.size))
+        if let blocks = weight.description.pointee.blocks {
+            var arguments = ck_quantize(
+                input: input.elements, input_stride: Int64(input.stride), tokens: Int64(tokens),
+                columns: Int64(input.width), blocks: blocks, block_count: Int64(weight.blockCount),
+                codes: codes.elements, scales: codes.scales, corrections: codes.corrections)
+            run(kernels.quantize, &arguments, alone: tokens == 1)
+        }
+        return BlockedActivations(codes: codes, blockCount: weight.blockCount)
     }
 
-    /// Rounds `input` to bfloat16, in blocks of `block` columns, which must be even.
-    public func round(_ input: Activations, block: Int) -> BlockedActivations {
-        precondition(block % 2 == 0)
-        let blocks = (input.width + block - 1) / block
+    /// Rounds `input` to bfloat16, in runs of columns as those of `weight`.
+    public func round(_ input: Activations, for weight: PackedMatrix) -> BlockedActivations {
+        precondition(input.width == weight.columns && weight.format == .bfloat16)
         let rounded: UnsafeMutablePointer<UInt16> = arena.take(
-            input.tokenCount * blocks * block + BlockedActivations.padding.elements / 2)
+            input.tokenCount * weight.paddedColumns
+                + BlockedActivations.padding.elements / MemoryLayout<UInt16>.size)
         var arguments = ck_round(
             input: input.elements, input_stride: Int64(input.stride), tokens: Int64(input.tokenCount),
-            columns: Int64(input.width), block: Int32(block), rounded: rounded)
+            columns: Int64(input.width), run: weight.description.pointee.run, rounded: rounded)
         run(kernels.round, &arguments, alone: input.tokenCount == 1)
-        return BlockedActivations(rounded: rounded, block: block)
+        return BlockedActivations(rounded: rounded, blockCount: weight.blockCount)
     }
 
     /// Gives output `[tokens, rows]` = input `[tokens, columns]` · weightᵀ + bias.
@@ -70,7 +74,7 @@ public final class CPUBackend {
         _ weight: PackedMatrix, by input: Activations, blocked: BlockedActivations?, adding bias: UnsafePointer<Float>?,
         into output: UnsafeMutablePointer<Float>, outputStride: Int
     ) {
-        precondition(input.width == weight.columns && (blocked == nil || blocked?.block == weight.block))
+        precondition(input.width == weight.columns && (blocked == nil || blocked?.blockCount == weight.blockCount))
         let codes = blocked?.codes
         var arguments = ck_matmul(
             weight: UnsafePointer(weight.description),

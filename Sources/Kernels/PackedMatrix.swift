@@ -9,6 +9,8 @@ public final class PackedMatrix: @unchecked Sendable {
     let data: AlignedBuffer
     let scales: AlignedBuffer?
     let zeros: AlignedBuffer?
+    /// The table of blocks of an integer format; nil if there are none.
+    private let blocks: UnsafeMutablePointer<ck_block>?
     let description: UnsafeMutablePointer<ck_matrix>
 
     public let format: ComputeFormat
@@ -16,8 +18,10 @@ public final class PackedMatrix: @unchecked Sendable {
     public let rows: Int
     /// The number of input features of this shard.
     public let columns: Int
-    /// The number of columns of a block of the input; with integer weights they share an activation scale.
-    public let block: Int
+    /// The number of columns with those that pad the last step.
+    let paddedColumns: Int
+    /// The number of blocks of the input: those that share a scale for integer weights, runs for bfloat16.
+    let blockCount: Int
     /// The number of scales of each row.
     public let groupCount: Int
     private let panelByteCount: Int
@@ -29,13 +33,20 @@ public final class PackedMatrix: @unchecked Sendable {
     /// The bytes of memory that the matrix takes.
     public var byteCount: Int { data.byteCount + (scales?.byteCount ?? 0) + (zeros?.byteCount ?? 0) }
 
-    /// Allocates the memory; `ck_matrix` describes `sliceEnds` and `groupOffset`.
+    /// Allocates the memory.
+    ///
+    /// - Parameters:
+    ///   - run: columns of a run of pairs of bfloat16.
+    ///   - sliceEnds: the ends of the slices of the sum (see `ck_matrix`), of which the last is the number of columns.
+    ///   - offset: the first column's number in the whole matrix.
     public init(
-        format: ComputeFormat, rows: Int, columns: Int, block: Int, sliceEnds: [Int], groupOffset: Int = 0
+        format: ComputeFormat, rows: Int, run: Int, sliceEnds: [Int], offset: Int = 0
     ) throws(MemoryError) {
-        precondition([1, 2, 4, 8].contains(sliceEnds.count) && sliceEnds.last == columns)
-        precondition(sliceEnds.dropLast().allSatisfy { $0 % block == 0 || $0 == columns })
-        let bytes = format.byteCount(rows: rows, columns: columns, block: block, groupOffset: groupOffset)
+        let columns = sliceEnds.last ?? 0
+        let step = format.step(run: run)
+        precondition([1, 2, 4, 8].contains(sliceEnds.count))
+        precondition(sliceEnds.allSatisfy { $0 % step == 0 || $0 == columns })
+        let bytes = format.byteCount(rows: rows, columns: columns, run: run, offset: offset)
         data = try AlignedBuffer(byteCount: bytes.codes, hugePages: true)
         let groups = format.groups
         scales = groups == nil ? nil : try AlignedBuffer(byteCount: bytes.scales)
@@ -43,35 +54,56 @@ public final class PackedMatrix: @unchecked Sendable {
         self.format = format
         self.rows = rows
         self.columns = columns
-        self.block = block
-        let group = groups?.size ?? max(columns, 1)
-        groupCount = groups?.count(columns: columns, offset: groupOffset) ?? 0
-        panelByteCount = Int(ck_panel_bytes(format.kernelFormat, Int64(columns), Int32(block)))
+        paddedColumns = (columns + step - 1) / step * step
+        groupCount = groups?.count(columns: columns, offset: offset) ?? 0
+        panelByteCount = Int(ck_panel_bytes(format.kernelFormat, Int64(columns), Int32(run)))
+        let inputBlocks = groups?.inputBlocks(sliceEnds: sliceEnds, offset: offset) ?? []
+        precondition(inputBlocks.allSatisfy { $0.columns.lowerBound % step == 0 })
+        blockCount = groups == nil ? paddedColumns / step : inputBlocks.count
+        blocks = Self.table(of: inputBlocks, step: step)
         description = .allocate(capacity: 1)
         description.initialize(
             to: ck_matrix(
                 data: data.baseAddress, scales: scales.map { UnsafeRawPointer($0.baseAddress) },
                 zeros: zeros?.baseAddress.assumingMemoryBound(to: Int8.self), rows: Int64(rows),
-                columns: Int64(columns),
-                group: Int64(group), group_offset: Int64(groupOffset % group), group_count: Int64(groupCount),
-                format: format.kernelFormat, scale_format: groups?.scaleFormat ?? CK_F32,
-                block: Int32(block), slice_count: Int32(sliceEnds.count),
-                slice_ends: (0, 0, 0, 0, 0, 0, 0, 0)))
+                columns: Int64(columns), group_count: Int64(groupCount), format: format.kernelFormat,
+                scale_format: groups?.scaleFormat ?? CK_F32, run: Int32(run), slice_count: Int32(sliceEnds.count),
+                slice_ends: (0, 0, 0, 0, 0, 0, 0, 0), blocks: blocks, slice_blocks: (0, 0, 0, 0, 0, 0, 0, 0)))
         withUnsafeMutableBytes(of: &description.pointee.slice_ends) { bytes in
             for (index, end) in sliceEnds.enumerated() {
                 bytes.storeBytes(of: Int64(end), toByteOffset: index * MemoryLayout<Int64>.stride, as: Int64.self)
+            }
+        }
+        withUnsafeMutableBytes(of: &description.pointee.slice_blocks) { bytes in
+            for (index, end) in sliceEnds.enumerated() {
+                let count = inputBlocks.prefix { $0.columns.lowerBound < end }.count
+                bytes.storeBytes(of: Int32(count), toByteOffset: index * MemoryLayout<Int32>.stride, as: Int32.self)
             }
         }
     }
 
     deinit {
         description.deallocate()
+        blocks?.deallocate()
+    }
+
+    private static func table(of blocks: [InputBlock], step: Int) -> UnsafeMutablePointer<ck_block>? {
+        guard !blocks.isEmpty else { return nil }
+        let table = UnsafeMutablePointer<ck_block>.allocate(capacity: blocks.count)
+        for (index, block) in blocks.enumerated() {
+            let end = (block.columns.upperBound + step - 1) / step * step
+            (table + index).initialize(
+                to: ck_block(
+                    begin: Int32(block.columns.lowerBound), end: Int32(end), group: Int32(block.group),
+                    is_first: block.isFirst, is_last: block.isLast))
+        }
+        return table
     }
 
     /// Fills one panel of a float format from up to 16 rows of floats, which lie `columns` elements apart.
     public func packFloats(panel: Int, rows: UnsafePointer<Float>, rowCount: Int) {
         ck_pack_floats(
-            format.kernelFormat, rows, Int64(rowCount), Int64(columns), Int64(columns), Int32(block),
+            format.kernelFormat, rows, Int64(rowCount), Int64(columns), Int64(columns), description.pointee.run,
             data.baseAddress + panel * panelByteCount)
     }
 
@@ -81,7 +113,7 @@ public final class PackedMatrix: @unchecked Sendable {
         panel: Int, rows: UnsafePointer<Int8>, scales: UnsafePointer<Float>, zeros: UnsafePointer<Float>?, rowCount: Int
     ) {
         ck_pack_codes(
-            format.kernelFormat, rows, Int64(rowCount), Int64(columns), Int64(columns), Int32(block),
+            format.kernelFormat, rows, Int64(rowCount), Int64(columns), Int64(columns),
             data.baseAddress + panel * panelByteCount)
         switch format.groups?.scaleType {
         case .float16: transpose(scales, rowCount, panel, into: self.scales) { Float16($0) }

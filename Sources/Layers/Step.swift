@@ -53,8 +53,8 @@ public struct Step {
     private func blocked(_ input: Activations, for weight: PackedMatrix) -> BlockedActivations? {
         switch weight.format {
         case _ where !quantizesActivations: nil
-        case .int8, .int4: backend.quantize(input, block: weight.block)
-        case .bfloat16 where backend.table.roundsInputs: backend.round(input, block: weight.block)
+        case .int8, .int4: backend.quantize(input, for: weight)
+        case .bfloat16 where backend.table.roundsInputs: backend.round(input, for: weight)
         default: nil
         }
     }

@@ -83,9 +83,6 @@ private func packedByteCount(
 extension ComputeFormat {
     /// Bytes of a packed share of a matrix whose input dimension is cut as `layout` says.
     func byteCount(rows: Int, _ layout: ContractionLayout, columns: Range<Int>) -> Int {
-        byteCount(
-            rows: rows, columns: columns.count, block: layout.inputBlock(group: groups?.size) ?? 1,
-            groupOffset: groups.map { columns.lowerBound % $0.size } ?? 0
-        ).total
+        byteCount(rows: rows, columns: columns.count, run: layout.run, offset: columns.lowerBound).total
     }
 }

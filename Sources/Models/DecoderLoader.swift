@@ -167,7 +167,7 @@ public struct DecoderLoader {
         _ source: any MatrixSource, as name: ParameterName, rows: Range<Int>, layout: ContractionLayout
     ) throws -> MatrixPiece {
         let prepared = try options.prepare(source, as: name, layout: layout)
-        return MatrixPiece(source: prepared.source, rows: rows, format: prepared.format, block: prepared.block)
+        return MatrixPiece(source: prepared.source, rows: rows, format: prepared.format)
     }
 
     /// - Parameter scale: a factor on the norm's output, which is folded into its weight and bias.

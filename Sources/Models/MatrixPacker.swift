@@ -11,7 +11,6 @@ struct MatrixPiece {
     let source: any MatrixSource
     let rows: Range<Int>
     let format: ComputeFormat
-    let block: Int
 }
 
 /// Packs weights for the kernels in strips of 16 rows, each on the worker that will read it.
@@ -27,13 +26,12 @@ struct MatrixPacker {
         var index = 0
         while index < pieces.count {
             let first = pieces[index]
-            let run = pieces[index...].prefix { $0.format == first.format && $0.block == first.block }
+            let run = pieces[index...].prefix { $0.format == first.format }
             let rowCount = run.reduce(0) { $0 + $1.rows.count }
             let matrix = try PackedMatrix(
-                format: first.format, rows: rowCount, columns: columns.count, block: first.block,
-                sliceEnds: group.map { layout.sliceEnds(of: columns, in: $0) }
-                    ?? layout.sliceEnds(of: columns, in: ShardGroup(count: 1)),
-                groupOffset: first.format.groups.map { columns.lowerBound % $0.size } ?? 0)
+                format: first.format, rows: rowCount, run: layout.run,
+                sliceEnds: layout.sliceEnds(of: columns, in: group ?? ShardGroup(count: 1)),
+                offset: columns.lowerBound)
             fill(matrix, from: Array(run), columns: columns)
             for piece in run { try (piece.source as? QuantizingSource)?.checkFinite() }
             segments.append(WeightMatrix.Segment(matrix: matrix, firstRow: firstRow))

@@ -1,11 +1,11 @@
-/// Activations in the form that a product multiplies: `[block][tokens][columns of the block]`, in the step's arena.
+/// Activations in the form that a product multiplies, in the step's arena; `ck_input` says how they lie.
 public struct BlockedActivations {
     /// 8-bit codes, for integer weights.
     public struct Codes {
         public let elements: UnsafeMutablePointer<Int8>
-        /// `[block][tokens]`.
+        /// A scale for each block and token.
         public let scales: UnsafeMutablePointer<Float>
-        /// `[block][tokens]`: what a product with codes stored unsigned exceeds the true one by, negated.
+        /// For each block and token, the amount by which a product with codes stored unsigned exceeds the true one, negated.
         public let corrections: UnsafeMutablePointer<Int32>
 
         public init(
@@ -21,21 +21,21 @@ public struct BlockedActivations {
     public let codes: Codes?
     /// bfloat16, for weights of that type.
     public let rounded: UnsafeMutablePointer<UInt16>?
-    /// Columns of a block.
-    public let block: Int
+    /// The number of blocks.
+    public let blockCount: Int
 
-    /// Bytes past the end of the elements, and of the scales, that kernels may read (`ck_input`).
-    public static let padding = (elements: 1024, scales: 64)
+    /// The bytes past the end of the elements, and of the scales and the corrections, that kernels may read (`ck_input`).
+    public static let padding = (elements: 2048, scales: 64)
 
-    public init(codes: Codes, block: Int) {
+    public init(codes: Codes, blockCount: Int) {
         self.codes = codes
         rounded = nil
-        self.block = block
+        self.blockCount = blockCount
     }
 
-    public init(rounded: UnsafeMutablePointer<UInt16>, block: Int) {
+    public init(rounded: UnsafeMutablePointer<UInt16>, blockCount: Int) {
         codes = nil
         self.rounded = rounded
-        self.block = block
+        self.blockCount = blockCount
     }
 }

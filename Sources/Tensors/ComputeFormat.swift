@@ -19,25 +19,36 @@ public enum ComputeFormat: Hashable, Sendable {
         }
     }
 
-    /// Bytes of a packed matrix `[rows, columns]` that starts `groupOffset` columns into a group.
+    /// The columns that lie together in a packed matrix; the last columns are padded to a multiple of it.
     ///
-    /// `block`: columns of a block of the input (see `ContractionLayout`). The one formula that both
-    /// allocation and the cost model use.
-    public func byteCount(rows: Int, columns: Int, block: Int, groupOffset: Int = 0) -> PackedByteCount {
+    /// - Parameter run: columns of a run of pairs of bfloat16 (see `ContractionLayout`).
+    public func step(run: Int) -> Int {
+        switch self {
+        case .float32, .float16: 1
+        case .bfloat16: run
+        case .int8: 4
+        case .int4: 8
+        }
+    }
+
+    /// Bytes of a packed matrix `[rows, columns]` whose first column is column `offset` of the whole matrix.
+    ///
+    /// Both allocation and the memory plan use this formula.
+    public func byteCount(rows: Int, columns: Int, run: Int, offset: Int = 0) -> PackedByteCount {
         let panels = (rows + Self.panelRows - 1) / Self.panelRows
-        let paddedColumns = (columns + block - 1) / block * block
-        let perPanel =
+        let step = step(run: run)
+        let bitsPerElement =
             switch self {
-            case .float32: columns * 64
-            case .float16: columns * 32
-            case .bfloat16: paddedColumns * 32
-            case .int8: paddedColumns * 16
-            case .int4: paddedColumns * 8
+            case .float32: 32
+            case .float16, .bfloat16: 16
+            case .int8: 8
+            case .int4: 4
             }
-        guard let groups else { return PackedByteCount(codes: panels * perPanel, scales: 0, zeros: 0) }
-        let count = groups.count(columns: columns, offset: groupOffset) * panels * Self.panelRows
+        let codes = panels * Self.panelRows * ((columns + step - 1) / step * step) * bitsPerElement / 8
+        guard let groups else { return PackedByteCount(codes: codes, scales: 0, zeros: 0) }
+        let count = groups.count(columns: columns, offset: offset) * panels * Self.panelRows
         return PackedByteCount(
-            codes: panels * perPanel, scales: count * groups.scaleType.byteCount, zeros: groups.isSymmetric ? 0 : count)
+            codes: codes, scales: count * groups.scaleType.byteCount, zeros: groups.isSymmetric ? 0 : count)
     }
 }
 
@@ -58,7 +69,7 @@ public struct WeightGroups: Hashable, Sendable {
         self.scaleType = scaleType
     }
 
-    /// Groups that `columns` columns touch when the first lies `offset` into its group.
+    /// The number of groups that `columns` columns touch if the first is column `offset` of the matrix.
     public func count(columns: Int, offset: Int = 0) -> Int {
         columns == 0 ? 0 : (columns + offset % size + size - 1) / size
     }

@@ -28,7 +28,7 @@ public struct ShardGroup: Equatable, Sendable {
 /// It must never change, because it determines the bits of every result.
 public let sliceCount = 8
 
-/// How a sum over an input dimension is cut: where shards and slices may end, and which columns form an input block.
+/// How a sum over an input dimension is cut: where shards and slices may end.
 ///
 /// Slices are made by bisection in units, so that they nest; their boundaries depend on the model, never on the plan.
 public struct ContractionLayout: Equatable, Sendable {
@@ -55,14 +55,17 @@ public struct ContractionLayout: Equatable, Sendable {
     /// The number of units, which cannot be cut further.
     public var unitCount: Int { (length + unit - 1) / unit }
 
-    /// Columns per block of a product's input: a row of a matrix tile, 64 columns for integer weights, 32 for others.
+    /// Columns of a run of pairs of bfloat16: at most 32, a row of a matrix tile. A run divides the unit, so that no
+    /// slice and no shard cuts it.
+    public var run: Int { [32, 16, 8, 4, 2].first { unit % $0 == 0 } ?? 1 }
+
+    /// The largest number, at most 8, of which all places where a block of inputs may end are multiples, but for the end
+    /// of the columns.
     ///
-    /// It is shorter if it has to be. The block divides the unit, so that none straddles a slice or a shard. For
-    /// integer weights it also divides the `group` columns that share a scale; nil if that leaves fewer than 4 columns.
-    public func inputBlock(group: Int?) -> Int? {
-        var block = group == nil ? 32 : 64
-        while block > 1 && (unit % block != 0 || group.map { $0 % block != 0 && $0 < length } ?? false) { block /= 2 }
-        return group != nil && block < 4 ? nil : block
+    /// Blocks end with slices, with shards, with groups of `group` columns that share a weight's scale, and after 128
+    /// columns (see `InputBlock`).
+    public func blockGranularity(group: Int) -> Int {
+        [8, 4, 2].first { unit % $0 == 0 && (group % $0 == 0 || group >= length) } ?? 1
     }
 
     /// Ends of the slices of one shard's columns, counted from the shard's first column.

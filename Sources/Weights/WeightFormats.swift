@@ -45,15 +45,15 @@ public struct WeightOptions: Equatable, Sendable {
         }
     }
 
-    /// The matrix as it will be packed, its format, and the columns per block of its input.
+    /// The matrix as it will be packed, and its format.
     ///
     /// - Parameter layout: how the matrix's input dimension is cut.
     public func prepare(
         _ source: any MatrixSource, as name: ParameterName, layout: ContractionLayout
-    ) throws -> (source: any MatrixSource, format: ComputeFormat, block: Int) {
-        let (format, block) = try format(of: source, as: name, layout: layout)
-        guard let scheme = scheme(for: name) else { return (source, format, block) }
-        return (try QuantizingSource(source, scheme: scheme), format, block)
+    ) throws -> (source: any MatrixSource, format: ComputeFormat) {
+        let format = try format(of: source, as: name, layout: layout)
+        guard let scheme = scheme(for: name) else { return (source, format) }
+        return (try QuantizingSource(source, scheme: scheme), format)
     }
 
     /// The format of every matrix of a model, determined without reading weights.
@@ -71,21 +71,19 @@ public struct WeightOptions: Equatable, Sendable {
         for parameter in parameters where parameter.role == .matrix {
             formats[parameter.name] = try format(
                 of: weights.matrix(parameter), as: parameter.name,
-                layout: decoder.contraction(of: parameter, shardCount: shardCount)
-            ).format
+                layout: decoder.contraction(of: parameter, shardCount: shardCount))
         }
         if decoder.tiesEmbeddings, let table = parameters.first(where: { $0.name == .embedding }) {
             formats[.head] = try format(
-                of: weights.matrix(table), as: .head, layout: ContractionLayout(length: decoder.hiddenSize)
-            ).format
+                of: weights.matrix(table), as: .head, layout: ContractionLayout(length: decoder.hiddenSize))
         }
         return formats
     }
 
-    /// The format that a matrix will be packed in, and the number of columns per block of its input.
+    /// The format that a matrix will be packed in.
     func format(
         of source: any MatrixSource, as name: ParameterName, layout: ContractionLayout
-    ) throws -> (format: ComputeFormat, block: Int) {
+    ) throws -> ComputeFormat {
         var encoding = source.encoding
         if let scheme = scheme(for: name) {
             guard case .float = encoding else { throw ModelError.alreadyQuantized(tensor: source.name) }
@@ -93,20 +91,19 @@ public struct WeightOptions: Equatable, Sendable {
         }
         switch encoding {
         case .integer(let bits, let groups) where quantization != .none:
-            guard let block = layout.inputBlock(group: groups.size) else {
+            let granularity = layout.blockGranularity(group: groups.size)
+            guard granularity >= ComputeFormat.int8(groups).step(run: 1) else {
                 throw ModelError.cannotQuantize(
                     tensor: source.name,
                     reason:
-                        "groups of \(groups.size) and pieces of \(layout.unit) columns have no common block of 4 columns or more; "
+                        "groups of \(groups.size) and pieces of \(layout.unit) columns do not end at multiples of 4 columns; "
                         + "use --quantization none")
             }
-            // Packed 4-bit codes of two half blocks share bytes, so codes in blocks shorter than 8 are widened to int8.
-            let isNarrow = bits <= 4 && block >= 8
-            return (isNarrow ? .int4(groups) : .int8(groups), block)
-        case .integer:
-            return (try floatFormat(floatType ?? .bfloat16, source), layout.inputBlock(group: nil) ?? 1)
-        case .float(let stored):
-            return (try floatFormat(floatType ?? stored, source), layout.inputBlock(group: nil) ?? 1)
+            // Blocks that end inside a step of 4-bit codes are possible only if codes are widened to 8 bits.
+            let four = ComputeFormat.int4(groups)
+            return bits <= 4 && granularity >= four.step(run: 1) ? four : .int8(groups)
+        case .integer: return try floatFormat(floatType ?? .bfloat16, source)
+        case .float(let stored): return try floatFormat(floatType ?? stored, source)
         }
     }
 

@@ -27,10 +27,10 @@ static void compare(const char *what, const void *found, const void *expected, i
     failures++;
 }
 
-enum { COLUMNS = 200, ROWS = 53, TOKENS = 19 };
+enum { COLUMNS = 200, ROWS = 53, TOKENS = 107 };
 
-static void products(ck_format format, ck_format scale_format, int32_t block, bool blocked, bool has_zeros) {
-    int64_t panels = (ROWS + 15) / 16, bytes = ck_panel_bytes(format, COLUMNS, block), groups = 4;
+static void products(ck_format format, ck_format scale_format, int32_t run, bool blocked, bool has_zeros) {
+    int64_t panels = (ROWS + 15) / 16, bytes = ck_panel_bytes(format, COLUMNS, run), groups = 3;
     char *data = malloc((size_t)(panels * bytes) + 4096);
     float *bias = floats(ROWS), *x = floats(TOKENS * COLUMNS);
     // Any bits are scales but those of infinities, which have the two highest bits of the exponent.
@@ -44,14 +44,31 @@ static void products(ck_format format, ck_format scale_format, int32_t block, bo
         for (int i = 0; i < 16 * COLUMNS; i++)
             codes[i] = (int8_t)(format == CK_INT8 ? (int)(next_bits() % 256) - 128 : (int)(next_bits() % 16) - 8);
         if (ck_is_integer(format))
-            ck_pack_codes(format, codes, 16, COLUMNS, COLUMNS, block, data + p * bytes);
+            ck_pack_codes(format, codes, 16, COLUMNS, COLUMNS, data + p * bytes);
         else
-            ck_pack_floats(format, rows, 16, COLUMNS, COLUMNS, block, data + p * bytes);
+            ck_pack_floats(format, rows, 16, COLUMNS, COLUMNS, run, data + p * bytes);
         free(rows);
     }
-    ck_matrix matrix = {data,  scales, has_zeros ? zeros : NULL, ROWS, COLUMNS, 64, 0, groups, format, scale_format,
-                        block, 4,      {64, 128, 192, COLUMNS}};
-    int64_t padded = ck_ceil_div(COLUMNS, block) * block, blocks = padded / block;
+    // Groups of 72, 64 and 64 columns, of which the second slice cuts one; the third group has two blocks.
+    static const ck_block table_of_blocks[] = {{0, 64, 0, true, true},     {64, 72, 0, true, true},
+                                               {72, 136, 1, true, true},   {136, 152, 2, true, false},
+                                               {152, 192, 2, false, true}, {192, COLUMNS, 2, true, true}};
+    enum { BLOCKS = sizeof table_of_blocks / sizeof table_of_blocks[0] };
+    ck_matrix matrix = {.data = data,
+                        .scales = scales,
+                        .zeros = has_zeros ? zeros : NULL,
+                        .rows = ROWS,
+                        .columns = COLUMNS,
+                        .group_count = groups,
+                        .format = format,
+                        .scale_format = scale_format,
+                        .run = run,
+                        .slice_count = 4,
+                        .slice_ends = {64, 136, 192, COLUMNS},
+                        .blocks = table_of_blocks,
+                        .slice_blocks = {1, 3, 5, BLOCKS}};
+    if (format == CK_BF16 && run > 8) matrix.slice_ends[1] = 128;
+    int64_t padded = ck_ceil_div(COLUMNS, run) * run;
     for (int64_t tokens = 1; tokens <= TOKENS; tokens += TOKENS - 1) {
         int8_t *codes[2];
         uint16_t *rounded[2];
@@ -59,14 +76,15 @@ static void products(ck_format format, ck_format scale_format, int32_t block, bo
         int32_t *corrections[2];
         for (int i = 0; i < 2; i++) {
             const ck_kernels *k = i ? scalar : table;
-            codes[i] = calloc((size_t)(padded * tokens) + 1024, 1);
-            rounded[i] = calloc((size_t)(padded * tokens) + 512, 2);
-            input_scales[i] = calloc((size_t)(blocks * tokens) + 16, 4);
-            corrections[i] = calloc((size_t)(blocks * tokens) + 16, 4);
+            codes[i] = calloc((size_t)(COLUMNS * tokens) + 2048, 1);
+            rounded[i] = calloc((size_t)(padded * tokens) + 1024, 2);
+            input_scales[i] = calloc((size_t)(BLOCKS * tokens) + 16, 4);
+            corrections[i] = calloc((size_t)(BLOCKS * tokens) + 16, 4);
             output[i] = calloc(ROWS * TOKENS, 4);
-            k->quantize(&(ck_quantize){x, COLUMNS, tokens, COLUMNS, block, codes[i], input_scales[i], corrections[i]},
-                        (ck_part){0, 1});
-            k->round(&(ck_round){x, COLUMNS, tokens, COLUMNS, block, rounded[i]}, (ck_part){0, 1});
+            k->quantize(
+                &(ck_quantize){x, COLUMNS, tokens, COLUMNS, table_of_blocks, BLOCKS, codes[i], input_scales[i], corrections[i]},
+                (ck_part){0, 1});
+            k->round(&(ck_round){x, COLUMNS, tokens, COLUMNS, run, rounded[i]}, (ck_part){0, 1});
             const bool takes_codes = blocked && ck_is_integer(format);
             ck_input input = {x,
                               COLUMNS,
@@ -78,12 +96,12 @@ static void products(ck_format format, ck_format scale_format, int32_t block, bo
                 k->matmul(&(ck_matmul){&matrix, input, tokens, output[i], ROWS, bias}, (ck_part){part, 3});
         }
         char what[100];
-        snprintf(what, sizeof what, "product of format %d, block %d, %d tokens, %s", format, block, (int)tokens,
+        snprintf(what, sizeof what, "product of format %d, runs of %d, %d tokens, %s", format, run, (int)tokens,
                  blocked ? "blocked" : "floats");
         compare(what, output[0], output[1], ROWS * tokens * 4);
-        compare("quantize", codes[0], codes[1], padded * tokens);
-        compare("quantize, scales", input_scales[0], input_scales[1], blocks * tokens * 4);
-        compare("quantize, corrections", corrections[0], corrections[1], blocks * tokens * 4);
+        compare("quantize", codes[0], codes[1], COLUMNS * tokens);
+        compare("quantize, scales", input_scales[0], input_scales[1], BLOCKS * tokens * 4);
+        compare("quantize, corrections", corrections[0], corrections[1], BLOCKS * tokens * 4);
         compare("round", rounded[0], rounded[1], padded * tokens * 2);
     }
 }
@@ -208,14 +226,14 @@ int main(void) {
     for (int index = 0; (table = ck_table(index, &runs)); index++) {
         if (!runs || table == scalar) continue;
         compared++;
-        for (int32_t block = 8; block <= 64; block *= 2)
-            for (int32_t format = block == 64 ? CK_INT8 : CK_F32; format <= CK_INT4; format++)
+        for (int32_t run = 8; run <= 32; run *= 2)
+            for (int32_t format = CK_F32; format <= CK_INT4; format++)
                 for (int blocked = 0; blocked < (table->rounds_inputs && format == CK_BF16 ? 1 : 2); blocked++)
                     products(format,
-                             block == 8    ? CK_F32
-                             : block == 16 ? CK_F16
-                                           : CK_BF16,
-                             block, blocked, ck_is_integer(format) && block == 16);
+                             run == 8    ? CK_F32
+                             : run == 16 ? CK_F16
+                                         : CK_BF16,
+                             run, blocked, ck_is_integer(format) && run == 16);
         norms();
         activations();
         for (int32_t format = CK_F32; format <= CK_FP8; format++)

@@ -22,40 +22,40 @@ import TileStandIns
         var random = SeededGenerator(seed: testSeed)
         let pools = [WorkerPool(count: 1), WorkerPool(count: 2)]
         defer { pools.forEach { $0.stop() } }
-        for (rows, columns, most, ends) in [
-            (1, 32, 32, [32]), (16, 8, 8, [8]), (17, 256, 32, [32, 64, 96, 128, 160, 192, 224, 256]),
-            (100, 200, 8, [24, 48, 80, 104, 128, 160, 184, 200]), (83, 171, 32, [32, 96, 96, 171]),
-            (48, 640, 32, [320, 640]), (70, 744, 64, [192, 384, 576, 744]),
+        for (rows, run, ends) in [
+            (1, 32, [32]), (16, 8, [8]), (17, 32, [32, 64, 96, 128, 160, 192, 224, 256]),
+            (100, 8, [24, 48, 80, 104, 128, 160, 184, 200]), (83, 32, [32, 96, 96, 171]),
+            (48, 32, [320, 640]), (70, 8, [192, 384, 576, 744]), (19, 4, [12, 20, 148, 161]),
         ] {
-            // A block divides a group, which starts at a multiple of 32 or 64 columns; inputs of floats have no more
-            // than 32.
-            let block = (format.groups?.size ?? 32) % most == 0 ? most : 32
-            for groupOffset in format.groups == nil ? [0] : [0, max(32, block)] {
+            guard ends.allSatisfy({ $0 % format.step(run: run) == 0 || $0 == ends.last }) else { continue }
+            let columns = ends[ends.count - 1]
+            // A shard that starts inside a group, and inside what would be a block of 128.
+            for offset in format.groups == nil ? [0] : [0, 40] {
                 let product = try Product(
-                    format: format, rows: rows, columns: columns, block: block, sliceEnds: ends,
-                    groupOffset: groupOffset,
-                    &random)
-                let tokens = 53
+                    format: format, rows: rows, run: run, sliceEnds: ends, offset: offset, &random)
+                // In small products, more than one group of tokens, of which the last one is not full.
+                let tokens = rows < 50 ? 107 : 53
                 let input = random.floats(tokens * columns)
                 let bias = random.floats(rows)
                 for blocked in [.float32, .float16].contains(format) ? [false] : [false, true] {
                     let scalar = try #require(KernelTable.select("scalar"))
                     let reference = try product.run(
-                        table: scalar, pool: pools[0], input: input, tokens: tokens, blocked: blocked, bias: bias)
+                        table: scalar, pool: pools[0], input: input, tokens: tokens, blocked: blocked, bias: bias,
+                        noting: true)
                     expectNear(product, reference, bias, tokens: tokens)
-                    expectCodes(reference.input, columns: columns, block: block)
+                    expectCodes(reference.input, of: product)
                     for table in KernelTable.supported + Self.standIns {
                         var expected = reference
                         if format == .bfloat16 && blocked && table.roundsInputs {
                             // The processor's own order: near the reference, and one answer within the table.
                             expected = try product.run(
-                                table: table, pool: pools[0], input: input, tokens: tokens, blocked: true, bias: bias)
+                                table: table, pool: pools[0], input: input, tokens: tokens, blocked: true, bias: bias,
+                                noting: true)
                             expectNear(product, expected, bias, tokens: tokens)
                         }
                         for pool in pools {
                             let all = try product.run(
-                                table: table, pool: pool, input: input, tokens: tokens, blocked: blocked, bias: bias
-                            )
+                                table: table, pool: pool, input: input, tokens: tokens, blocked: blocked, bias: bias)
                             #expect(
                                 difference(all.output, expected.output) == nil,
                                 "\(table.name) \(format) \(rows)x\(columns), \(pool.count) workers, seed \(testSeed)")
@@ -82,6 +82,7 @@ import TileStandIns
     @Test func sizesAreThoseOfTheKernels() {
         #expect(KeyValueType.longestHead == Int(CK_MAX_HEAD))
         #expect(ComputeFormat.panelRows == Int(CK_LANES))
+        #expect(InputBlock.longest == Int(CK_MAX_BLOCK))
     }
 
     /// Where the processor has tiles, plain C gives its bits: of bfloat16 too, whose sums are in the processor's own
@@ -94,7 +95,7 @@ import TileStandIns
         defer { pool.stop() }
         for format in [ComputeFormat.bfloat16, .int4(WeightGroups(size: 64, isSymmetric: false))] {
             let product = try Product(
-                format: format, rows: 83, columns: 640, block: 32, sliceEnds: [320, 640], groupOffset: 0, &random)
+                format: format, rows: 83, run: 32, sliceEnds: [320, 640], offset: 0, &random)
             for tokens in [1, 16, 53] {
                 // Numbers whose products are subnormal, too.
                 let input = random.floats(tokens * 640).enumerated().map { $0 % 7 == 0 ? $1 * 0x1p-120 : $1 }
@@ -123,12 +124,12 @@ import TileStandIns
     }
 
     /// Codes are the nearest to the values, the largest of a block is ±127, and its scale follows from it.
-    private func expectCodes(_ input: Product.Input, columns: Int, block: Int) {
+    private func expectCodes(_ input: Product.Input, of product: Product) {
         guard let codes = input.codes else { return }
-        let blocks = (columns + block - 1) / block
-        for (token, scales) in stride(from: 0, to: input.scales.count, by: blocks).enumerated() {
-            for index in 0..<blocks {
-                let range = token * columns + index * block..<token * columns + min((index + 1) * block, columns)
+        for (token, scales) in stride(from: 0, to: input.scales.count, by: product.blocks.count).enumerated() {
+            for (index, block) in product.blocks.enumerated() {
+                let first = token * product.columns
+                let range = first + block.lowerBound..<first + block.upperBound
                 let most = range.map { abs(input.values[$0]) }.max() ?? 0
                 let scale = input.scales[scales + index]
                 #expect(scale == most / 127)
@@ -142,11 +143,13 @@ import TileStandIns
         }
     }
 
-    /// Known codes: the largest value of a block is ±127, halves go to even, short blocks are padded.
+    /// Known codes: the largest value of a block is ±127, halves go to even, the last block is padded.
     @Test func quantizesBlocks() throws {
-        for table in KernelTable.supported {
+        let weight = try PackedMatrix(
+            format: .int4(WeightGroups(size: 32)), rows: 1, run: 32, sliceEnds: [34])
+        for table in KernelTable.supported + Self.standIns {
             let backend = CPUBackend(table: table, pool: WorkerPool(count: 1), arena: try Arena(byteCount: 1 << 16))
-            var values = [Float](repeating: 0, count: 40)
+            var values = [Float](repeating: 0, count: 34)
             values[0] = 127
             values[1] = 2.5
             values[2] = 3.5
@@ -154,14 +157,14 @@ import TileStandIns
             values[32] = -1
             let codes = values.withUnsafeMutableBufferPointer { buffer in
                 buffer.baseAddress.map {
-                    backend.quantize(Activations(elements: $0, tokenCount: 1, width: 40), block: 32)
+                    backend.quantize(Activations(elements: $0, tokenCount: 1, width: 34), for: weight)
                 }
             }
             let result = try #require(codes?.codes)
             #expect((0..<4).map { result.elements[$0] } == [127, 2, 4, -127])
             #expect((0..<2).map { result.corrections[$0] } == [-128 * 6, 128 * 127])
             #expect((0..<2).map { result.scales[$0] } == [1, 1 / 127])
-            #expect((33..<64).allSatisfy { result.elements[$0] == 0 })
+            #expect((33..<40).allSatisfy { result.elements[$0] == 0 })
         }
     }
 }

@@ -1,3 +1,4 @@
+import CKernels
 import Tensors
 import TestSupport
 
@@ -8,7 +9,9 @@ struct Product {
     let weight: PackedMatrix
     let rows: Int
     let columns: Int
-    let groupOffset: Int
+    let offset: Int
+    /// The ranges of columns whose inputs lie together; with integer weights, each has a scale.
+    let blocks: [Range<Int>]
     /// Float weights, row-major, as their format holds them; empty for integers.
     private(set) var floats: [Float] = []
     /// Codes of integer weights, row-major; scales and zero points `[row][group]`.
@@ -17,14 +20,17 @@ struct Product {
     private(set) var zeros: [Float] = []
 
     init(
-        format: ComputeFormat, rows: Int, columns: Int, block: Int, sliceEnds: [Int], groupOffset: Int,
+        format: ComputeFormat, rows: Int, run: Int, sliceEnds: [Int], offset: Int,
         _ random: inout SeededGenerator
     ) throws {
+        weight = try PackedMatrix(format: format, rows: rows, run: run, sliceEnds: sliceEnds, offset: offset)
+        columns = weight.columns
+        let columns = columns
         self.rows = rows
-        self.columns = columns
-        self.groupOffset = groupOffset
-        weight = try PackedMatrix(
-            format: format, rows: rows, columns: columns, block: block, sliceEnds: sliceEnds, groupOffset: groupOffset)
+        self.offset = offset
+        blocks =
+            format.groups.map { $0.inputBlocks(sliceEnds: sliceEnds, offset: offset).map(\.columns) }
+            ?? stride(from: 0, to: columns, by: run).map { $0..<min($0 + run, columns) }
         for panel in 0..<weight.panelCount {
             let count = min(16, rows - panel * 16)
             guard let groups = format.groups else {
@@ -79,9 +85,12 @@ struct Product {
     }
 
     /// Multiplies, by the floats themselves or by the form of input that the weight's type has.
-    func run(table: KernelTable, pool: WorkerPool, input: [Float], tokens: Int, blocked: Bool, bias: [Float]?) throws
-        -> Outcome
-    {
+    ///
+    /// - Parameter noting: whether the outcome also has the input in that form.
+    func run(
+        table: KernelTable, pool: WorkerPool, input: [Float], tokens: Int, blocked: Bool, bias: [Float]?,
+        noting: Bool = false
+    ) throws -> Outcome {
         let backend = CPUBackend(table: table, pool: pool, arena: try Arena(byteCount: 1 << 20))
         var read = Input(values: input)
         var input = input
@@ -93,28 +102,41 @@ struct Product {
                 !blocked
                 ? nil
                 : weight.format.groups != nil
-                    ? backend.quantize(activations, block: weight.block)
-                    : backend.round(activations, block: weight.block)
+                    ? backend.quantize(activations, for: weight)
+                    : backend.round(activations, for: weight)
             backend.multiply(weight, by: activations, blocked: form, adding: bias, into: &output, outputStride: rows)
-            read.note(form, tokens: tokens, columns: columns)
+            if noting { read.note(form, tokens: tokens, of: self) }
         }
         return Outcome(output: output, input: read)
     }
 }
 
 extension Product.Input {
-    /// Copies what a kernel made of the input, from `[block][tokens][columns of the block]`.
-    fileprivate mutating func note(_ form: BlockedActivations?, tokens: Int, columns: Int) {
+    /// Copies what a kernel made of the input, from `[group of tokens][block][tokens][columns of the block]` (`ck_input`).
+    fileprivate mutating func note(_ form: BlockedActivations?, tokens: Int, of product: Product) {
         guard let form else { return }
-        let block = form.block
-        func place(_ token: Int, _ column: Int) -> Int {
-            (column / block * tokens + token) * block + column % block
+        let padded = product.weight.paddedColumns
+        let ends = product.blocks.dropFirst().map(\.lowerBound) + [padded]
+        func group(of token: Int) -> (first: Int, count: Int) {
+            let first = token / Int(CK_INPUT_TOKENS) * Int(CK_INPUT_TOKENS)
+            return (first, min(Int(CK_INPUT_TOKENS), tokens - first))
         }
-        let places = (0..<tokens).flatMap { token in (0..<columns).map { place(token, $0) } }
+        let places = (0..<tokens).flatMap { token in
+            let (first, count) = group(of: token)
+            return zip(product.blocks, ends).flatMap { block, end in
+                block.map {
+                    first * padded + block.lowerBound * count + (token - first) * (end - block.lowerBound) + $0
+                        - block.lowerBound
+                }
+            }
+        }
         if let made = form.codes {
             codes = places.map { made.elements[$0] }
             scales = (0..<tokens).flatMap { token in
-                (0..<(columns + block - 1) / block).map { made.scales[$0 * tokens + token] }
+                let (first, count) = group(of: token)
+                return product.blocks.indices.map {
+                    made.scales[first * product.blocks.count + $0 * count + token - first]
+                }
             }
         }
         if let made = form.rounded { rounded = places.map { Float(BFloat16(bitPattern: made[$0])) } }
@@ -136,22 +158,23 @@ extension Product {
             magnitude += size
         }
         if let groups = weight.format.groups {
-            let blocks = (columns + weight.block - 1) / weight.block
-            for column in 0..<columns {
-                let at = row * weight.groupCount + (column + groupOffset % groups.size) / groups.size
-                let (scale, zero) = (Double(scales[at]), Double(zeros[at]))
-                let code = Double(codes[row * columns + column])
-                var x = Double(input.values[token * columns + column])
-                if let codes = input.codes {
-                    x =
-                        Double(codes[token * columns + column])
-                        * Double(input.scales[token * blocks + column / weight.block])
+            for (index, block) in blocks.enumerated() {
+                for column in block {
+                    let at = row * weight.groupCount + (column + offset % groups.size) / groups.size
+                    let (scale, zero) = (Double(scales[at]), Double(zeros[at]))
+                    let code = Double(codes[row * columns + column])
+                    var x = Double(input.values[token * columns + column])
+                    if let codes = input.codes {
+                        x =
+                            Double(codes[token * columns + column])
+                            * Double(input.scales[token * blocks.count + index])
+                    }
+                    // Codes and zero points are added up apart.
+                    add(scale * (code - zero) * x, scale * (abs(code) + abs(zero)) * abs(x))
                 }
-                // Codes and zero points are added up apart.
-                add(scale * (code - zero) * x, scale * (abs(code) + abs(zero)) * abs(x))
             }
             // A sum for each column or block; a zero point and a scale for each group, which slices may cut.
-            operations = (input.codes == nil ? columns : blocks) + 2 * (weight.groupCount + 8)
+            operations = (input.codes == nil ? columns : blocks.count) + 2 * (weight.groupCount + 8)
         } else {
             let values = input.rounded ?? input.values
             for column in 0..<columns {
@@ -160,8 +183,8 @@ extension Product {
             }
             operations = columns
         }
-        // Eight slices add up in three levels; the bias comes last. Tiles add two sums a block.
-        operations += 3 + 1 + columns / weight.block + 1
+        // Eight slices add up in three levels; the bias comes last. Tiles add two sums a run of pairs.
+        operations += 3 + 1 + blocks.count
         return (sum, Double(operations) * 0x1p-24 * magnitude + 1e-37)
     }
 }

@@ -6,33 +6,33 @@ import Testing
         // 17 rows are 2 panels of 16.
         expect(.float32, rows: 17, columns: 10, codes: 2 * 10 * 16 * 4)
         expect(.float16, rows: 17, columns: 10, codes: 2 * 10 * 16 * 2)
-        // Columns go in pairs, and pairs in blocks.
-        expect(.bfloat16, rows: 16, columns: 5, block: 2, codes: 6 * 16 * 2)
-        expect(.bfloat16, rows: 1, columns: 40, block: 32, codes: 64 * 16 * 2)
+        // Columns go in pairs, and pairs in runs.
+        expect(.bfloat16, rows: 16, columns: 5, run: 2, codes: 6 * 16 * 2)
+        expect(.bfloat16, rows: 1, columns: 40, run: 32, codes: 64 * 16 * 2)
         expect(.float32, rows: 0, columns: 10, codes: 0)
     }
 
     @Test func packedIntegersByHand() {
-        // 40 columns are 2 blocks of 32 and touch 2 groups of 32; a scale is 4 bytes in each of 16 rows.
+        // 40 columns touch 2 groups of 32; a scale is 4 bytes in each of 16 rows.
         let eight = ComputeFormat.int8(WeightGroups(size: 32))
-        expect(eight, rows: 16, columns: 40, block: 32, codes: 64 * 16, scales: 2 * 16 * 4)
+        expect(eight, rows: 16, columns: 40, codes: 40 * 16, scales: 2 * 16 * 4)
         // A zero point is a byte.
         expect(
-            .int8(WeightGroups(size: 32, isSymmetric: false)), rows: 16, columns: 40, block: 32, codes: 64 * 16,
-            scales: 128, zeros: 32)
+            .int8(WeightGroups(size: 32, isSymmetric: false)), rows: 16, columns: 40, codes: 40 * 16, scales: 128,
+            zeros: 32)
         // Two nibbles to a byte.
         expect(
-            .int4(WeightGroups(size: 32, scaleType: .float32)), rows: 16, columns: 40, block: 32, codes: 64 * 8,
-            scales: 128)
+            .int4(WeightGroups(size: 32, scaleType: .float32)), rows: 16, columns: 40, codes: 40 * 8, scales: 128)
         expect(
-            .int4(WeightGroups(size: 128, isSymmetric: false, scaleType: .bfloat16)), rows: 33, columns: 256, block: 32,
+            .int4(WeightGroups(size: 128, isSymmetric: false, scaleType: .bfloat16)), rows: 33, columns: 256,
             codes: 3 * 256 * 8, scales: 192, zeros: 96)
-        // Shorter blocks pad less.
-        expect(eight, rows: 16, columns: 40, block: 8, codes: 40 * 16, scales: 128)
+        // Steps have 4 columns, or 8 of 4 bits.
+        expect(eight, rows: 16, columns: 33, codes: 36 * 16, scales: 128)
+        expect(.int4(WeightGroups(size: 64)), rows: 16, columns: 33, codes: 40 * 8, scales: 64)
         // 40 columns that start 30 into a group of 32 touch three: 2, 32 and 6 of them.
-        expect(eight, rows: 16, columns: 40, block: 32, groupOffset: 30, codes: 1024, scales: 3 * 64)
-        expect(eight, rows: 16, columns: 40, block: 32, groupOffset: 24, codes: 1024, scales: 2 * 64)
-        expect(eight, rows: 16, columns: 0, block: 32, groupOffset: 24, codes: 0)
+        expect(eight, rows: 16, columns: 40, offset: 30, codes: 640, scales: 3 * 64)
+        expect(eight, rows: 16, columns: 40, offset: 24, codes: 640, scales: 2 * 64)
+        expect(eight, rows: 16, columns: 0, offset: 24, codes: 0)
     }
 
     @Test func groupsAreThoseThatTheColumnsTouch() {
@@ -81,11 +81,10 @@ import Testing
     }
 
     private func expect(
-        _ format: ComputeFormat, rows: Int, columns: Int, block: Int = 1, groupOffset: Int = 0, codes: Int,
-        scales: Int = 0,
+        _ format: ComputeFormat, rows: Int, columns: Int, run: Int = 32, offset: Int = 0, codes: Int, scales: Int = 0,
         zeros: Int = 0, location: SourceLocation = #_sourceLocation
     ) {
-        let found = format.byteCount(rows: rows, columns: columns, block: block, groupOffset: groupOffset)
+        let found = format.byteCount(rows: rows, columns: columns, run: run, offset: offset)
         #expect(
             (found.codes, found.scales, found.zeros) == (codes, scales, zeros), "\(found)", sourceLocation: location)
         #expect(found.total == codes + scales + zeros, sourceLocation: location)

@@ -38,18 +38,23 @@ import Topology
         #expect(faults.description == "")
     }
 
-    @Test func inputBlockDividesUnitAndGroup() {
+    @Test func runDividesUnit() {
+        for unit in 1...300 {
+            let run = ContractionLayout(length: 4096, unit: unit).run
+            #expect(unit % run == 0 && run <= 32 && (unit % (2 * run) != 0 || run == 32))
+        }
+    }
+
+    @Test func granularityDividesUnitAndGroup() {
         var faults = Faults()
         faults.check(
-            Self.lengths, [1, 3, 4, 6, 8, 12, 16, 20, 24, 32, 48, 64, 100, 128], [4, 8, 12, 16, 32, 64, 80, 96, 128]
+            Self.lengths, [1, 3, 4, 6, 8, 12, 16, 20, 24, 32, 48, 64, 100, 128], [4, 5, 8, 12, 16, 32, 64, 80, 96, 100]
         ) {
             length, group, unit in
-            let layout = ContractionLayout(length: length, unit: unit)
             // A group as long as the input never ends inside it, so only the unit matters.
-            let divisors = [64, 32, 16, 8, 4].filter { unit % $0 == 0 && (group % $0 == 0 || group >= length) }
-            let block = layout.inputBlock(group: group)
-            if layout.inputBlock(group: nil) != [32, 16, 8, 4].first(where: { unit % $0 == 0 }) { return "floats" }
-            return block == divisors.first ? nil : "block \(String(describing: block)), expected \(divisors)"
+            let divisors = [8, 4, 2, 1].filter { unit % $0 == 0 && (group % $0 == 0 || group >= length) }
+            let found = ContractionLayout(length: length, unit: unit).blockGranularity(group: group)
+            return found == divisors.first ? nil : "\(found), expected \(divisors)"
         }
         #expect(faults.description == "")
     }
@@ -65,21 +70,20 @@ import Topology
         #expect(faults.description == "")
     }
 
-    @Test func slicesNeverEndInsideABlock() {
+    @Test func slicesNeverEndInsideARun() {
         var faults = Faults()
-        faults.check(Self.lengths, Array(1...16), [16, 128, 1 << 20]) { length, degree, scaleGroup in
+        faults.check(Self.lengths, Array(1...16), [1]) { length, degree, _ in
             let layout = ContractionLayout(length: length, shardCount: degree)
-            guard let block = layout.inputBlock(group: scaleGroup) else { return "no block" }
             for weights in [nil, (1...degree).map(Double.init)] {
                 let group = ShardGroup(count: degree, weights: weights)
                 for share in group.shares(of: length, unit: layout.unit) {
-                    if share.lowerBound % block != 0 && share.lowerBound != length {
-                        return "\(share) starts inside a block"
+                    if share.lowerBound % layout.run != 0 && share.lowerBound != length {
+                        return "\(share) starts inside a run"
                     }
                     let ends = layout.sliceEnds(of: share, in: group)
                     if ends.last != share.count { return "slices end at \(ends) of \(share)" }
-                    if ends.contains(where: { $0 % block != 0 && $0 != share.count }) {
-                        return "\(ends) cuts a block of \(block)"
+                    if ends.contains(where: { $0 % layout.run != 0 && $0 != share.count }) {
+                        return "\(ends) cuts a run of \(layout.run)"
                     }
                 }
             }

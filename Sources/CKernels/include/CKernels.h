@@ -27,6 +27,10 @@ enum {
     CK_SPAN = 256,
     /// The most elements of a head.
     CK_MAX_HEAD = 512,
+    /// The most columns of an input block (see ck_block).
+    CK_MAX_BLOCK = 128,
+    /// The number of tokens whose inputs lie together (see ck_input). A tile of tokens divides it.
+    CK_INPUT_TOKENS = 96,
 };
 
 /// How the elements of a packed matrix, or of the key-value cache, are stored.
@@ -60,16 +64,27 @@ typedef struct ck_part {
     int32_t index, count;
 } ck_part;
 
+/// Consecutive columns of an integer matrix whose inputs share a scale: those of one group and one slice, at most
+/// CK_MAX_BLOCK of them. The dot product of a block is an exact whole number, of less than 2^24.
+///
+/// Blocks begin at whole steps of the matrix: at multiples of 4 columns, or of 8 for INT4. The last one ends at the padded
+/// end of the columns.
+typedef struct ck_block {
+    int32_t begin, end; // columns
+    int32_t group;      // of the weight
+    bool is_first;      // whether the group, or its part in the slice, begins here
+    bool is_last;       // whether it ends here
+} ck_block;
+
 /// A weight matrix [rows, columns], packed in panels of 16 rows. Rows past the end are zero.
 ///
 /// Layout of a panel; one "step" is 64 bytes (F32, BF16, INT8, INT4) or 32 (F16):
 ///   F32   step k:     the 16 rows' weight of column k
-///   F16   step k:     the 16 rows' weight of column k
-///   BF16  step k/2:   for each row the columns k, k+1; padded with zeros to whole blocks
+///   F16   step k:     the same
+///   BF16  step k/2:   for each row the columns k, k+1; padded with zeros to whole runs of pairs
 ///   INT8  step k/4:   for each row the columns k .. k+3
-///   INT4  block b, step j of block/8: for each row four bytes; low nibbles hold columns 4j .. 4j+3
-///         of the block's first half, high nibbles those of its second half
-/// Integer columns are padded to whole blocks with the code of zero.
+///   INT4  step k/8:   for each row four bytes: low nibbles hold columns k .. k+3, high nibbles k+4 .. k+7
+/// Integer columns are padded to whole steps with the code of zero.
 ///
 /// The sum over the columns is taken slice by slice, each slice in increasing column order from zero,
 /// and the slices are added as a tree of neighbours: ((s0+s1)+(s2+s3))+((s4+s5)+(s6+s7)).
@@ -78,14 +93,14 @@ typedef struct ck_matrix {
     const void *_Nullable scales;  // [panel][group][16] of scale_format, integer formats
     const int8_t *_Nullable zeros; // [panel][group][16] zero points, in units of codes; NULL when all are zero
     int64_t rows, columns;
-    int64_t group;        // columns that share a scale
-    int64_t group_offset; // columns of the first group that lie before column 0 (on another rank)
-    int64_t group_count;  // groups that touch these columns
+    int64_t group_count; // groups that touch these columns
     ck_format format;
-    ck_format scale_format;            // F32, F16 or BF16
-    int32_t block;                     // columns of an input block: 4, 8, 16, 32, or 64 for integers
-    int32_t slice_count;               // 1, 2, 4 or 8
-    int64_t slice_ends[CK_MAX_SLICES]; // multiples of block, except the last; a slice may be empty
+    ck_format scale_format;              // F32, F16 or BF16
+    int32_t run;                         // BF16: columns of a run of pairs: 4, 8, 16 or 32
+    int32_t slice_count;                 // 1, 2, 4 or 8
+    int64_t slice_ends[CK_MAX_SLICES];   // multiples of run but for the last; a slice may be empty
+    const ck_block *_Nullable blocks;    // integer formats: all columns, in order
+    int32_t slice_blocks[CK_MAX_SLICES]; // integer formats: the number of blocks up to each slice's end
 } ck_matrix;
 
 /// Gives the bytes of a column of a packed panel.
@@ -100,39 +115,47 @@ static inline int64_t ck_column_bytes(ck_format format) {
     }
 }
 
-/// Gives the bytes of one packed panel.
-static inline int64_t ck_panel_bytes(ck_format format, int64_t columns, int32_t block) {
-    const int64_t padded = (columns + block - 1) / block * block;
+/// Gives the number of columns with those that pad the last step or run.
+static inline int64_t ck_padded_columns(ck_format format, int64_t columns, int32_t run) {
     switch (format) {
     case CK_F32:
-    case CK_F16: return columns * ck_column_bytes(format);
-    case CK_BF16:
-    case CK_INT8:
-    case CK_INT4:
-    case CK_FP8: return padded * ck_column_bytes(format);
+    case CK_F16: return columns;
+    case CK_BF16: return (columns + run - 1) / run * run;
+    case CK_INT8: return (columns + 3) / 4 * 4;
+    case CK_INT4: return (columns + 7) / 8 * 8;
+    case CK_FP8: __builtin_trap();
     }
 }
 
+/// Gives the bytes of one packed panel.
+static inline int64_t ck_panel_bytes(ck_format format, int64_t columns, int32_t run) {
+    return ck_padded_columns(format, columns, run) * ck_column_bytes(format);
+}
+
 /// Packs up to 16 rows of floats ([row_count][columns], rows `stride` apart) into one panel.
-void ck_pack_floats(ck_format format, const float *rows, int64_t row_count, int64_t stride, int64_t columns, int32_t block,
+void ck_pack_floats(ck_format format, const float *rows, int64_t row_count, int64_t stride, int64_t columns, int32_t run,
                     void *panel);
 
 /// Packs up to 16 rows of signed codes into one panel.
-void ck_pack_codes(ck_format format, const int8_t *rows, int64_t row_count, int64_t stride, int64_t columns, int32_t block,
-                   void *panel);
+void ck_pack_codes(ck_format format, const int8_t *rows, int64_t row_count, int64_t stride, int64_t columns, void *panel);
 
 /// The input of a product: rows of floats, or the same rows as codes or rounded, which are used instead if they are
 /// given.
 ///
-/// Codes and rounded inputs lie as [block][tokens][columns of the block], padded with zeros to whole blocks, so that
-/// the inputs of a tile of tokens in one block lie together. Tiles read past the last token: 1 KiB after the end of the
-/// inputs, and 64 bytes after the end of the scales, must be readable.
+/// Codes and rounded inputs lie by groups of CK_INPUT_TOKENS tokens, of which the last may have fewer. In a group, codes
+/// lie as [block][tokens][columns of the block], scales and corrections as [block][tokens], and rounded inputs as
+/// [run][tokens][columns of the run]; columns are padded with zeros as the weight's are. So the inputs of a tile of
+/// tokens in one block lie together, and all inputs of some groups lie together, too: they take turns in all sets of a
+/// cache.
+///
+/// Tiles read past the last token: 2 KiB after the end of codes and rounded inputs, and 64 bytes after the end of scales
+/// and corrections, must be readable.
 typedef struct ck_input {
     const float *_Nullable values; // [tokens][value_stride]
     int64_t value_stride;
-    const int8_t *_Nullable codes;        // for integer weights
-    const float *_Nullable scales;        // [block][tokens]
-    const int32_t *_Nullable corrections; // [block][tokens]: -128 times the sum of the block's codes
+    const int8_t *_Nullable codes; // for integer weights
+    const float *_Nullable scales;
+    const int32_t *_Nullable corrections; // -128 times the sum of the block's codes
     const uint16_t *_Nullable rounded;    // bfloat16, for weights of that type
 } ck_input;
 
@@ -146,14 +169,15 @@ typedef struct ck_matmul {
     const float *_Nullable bias; // [rows]
 } ck_matmul;
 
-/// codes = round(input * 127 / max|block|), scales = max|block| / 127.
+/// codes = round(input * 127 / max|block|), scales = max|block| / 127, for the blocks of a matrix.
 ///
 /// Weights are stored as code + 128. A product with them is too large by 128 times the sum of the input's codes; a
 /// correction is that amount, negated.
 typedef struct ck_quantize {
     const float *input;
     int64_t input_stride, tokens, columns;
-    int32_t block;
+    const ck_block *blocks;
+    int64_t block_count;
     int8_t *codes; // these three as in ck_input
     float *scales;
     int32_t *corrections;
@@ -163,7 +187,7 @@ typedef struct ck_quantize {
 typedef struct ck_round {
     const float *input;
     int64_t input_stride, tokens, columns;
-    int32_t block;
+    int32_t run;
     uint16_t *rounded; // as in ck_input
 } ck_round;
 

@@ -35,7 +35,7 @@ typedef struct element {
 /// Gives the panel of an element's row.
 static const void *panel_of(element e) {
     const ck_matrix *w = e.a->weight;
-    return (const char *)w->data + e.row / 16 * ck_panel_bytes(w->format, w->columns, w->block);
+    return (const char *)w->data + e.row / 16 * ck_panel_bytes(w->format, w->columns, w->run);
 }
 
 /// Gives the weight of a float format at column k.
@@ -54,13 +54,12 @@ static float float_weight(element e, int64_t k) {
 
 /// Gives the signed code of an integer format at column k.
 static int32_t code(element e, int64_t k) {
-    const ck_matrix *w = e.a->weight;
-    const int64_t r = e.row % 16, first = k / w->block * w->block, i = k - first, half = w->block / 2;
-    const int64_t j = i < half ? i : i - half;
+    const ck_format format = e.a->weight->format;
+    const int64_t r = e.row % 16;
     const uint8_t *panel = panel_of(e);
-    switch (w->format) {
+    switch (format) {
     case CK_INT8: return panel[(k >> 2) * 64 + r * 4 + (k & 3)] - 128;
-    case CK_INT4: return (panel[first * 8 + (j >> 2) * 64 + r * 4 + (j & 3)] >> (i < half ? 0 : 4) & 15) - 8;
+    case CK_INT4: return (panel[(k >> 3) * 64 + r * 4 + (k & 3)] >> (k & 4) & 15) - 8;
     case CK_F32:
     case CK_F16:
     case CK_BF16:
@@ -70,53 +69,61 @@ static int32_t code(element e, int64_t k) {
 
 /// Gives the sum of float weights times inputs over columns [begin, end).
 static float sum_floats(element e, int64_t begin, int64_t end) {
-    const int64_t block = e.a->weight->block;
+    const ck_matrix *w = e.a->weight;
+    const int64_t run = w->run, padded = ck_padded_columns(w->format, w->columns, w->run);
+    const ck_token_place place = ck_place_of_token(e.token, e.a->tokens);
     const float *x = e.a->input.values + e.token * e.a->input.value_stride;
-    const uint16_t *rounded = e.a->weight->format == CK_BF16 ? e.a->input.rounded : NULL;
+    const uint16_t *rounded = w->format == CK_BF16 ? e.a->input.rounded : NULL;
     float sum = 0;
     for (int64_t k = begin; k < end; k++) {
-        float input = rounded ? ck_from_bf16(rounded[(k / block * e.a->tokens + e.token) * block + k % block]) : x[k];
+        float input = rounded ? ck_from_bf16(rounded[ck_place_of_inputs(place, k - k % run, run, padded) + k % run]) : x[k];
         sum = fmaf(float_weight(e, k), input, sum);
     }
     return sum;
 }
 
-/// Gives the sum of codes times inputs over columns [begin, end), and the sum of the inputs.
-static float sum_codes(element e, int64_t begin, int64_t end, float *inputs) {
-    const int64_t block = e.a->weight->block;
-    const ck_input *in = &e.a->input;
-    const float *x = in->values + e.token * in->value_stride;
-    float sum = *inputs = 0;
-    if (!in->codes) {
-        for (int64_t k = begin; k < end; k++) {
-            sum = fmaf((float)code(e, k), x[k], sum);
-            *inputs += x[k];
-        }
-        return sum;
-    }
-    for (int64_t first = begin; first < end; first += block) {
-        int64_t at = first / block * e.a->tokens + e.token;
-        int32_t dot = 0;
-        for (int64_t k = first; k < ck_min(first + block, end); k++) dot += code(e, k) * in->codes[at * block + k - first];
-        sum = fmaf((float)dot, in->scales[at], sum);
-        *inputs = fmaf((float)ck_code_sum(in->corrections[at]), in->scales[at], *inputs);
+/// Adds the product of block `index` of the weights and inputs that are codes, which is an exact whole number times a
+/// scale.
+static float add_block(element e, int64_t index, int32_t zero, float sum) {
+    const ck_matrix *w = e.a->weight;
+    const ck_block block = w->blocks[index];
+    const ck_token_place place = ck_place_of_token(e.token, e.a->tokens);
+    const int8_t *codes = e.a->input.codes + ck_place_of_inputs(place, block.begin, block.end - block.begin,
+                                                                ck_padded_columns(w->format, w->columns, w->run));
+    int32_t dot = 0;
+    for (int64_t k = block.begin; k < ck_min(block.end, w->columns); k++) dot += (code(e, k) - zero) * codes[k - block.begin];
+    return fmaf((float)dot, e.a->input.scales[ck_place_of_scale(place, index, ck_block_count(w))], sum);
+}
+
+/// Gives the sum of a slice of integer columns: group by group, each block by block, or column by column for float
+/// inputs.
+static float sum_codes(element e, int slice) {
+    const ck_matrix *w = e.a->weight;
+    const float *x = e.a->input.values + e.token * e.a->input.value_stride;
+    float sum = 0, piece = 0, inputs = 0;
+    for (int64_t b = ck_first_block(w, slice); b < w->slice_blocks[slice]; b++) {
+        const ck_block block = w->blocks[b];
+        const int64_t at = (e.row / 16 * w->group_count + block.group) * 16 + e.row % 16;
+        const int32_t zero = w->zeros ? w->zeros[at] : 0;
+        if (e.a->input.codes)
+            piece = add_block(e, b, zero, piece);
+        else
+            for (int64_t k = block.begin; k < ck_min(block.end, w->columns); k++) {
+                piece = fmaf((float)code(e, k), x[k], piece);
+                inputs += x[k];
+            }
+        if (!block.is_last) continue;
+        if (w->zeros && !e.a->input.codes) piece = fmaf(-(float)zero, inputs, piece);
+        sum = fmaf(piece, load_element(w->scale_format, w->scales, at), sum);
+        piece = inputs = 0;
     }
     return sum;
 }
 
 /// Gives the sum of a slice of columns.
-static float sum_slice(element e, int64_t begin, int64_t end) {
+static float sum_slice(element e, int slice) {
     const ck_matrix *w = e.a->weight;
-    if (!ck_is_integer(w->format)) return sum_floats(e, begin, end);
-    float sum = 0;
-    for (int64_t piece_end; begin < end; begin = piece_end) {
-        piece_end = ck_piece_end(w, begin, end);
-        int64_t at = (e.row / 16 * w->group_count + ck_group_of(w, begin)) * 16 + e.row % 16;
-        float inputs, piece = sum_codes(e, begin, piece_end, &inputs);
-        if (w->zeros) piece = fmaf(-(float)w->zeros[at], inputs, piece);
-        sum = fmaf(piece, load_element(w->scale_format, w->scales, at), sum);
-    }
-    return sum;
+    return ck_is_integer(w->format) ? sum_codes(e, slice) : sum_floats(e, ck_slice_begin(w, slice), w->slice_ends[slice]);
 }
 
 static void matmul(const void *arguments, ck_part part) {
@@ -126,8 +133,7 @@ static void matmul(const void *arguments, ck_part part) {
     for (int64_t row = panels.begin * 16; row < ck_min(panels.end * 16, w->rows); row++)
         for (int64_t t = 0; t < a->tokens; t++) {
             float sums[CK_MAX_SLICES];
-            for (int s = 0; s < w->slice_count; s++)
-                sums[s] = sum_slice((element){a, row, t}, ck_slice_begin(w, s), w->slice_ends[s]);
+            for (int s = 0; s < w->slice_count; s++) sums[s] = sum_slice((element){a, row, t}, s);
             for (int width = 1; width < w->slice_count; width *= 2)
                 for (int s = 0; s + width < w->slice_count; s += 2 * width) sums[s] += sums[s + width];
             a->output[t * a->output_stride + row] = a->bias ? sums[0] + a->bias[row] : sums[0];
@@ -139,10 +145,13 @@ static void quantize(const void *arguments, ck_part part) {
     ck_range tokens = ck_share(a->tokens, part);
     for (int64_t t = tokens.begin; t < tokens.end; t++) {
         const float *x = a->input + t * a->input_stride;
-        for (int64_t b = 0; b * a->block < a->columns; b++) {
-            int64_t begin = b * a->block, at = b * a->tokens + t;
-            ck_quantize_block(x + begin, ck_min(a->block, a->columns - begin), a->block, a->codes + at * a->block,
-                              &a->scales[at], &a->corrections[at]);
+        const ck_token_place place = ck_place_of_token(t, a->tokens);
+        for (int64_t b = 0; b < a->block_count; b++) {
+            const ck_block block = a->blocks[b];
+            const int64_t at = ck_place_of_scale(place, b, a->block_count), length = block.end - block.begin;
+            int8_t *codes = a->codes + ck_place_of_inputs(place, block.begin, length, a->blocks[a->block_count - 1].end);
+            ck_quantize_block(x + block.begin, ck_min(length, a->columns - block.begin), length, codes, &a->scales[at],
+                              &a->corrections[at]);
         }
     }
 }
@@ -150,10 +159,10 @@ static void quantize(const void *arguments, ck_part part) {
 static void round_inputs(const void *arguments, ck_part part) {
     const ck_round *a = arguments;
     ck_range tokens = ck_share(a->tokens, part);
-    int64_t padded = ck_ceil_div(a->columns, a->block) * a->block;
+    int64_t padded = ck_ceil_div(a->columns, a->run) * a->run;
     for (int64_t t = tokens.begin; t < tokens.end; t++)
         for (int64_t k = 0; k < padded; k++)
-            a->rounded[(k / a->block * a->tokens + t) * a->block + k % a->block] =
+            a->rounded[ck_place_of_inputs(ck_place_of_token(t, a->tokens), k - k % a->run, a->run, padded) + k % a->run] =
                 k < a->columns ? ck_to_bf16(a->input[t * a->input_stride + k]) : 0;
 }
 

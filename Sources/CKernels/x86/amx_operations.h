@@ -1,7 +1,6 @@
 // Matrix tiles of AMX. vector/operations.md says what the operations mean.
 //
-// Tiles 0 to 3 hold sums. Tiles 4 and 5 hold inputs [tokens][bytes of the block], and tiles 6 and 7 hold weights, which
-// are the steps of a panel.
+// Tiles 0 to 3 hold sums, tiles 4 and 5 inputs [tokens][row bytes], and tiles 6 and 7 weights, which are steps of a panel.
 #pragma once
 #define MATRIX_TILES 1
 #ifdef TILE_STAND_INS
@@ -9,65 +8,54 @@
 #else
 #include "avx512_operations.h"
 INLINE void mt_store_codes(void *p, vi codes, vi offset) { _mm512_storeu_si512(p, _mm512_sub_epi8(codes, offset)); }
+INLINE void mt_write(float *p, vf x) {
+    if ((uintptr_t)p % 64 == 0)
+        _mm512_stream_ps(p, x);
+    else
+        _mm512_storeu_ps(p, x);
+}
 #endif
 
-INLINE void mt_open(int tokens, int block_bytes) {
+INLINE void mt_open(int tokens, int row_bytes) {
     _Alignas(64) struct {
         uint8_t palette, start_row, reserved[14];
         uint16_t row_bytes[16];
         uint8_t rows[16];
     } shapes = {.palette = 1};
     for (int t = 0; t < 8; t++) {
-        shapes.row_bytes[t] = (uint16_t)(t / 2 == 2 ? block_bytes : 64);
-        shapes.rows[t] = (uint8_t)(t / 2 == 3 ? block_bytes / 4 : tokens);
+        shapes.row_bytes[t] = (uint16_t)(t / 2 == 2 ? row_bytes : 64);
+        shapes.rows[t] = (uint8_t)(t / 2 == 3 ? row_bytes / 4 : tokens);
     }
     _tile_loadconfig(&shapes);
 }
 INLINE void mt_close(void) { _tile_release(); }
 
-#define CODE_TILE(sum, inputs, weights)                                                                                        \
-    INLINE void mt_start_##sum(const void *w, const void *x, int block) {                                                      \
-        _tile_zero(sum);                                                                                                       \
-        _tile_loadd(weights, w, 64);                                                                                           \
-        _tile_loadd(inputs, x, block);                                                                                         \
-        _tile_dpbssd(sum, inputs, weights);                                                                                    \
-    }                                                                                                                          \
-    INLINE void mt_store_##sum(int32_t *out) { _tile_stored(sum, out, 64); }
-CODE_TILE(0, 4, 6)
-CODE_TILE(1, 5, 7)
-CODE_TILE(2, 4, 6)
-CODE_TILE(3, 5, 7)
-
-/// `count` blocks of weights and of inputs. Panels of weights lie `w_stride` bytes apart, and blocks of inputs
-/// `x_stride` bytes.
-typedef struct mt_blocks {
-    const char *w, *x;
-    int64_t w_stride, x_stride, count;
-} mt_blocks;
-
-INLINE void mt_pairs(float *out, mt_blocks b, int block, int P, int M) {
-    _tile_zero(0);
-    _tile_zero(1);
-    _tile_zero(2);
-    _tile_zero(3);
-    for (; b.count > 0; b.count--, b.w += block * 32, b.x += b.x_stride) {
-        _tile_loadd(4, b.x, 2 * block);
-        _tile_loadd(6, b.w, 64);
-        _tile_dpbf16ps(0, 4, 6);
-        if (P == 2) {
-            _tile_loadd(7, b.w + b.w_stride, 64);
-            _tile_dpbf16ps(1, 4, 7);
-        }
-        if (M == 2) {
-            _tile_loadd(5, b.x + 32 * block, 2 * block);
-            _tile_dpbf16ps(2, 5, 6);
-            if (P == 2) _tile_dpbf16ps(3, 5, 7);
-        }
+// The instructions take the numbers of tiles as constants.
+#define FOR_SUM(m, p, ACTION)                                                                                                  \
+    switch (2 * (m) + (p)) {                                                                                                   \
+    case 0: ACTION(0, 4, 6); break;                                                                                            \
+    case 1: ACTION(1, 4, 7); break;                                                                                            \
+    case 2: ACTION(2, 5, 6); break;                                                                                            \
+    case 3: ACTION(3, 5, 7); break;                                                                                            \
     }
-    _tile_stored(0, out, 64);
-    if (P == 2) _tile_stored(1, out + 256, 64);
-    if (M == 2) _tile_stored(2, out + 512, 64);
-    if (P == 2 && M == 2) _tile_stored(3, out + 768, 64);
+#define ZERO(sum, inputs, weights) _tile_zero(sum)
+#define STORE(sum, inputs, weights) _tile_stored(sum, out, 64)
+#define CODES(sum, inputs, weights) _tile_dpbssd(sum, inputs, weights)
+#define PAIRS(sum, inputs, weights) _tile_dpbf16ps(sum, inputs, weights)
+INLINE void mt_zero(int m, int p){FOR_SUM(m, p, ZERO)} INLINE
+    void mt_store(int m, int p, void *out){FOR_SUM(m, p, STORE)} INLINE
+    void mt_dot_codes(int m, int p){FOR_SUM(m, p, CODES)} INLINE void mt_dot_pairs(int m, int p){FOR_SUM(m, p, PAIRS)} INLINE
+    void mt_load_inputs(int m, const void *x, int64_t stride) {
+    if (m == 0)
+        _tile_loadd(4, x, stride);
+    else
+        _tile_loadd(5, x, stride);
+}
+INLINE void mt_load_weights(int p, const void *steps) {
+    if (p == 0)
+        _tile_loadd(6, steps, 64);
+    else
+        _tile_loadd(7, steps, 64);
 }
 
 /// Makes vectors take subnormal numbers for zero, as tiles do, for products by vectors that must give the bits of tiles.
