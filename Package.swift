@@ -36,7 +36,8 @@ let libraries: KeyValuePairs<String, [String]> = [
         "Tensors", "ArgumentParser",
     ],
     "Bootstrap": [
-        "Messages", "Hashing", "ModelOptions", "Generation", "Engine", "Models", "Layers", "MPICollectives", "JobWatch",
+        "Messages", "Hashing", "JSON", "ModelOptions", "Generation", "Engine", "Models", "Layers", "MPICollectives",
+        "JobWatch",
         "Collectives", "Kernels", "MemoryPlan", "Architectures", "Topology", "Tokenization", "Tensors", "Sampling",
         "ProgramEntry", "ArgumentParser", "Logging",
     ],
@@ -58,9 +59,8 @@ let commands: KeyValuePairs<String, (directory: String, dependencies: [String])>
     "bench": (
         "Bench",
         [
-            "ProgramEntry", "Bootstrap", "ModelOptions", "Engine", "Generation", "Kernels", "Architectures", "Tensors",
-            "Topology",
-            "ArgumentParser",
+            "ProgramEntry", "Bootstrap", "ModelOptions", "Engine", "Generation", "Layers", "Kernels", "Architectures",
+            "Tensors", "Topology", "ArgumentParser",
         ]
     ),
     "all_reduce_bench": (

@@ -25,10 +25,12 @@ extension StepTrace {
         complain("rank \(rank), step \(step):")
         complain("  layer operation             shape                 bytes      time (us)")
         for entry in entries {
-            let layer = entry.layer.map(String.init) ?? ""
+            let operation = entry.operation
+            let layer = operation.layer.map(String.init) ?? ""
+            let shape = operation.columns > 0 ? "\(operation.rows) x \(operation.columns)" : ""
             complain(
-                "  \(layer.padded(to: 5)) \(entry.operation.padded(to: 21)) \(entry.shape.padded(to: 18)) "
-                    + "\(String(entry.byteCount).padded(to: 12)) \(entry.duration.microseconds)")
+                "  \(layer.padded(to: 5)) \("\(operation.name)".padded(to: 21)) \(shape.padded(to: 18)) "
+                    + "\(String(operation.byteCount).padded(to: 12)) \(Double(entry.duration / 100) / 10)")
         }
     }
 }
@@ -40,8 +42,6 @@ extension String {
 extension Duration {
     /// The duration in seconds.
     public var seconds: Double { Double(components.seconds) + Double(components.attoseconds) * 1e-18 }
-
-    var microseconds: Double { (seconds * 1e7).rounded() / 10 }
 
     /// The duration in seconds, rounded to two decimals.
     public var formattedSeconds: String { "\((seconds * 100).rounded() / 100)" }

@@ -47,6 +47,9 @@ public struct ModelArguments: ParsableArguments, Sendable {
     @OptionGroup
     var collectives: CollectiveArguments
 
+    @OptionGroup
+    var tracing: TraceArguments
+
     @Flag(help: "Compare every collective operation over the ranks before it starts.")
     var checkCollectives = false
 

@@ -25,6 +25,7 @@ struct RankJob {
     let world: any Communicator
     let heartbeat: Heartbeat
     let logger: Logger
+    let recorder: TraceRecorder
     private let start = ContinuousClock.now
 
     /// Makes the logger, and tells the heartbeat that this rank loads.
@@ -35,6 +36,7 @@ struct RankJob {
         logger = try agree(on: world, status: { ExitStatus($0).rawValue }) {
             try Logger(rank: world.rank, level: arguments.logLevel)
         }
+        recorder = TraceRecorder(arguments.tracing, over: world)
         heartbeat.activity.enter(.loading)
     }
 
@@ -101,6 +103,7 @@ struct RankJob {
         try agreed {
             guard world.rank == 0 else { return }
             let tokenizer = ModelTokenizer(of: opened.model)
+            try recorder.begin()
             let (value, wanted) = try prepare(opened.model, tokenizer)
             if let reason = tokenizer.failure { logger.warning("texts are shown as token numbers: \(reason)") }
             for warning in tokenizer.value?.warnings ?? [] { logger.warning("\(warning)") }
@@ -168,7 +171,7 @@ struct RankJob {
         return Loaded(run: run, runner: runner, pool: pool, probe: probe, time: time)
     }
 
-    /// Tells the heartbeat what the runner does, and prints the steps that are traced.
+    /// Tells the heartbeat what the runner does, and keeps the records of the steps that are traced.
     private func observe(_ runner: RankRunner) {
         runner.onPhase = { phase, step in
             let next: Phase =
@@ -179,7 +182,7 @@ struct RankJob {
                 }
             heartbeat.activity.enter(next, step: step)
         }
-        runner.onTrace = { trace, step in trace.print(step: step, rank: world.rank) }
+        runner.onTrace = recorder.add
     }
 
     /// Runs the program's body on rank 0, while the other ranks follow its steps; gives the result on rank 0.
@@ -196,9 +199,10 @@ struct RankJob {
         }
         let engine = Engine(
             runner: runner, cacheBlockCount: loaded.run.cacheBlockCount, blockLength: CacheStorage.blockLength)
+        engine.tracedSteps = arguments.tracing.steps
         let session = RankSession(
             model: opened.model, engine: engine, tokenizer: input.tokenizer, logger: logger, limits: loaded.run.limits,
-            formats: loaded.run.formats, probe: loaded.probe)
+            formats: loaded.run.formats, recorder: recorder, probe: loaded.probe)
         let result = try body(session, input.value)
         try engine.stop()
         return result
@@ -221,6 +225,10 @@ struct RankJob {
                 peakResidentBytes: values[3])
         }
         let isInterrupted = try world.gatherAll([InterruptFlag.isRaised ? 1 : 0])[0][0] == 1
+        try recorder.finish {
+            let taken = loaded.runner.stepCount
+            logger.warning("--trace-steps: the run took \(taken) step(s), of which none was to be traced")
+        }
         try agreed {
             guard let result else { return }
             try report(

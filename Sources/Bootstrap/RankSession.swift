@@ -19,6 +19,8 @@ public struct RankSession {
     public let limits: StepLimits
     /// The format in which each matrix is packed.
     public let formats: [ParameterName: ComputeFormat]
+    /// The steps of rank 0 that were traced.
+    public let recorder: TraceRecorder
     let probe: LimitProbe
 }
 

@@ -1,5 +1,6 @@
 import Collectives
 import Hashing
+import Layers
 import Models
 import Sampling
 
@@ -54,8 +55,10 @@ public final class Engine {
     private var nextID = 0
     private var chunks: [Chunk] = []
     private var failure: LogitsNotFinite?
-    /// The number of the step to trace; nil: none.
-    public var tracedStep: Int?
+    /// The numbers of the steps to trace, from 1.
+    public var tracedSteps = 0..<0
+    /// The number of steps taken so far.
+    public var stepCount: Int { runner.stepCount }
 
     /// A chunk of the current step.
     private struct Chunk {
@@ -128,12 +131,13 @@ public final class Engine {
                     request: chunk.request, firstPosition: chunk.firstPosition, givesAll: chunk.output == .all))
         }
         guard tokenCount > 0 || scheduler.isIdle else { throw StalledEngine() }
-        message.isTraced = tracedStep == runner.stepCount + 1
+        message.isTraced = tracedSteps.contains(runner.stepCount + 1)
         let context = runner.decoder.context
         let before = context.times
         let start = ContinuousClock.now
+        let announced = StepTrace.now()
         try message.broadcast(over: context.world)
-        try runner.take(message) { place, logits in
+        try runner.take(message, announcedSince: announced) { place, logits in
             if take(logits, of: chunks[place.chunk], offset: place.offset, handle) { drawn += 1 }
         }
         let times = context.times

@@ -28,7 +28,7 @@ public final class RankRunner {
     public let limits: StepLimits
     /// Called when the phase changes, with the number of the step.
     public var onPhase: (RunnerPhase, Int) -> Void = { _, _ in }
-    /// Called with the table of a traced step.
+    /// Called with the record of a traced step, and its number.
     public var onTrace: (StepTrace, Int) -> Void = { _, _ in }
     /// A task that all ranks run between steps when rank 0 asks for it (`Engine.runAside`); it may make collective calls.
     public var onAside: () throws -> Void = {}
@@ -92,9 +92,10 @@ public final class RankRunner {
         let message = StepMessage(limits: limits)
         while true {
             onPhase(.waiting, stepCount)
+            let start = StepTrace.now()
             try message.broadcast(over: decoder.context.world)
             switch message.kind {
-            case .step: try take(message) { _, _ in }
+            case .step: try take(message, announcedSince: start) { _, _ in }
             case .aside: try onAside()
             case .stop, nil: return
             }
@@ -104,19 +105,29 @@ public final class RankRunner {
     /// Takes one step.
     ///
     /// On rank 0 `consume` gets every requested row of logits, in the order of the chunks; it may write to the row.
+    ///
+    /// - Parameter start: when this rank began to send the message, or to wait for it, in nanoseconds of the monotonic
+    ///   clock.
     public func take(
-        _ message: StepMessage, _ consume: (OutputPlace, _ logits: UnsafeMutableBufferPointer<Float>) -> Void
+        _ message: StepMessage, announcedSince start: Int64 = StepTrace.now(),
+        _ consume: (OutputPlace, _ logits: UnsafeMutableBufferPointer<Float>) -> Void
     ) throws {
         for index in 0..<message.releaseCount { blocks.release(message.release(at: index)) }
         guard message.chunkCount > 0 else { return }
         stepCount += 1
-        onPhase(message.tokenCount > message.chunkCount ? .prefill : .decode, stepCount)
-        let trace = message.isTraced ? StepTrace() : nil
+        let isPrefill = message.tokenCount > message.chunkCount
+        onPhase(isPrefill ? .prefill : .decode, stepCount)
+        let trace = message.isTraced ? StepTrace(isPrefill: isPrefill) : nil
+        trace?.add(TracedOperation("message", .exchange), since: start)
         let step = prepare(message, trace: trace)
         let rows = UnsafeBufferPointer(start: tokens, count: message.tokenCount)
         let hidden = try decoder(rows, step)
         try deliver(hidden, step, consume)
-        if let trace { onTrace(trace, stepCount) }
+        if let trace {
+            trace.add(
+                TracedOperation(isPrefill ? "prefill" : "decode", nil, rows: message.tokenCount), since: start)
+            onTrace(trace, stepCount)
+        }
     }
 
     /// Lays out the step's tokens, slots, angles and attention items.
@@ -180,13 +191,13 @@ public final class RankRunner {
             let rows = outputRows[start..<min(start + StepLimits.logitRows, outputRows.count)]
             let mine = hidden.flatMap { decoder.logits(of: $0, rows: rows, step) }
             guard let logits else {
-                try gather(mine, rowCount: rows.count, into: nil)
+                try gather(mine, rowCount: rows.count, into: nil, step)
                 continue
             }
             // The gathered shares of a single row are the row itself; those of several rows must be rearranged.
             let isRow = rows.count == 1
             let parts = isRow ? nil : backend.makeActivations(tokenCount: rows.count, width: vocabulary)
-            try gather(mine, rowCount: rows.count, into: parts?.elements ?? logits)
+            try gather(mine, rowCount: rows.count, into: parts?.elements ?? logits, step)
             if let parts {
                 for share in decoder.vocabularyShares {
                     let part = parts.elements + share.lowerBound * rows.count
@@ -196,24 +207,34 @@ public final class RankRunner {
                     }
                 }
             }
-            for row in 0..<rows.count {
-                consume(
-                    outputPlaces[start + row],
-                    UnsafeMutableBufferPointer(start: logits + row * vocabulary, count: vocabulary))
+            step.traced(TracedOperation("sampling", .sampling, rows: rows.count, columns: vocabulary)) {
+                for row in 0..<rows.count {
+                    consume(
+                        outputPlaces[start + row],
+                        UnsafeMutableBufferPointer(start: logits + row * vocabulary, count: vocabulary))
+                }
             }
         }
     }
 
     /// Gathers the ranks' shares of some rows on rank 0, concatenated by rank.
     private func gather(
-        _ mine: Activations?, rowCount: Int, into all: UnsafeMutablePointer<Float>?
+        _ mine: Activations?, rowCount: Int, into all: UnsafeMutablePointer<Float>?, _ step: Step
     ) throws(CommunicationError) {
         var part = UnsafeRawBufferPointer(start: nil, count: 0)
         if let mine { part = UnsafeRawBufferPointer(mine.contiguous) }
         for rank in gathered.indices { gathered[rank] = logitBytes[rank] * rowCount }
         let byteCount = rowCount * decoder.configuration.vocabularySize * MemoryLayout<Float>.stride
-        try decoder.context.world.gather(
-            part, byteCounts: gathered,
-            into: UnsafeMutableRawBufferPointer(start: all, count: all == nil ? 0 : byteCount), to: 0)
+        let world = decoder.context.world
+        try step.traced(
+            TracedOperation(
+                "logits", .exchange, rows: rowCount, columns: decoder.configuration.vocabularySize, byteCount: byteCount
+            ),
+            with: world
+        ) { () throws(CommunicationError) in
+            try world.gather(
+                part, byteCounts: gathered,
+                into: UnsafeMutableRawBufferPointer(start: all, count: all == nil ? 0 : byteCount), to: 0)
+        }
     }
 }

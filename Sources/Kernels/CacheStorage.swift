@@ -7,6 +7,10 @@ public final class CacheStorage {
     private let values: AlignedBuffer
     private let scales: AlignedBuffer?
     let description: ck_cache
+    /// The number of elements of a key.
+    public let headDimension: Int
+    /// The bytes of the keys and values of all heads at a position.
+    public let bytesPerPosition: Int
 
     /// The number of positions in a block.
     public static let blockLength = Int(CK_CACHE_BLOCK)
@@ -15,6 +19,8 @@ public final class CacheStorage {
         precondition(headDimension <= KeyValueType.longestHead, "kernels have no room for the head")
         let rows = blockCount * headCount * Self.blockLength
         let bytes = type.byteCount(headDimension: headDimension)
+        self.headDimension = headDimension
+        bytesPerPosition = headCount * (bytes.key + bytes.value + bytes.scales)
         keys = try AlignedBuffer(byteCount: rows * bytes.key, hugePages: true)
         values = try AlignedBuffer(byteCount: rows * bytes.value, hugePages: true)
         scales = bytes.scales == 0 ? nil : try AlignedBuffer(byteCount: rows * bytes.scales)

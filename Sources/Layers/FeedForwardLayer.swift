@@ -22,6 +22,13 @@ public struct FeedForwardLayer {
     /// Maps normalized hidden states `[tokens, hidden]` to the feed-forward's contribution to the residual stream.
     public func callAsFunction(_ hidden: Activations, into result: Activations, _ step: Step) throws(CommunicationError)
     {
-        try down(step.backend.activate(wide(hidden, step), activation, isGated: isGated), into: result, step)
+        let rows = wide(hidden, step)
+        let activated = step.traced(
+            TracedOperation(
+                "activation", .elementwise, layer: down.label.layer, rows: rows.tokenCount, columns: rows.width)
+        ) {
+            step.backend.activate(rows, activation, isGated: isGated)
+        }
+        try down(activated, into: result, step)
     }
 }

@@ -20,7 +20,8 @@ public struct GroupedAttention {
     let cap: Float
     let slopes: Vector?
     let sinks: Vector?
-    let layer: Int
+    /// The layer's number in the model.
+    public let layer: Int
 
     /// - Parameters:
     ///   - input: query, key and value, stacked.
@@ -59,17 +60,37 @@ public struct GroupedAttention {
                 rows.elements[index] = min(max(rows.elements[index], -projectionLimit), projectionLimit)
             }
         }
-        step.backend.rotateAndStore(
-            rows, queryHeadCount: headMap.heads.count, angles: step.angles[rotation], queryScale: queryScale,
-            queryNorm: queryNorm.map { HeadNorm($0.weights) }, keyNorm: keyNorm.map { HeadNorm($0.weights) },
-            slots: step.slots, cache: cache)
-        let attended = step.traced("attention", layer: layer, bytes: 0, rows: step.tokenCount, columns: rows.width) {
+        step.traced(
+            TracedOperation("rotate", .elementwise, layer: layer, rows: rows.tokenCount, columns: rows.width)
+        ) {
+            step.backend.rotateAndStore(
+                rows, queryHeadCount: headMap.heads.count, angles: step.angles[rotation], queryScale: queryScale,
+                queryNorm: queryNorm.map { HeadNorm($0.weights) }, keyNorm: keyNorm.map { HeadNorm($0.weights) },
+                slots: step.slots, cache: cache)
+        }
+        let attended = step.traced(description(of: rows, step)) {
             step.backend.attend(
                 rows, headMap: headMap.heads, window: window,
                 items: step.attentionItems, cache: cache,
                 scores: ScoreOptions(cap: cap, slopes: slopes?.elements, sinks: sinks?.elements))
         }
         try output(attended, into: result, step)
+    }
+
+    /// Describes the step's attention for traces.
+    private func description(of rows: Activations, _ step: Step) -> TracedOperation {
+        // Items share what they read, but each reads it anew.
+        var read = 0
+        var scores = 0
+        for item in step.attentionItems {
+            let (tokens, end) = (Int(item.token_count), Int(item.first_position + item.token_count))
+            read += window == 0 ? end : min(end, window + tokens)
+            scores += tokens * (window == 0 ? end : min(end, window))
+        }
+        return TracedOperation(
+            "attention", .attention, layer: layer, rows: rows.tokenCount, columns: rows.width,
+            byteCount: read * cache.bytesPerPosition,
+            operationCount: 4 * scores * headMap.heads.count * cache.headDimension)
     }
 }
 

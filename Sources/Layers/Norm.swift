@@ -28,11 +28,15 @@ public struct Norm {
     public func callAsFunction(
         _ hidden: Activations, adding delta: Activations?, scaledBy scale: Float, _ step: Step
     ) -> Activations {
-        step.backend.normalize(hidden, adding: delta, scaledBy: scale, weights)
+        step.traced(TracedOperation("norm", .elementwise, rows: hidden.tokenCount, columns: hidden.width)) {
+            step.backend.normalize(hidden, adding: delta, scaledBy: scale, weights)
+        }
     }
 
     /// Normalizes rows in place.
     public func normalize(_ rows: Activations, _ step: Step) {
-        _ = step.backend.normalize(rows, adding: nil, weights, into: rows)
+        step.traced(TracedOperation("norm", .elementwise, rows: rows.tokenCount, columns: rows.width)) {
+            _ = step.backend.normalize(rows, adding: nil, weights, into: rows)
+        }
     }
 }

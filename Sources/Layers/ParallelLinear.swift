@@ -2,7 +2,7 @@ import Collectives
 import Kernels
 import Tensors
 
-/// The name of an operation in the table of a traced step.
+/// The name of an operation in traces.
 public struct OperationLabel: Sendable {
     public let name: StaticString
     /// The layer that the operation belongs to; nil: none.
@@ -30,7 +30,7 @@ public struct ColumnParallelLinear {
 
     /// Computes input `[tokens, input]` · weightᵀ `[input, output share]` + bias.
     public func callAsFunction(_ input: Activations, _ step: Step) -> Activations {
-        step.traced(label, weight) { step.multiply(weight, by: input, adding: bias) }
+        step.multiply(weight, by: input, adding: bias, label)
     }
 }
 
@@ -54,12 +54,8 @@ public struct RowParallelLinear {
     public func callAsFunction(
         _ input: Activations, into output: Activations, _ step: Step
     ) throws(CommunicationError) {
-        try step.traced(label, weight) { () throws(CommunicationError) in try sum(input, into: output, step) }
-    }
-
-    private func sum(_ input: Activations, into output: Activations, _ step: Step) throws(CommunicationError) {
         guard group.size > 1 else {
-            _ = step.multiply(weight, by: input, adding: bias, into: output)
+            _ = step.multiply(weight, by: input, adding: bias, into: output, label)
             return
         }
         // If the group has memory that other ranks can read, the product goes there, which saves the sum a copy.
@@ -69,9 +65,11 @@ public struct RowParallelLinear {
             Activations(
                 elements: $0.assumingMemoryBound(to: Float.self), tokenCount: output.tokenCount, width: output.width)
         }
-        let part = step.multiply(weight, by: input, adding: nil, into: product ?? output)
+        let part = step.multiply(weight, by: input, adding: nil, into: product ?? output, label)
         try step.traced(
-            "all-reduce", layer: nil, bytes: sum.count, rows: output.tokenCount, columns: output.width
+            TracedOperation(
+                "all-reduce", .allReduce, layer: label.layer, rows: output.tokenCount, columns: output.width,
+                byteCount: sum.count), with: group
         ) { () throws(CommunicationError) in
             try group.allReduce(UnsafeRawBufferPointer(part.contiguous), into: sum, .float32, .sum)
         }

@@ -81,23 +81,38 @@ public final class Decoder {
         let hidden = backend.makeActivations(tokenCount: tokens.count, width: configuration.hiddenSize)
         let delta = backend.makeActivations(tokenCount: tokens.count, width: configuration.hiddenSize)
         if let embedding {
-            try embed(tokens, embedding, into: hidden, step)
+            try step.traced(TracedOperation("embedding", .embedding, rows: tokens.count, columns: hidden.width)) {
+                try embed(tokens, embedding, into: hidden, step)
+            }
         } else {
-            try context.pipeline.receive(
-                into: UnsafeMutableRawBufferPointer(hidden.contiguous), from: context.placement.stage - 1,
-                tag: Self.hiddenTag)
+            try step.traced(exchange("receive", hidden), with: context.pipeline) {
+                try context.pipeline.receive(
+                    into: UnsafeMutableRawBufferPointer(hidden.contiguous), from: context.placement.stage - 1,
+                    tag: Self.hiddenTag)
+            }
         }
         for (index, layer) in layers.enumerated() {
-            try layer(hidden, delta: delta, isFirst: index == 0, step)
+            try step.traced(TracedOperation("layer", nil, layer: layer.attention.layer)) {
+                try layer(hidden, delta: delta, isFirst: index == 0, step)
+            }
         }
         // Layers leave their addition to the next norm. After the last layer of the stage it is still due.
         backend.add(delta, to: hidden, scaledBy: configuration.residualScale)
         guard context.placement.isLastStage else {
-            try context.pipeline.send(
-                UnsafeRawBufferPointer(hidden.contiguous), to: context.placement.stage + 1, tag: Self.hiddenTag)
+            try step.traced(exchange("send", hidden), with: context.pipeline) {
+                try context.pipeline.send(
+                    UnsafeRawBufferPointer(hidden.contiguous), to: context.placement.stage + 1, tag: Self.hiddenTag)
+            }
             return nil
         }
         return hidden
+    }
+
+    /// Describes an exchange of hidden states between stages for traces.
+    private func exchange(_ name: StaticString, _ hidden: Activations) -> TracedOperation {
+        TracedOperation(
+            name, .exchange, rows: hidden.tokenCount, columns: hidden.width,
+            byteCount: UnsafeRawBufferPointer(hidden.contiguous).count)
     }
 
     /// This shard's logits `[rows, vocabulary share]` for some rows of the stream; nil unless on the last stage.

@@ -55,8 +55,9 @@ public struct ContractionLayout: Equatable, Sendable {
     /// The number of units, which cannot be cut further.
     public var unitCount: Int { (length + unit - 1) / unit }
 
-    /// Columns of a run of pairs of bfloat16: at most 32, a row of a matrix tile. A run divides the unit, so that no
-    /// slice and no shard cuts it.
+    /// Columns of a run of pairs of bfloat16: at most 32, a row of a matrix tile.
+    ///
+    /// A run divides the unit, so that no slice and no shard cuts it.
     public var run: Int { [32, 16, 8, 4, 2].first { unit % $0 == 0 } ?? 1 }
 
     /// The largest number, at most 8, of which all places where a block of inputs may end are multiples, but for the end

@@ -36,7 +36,7 @@ import Testing
             "tensor-parallel-size", "pipeline-parallel-size", "topology", "prompt", "prompt-file", "prompt-token-ids",
             "interactive", "prompts", "max-tokens", "temperature", "top-k", "top-p", "min-p", "repetition-penalty",
             "presence-penalty", "frequency-penalty", "seed", "stop", "ignore-eos", "n", "logprobs", "prompt-logprobs",
-            "logits-digest", "trace-step", "kernels", "log-level", "format",
+            "logits-digest", "trace-step", "trace", "trace-steps", "kernels", "log-level", "format",
         ] {
             #expect([" ", "\n", "/", ","].contains { help.contains("--\(option)\($0)") }, "\(option)")
         }

@@ -4,6 +4,7 @@ import Bootstrap
 import Engine
 import Foundation
 import Generation
+import Layers
 import ModelOptions
 import ProgramEntry
 import Tensors
@@ -34,6 +35,9 @@ struct Run: ParsableCommand {
     @Flag(help: "Print the table's header first.")
     var header = false
 
+    @Flag(help: "Trace one more round, and print what rank 0's steps spend on each kind of operation.")
+    var byKind = false
+
     @OptionGroup var outputArguments: OutputArguments
 
     mutating func validate() throws {
@@ -51,6 +55,8 @@ struct Run: ParsableCommand {
         var limits = [0.0, 0.0]
         var costs = Costs()
         var formatName = ""
+        /// The traced steps of rank 0, after the rounds.
+        var traced: [TracedStep] = []
     }
 
     /// The cost of a token, computed from the shapes.
@@ -100,6 +106,12 @@ struct Run: ParsableCommand {
                     if round == 1 || found.decode.rate > best.decode.rate { best.decode = found.decode }
                     if round == 1 || found.prefill.rate > best.prefill.rate { best.prefill = found.prefill }
                 }
+                if byKind, !session.isInterrupted {
+                    let first = session.engine.stepCount + 1
+                    session.engine.tracedSteps = first..<Int.max
+                    _ = try generator.run(prompts: prompts, options, isInterrupted: { session.isInterrupted })
+                    best.traced = session.recorder.steps.filter { $0.number >= first }
+                }
                 return best
             },
             report: { measured, report in
@@ -124,6 +136,13 @@ struct Run: ParsableCommand {
                     peakResidentBytes: report.memory.map(\.peakResidentBytes))
                 if header { try writeOut(RunFigures.header + "\n") }
                 try writeOut(figures.row + "\n")
+                let roof = Roof(
+                    bytesPerSecond: measured.limits[0] / Double(report.rankCount),
+                    operationsPerSecond: measured.limits[1] / Double(report.rankCount))
+                for isPrefill in byKind ? [true, false] : [] {
+                    let table = KindTable(measured.traced.filter { $0.isPrefill == isPrefill }, roof: roof)
+                    try writeOut("\n\(isPrefill ? "prefill" : "decode"), rank 0\n" + table.text)
+                }
                 if let figuresFile {
                     try figuresFile.writeWhatIsThere()
                     try jsonLine(figures).withUnsafeBytes { try figuresFile.write($0) }

@@ -21,9 +21,6 @@ struct Generate: ParsableCommand {
     @Option(help: "text or json.")
     var format = "text"
 
-    @Option(name: .customLong("trace-step"), help: "Print what this step does, operation by operation, such as 2.")
-    var tracedStep: Int?
-
     mutating func validate() throws {
         guard format == "text" || format == "json" else {
             throw ValidationError("--format must be text or json, not '\(format)'.")
@@ -52,7 +49,6 @@ struct Generate: ParsableCommand {
                 return (Job(prompts: prompts, options: options), needs)
             },
             body: { session, job in
-                session.engine.tracedStep = tracedStep
                 if samplingArguments.seed == nil, job.options.sampling.temperature > 0 {
                     complain("seed \(job.options.seed)")
                 }
