@@ -8,7 +8,8 @@ import ProgramEntry
 
 /// A rank's share of the processors and the memory of its host, which all ranks there share equally.
 public struct HostShare {
-    /// The processors for this rank's workers, in order; empty if this rank has no processors of its own.
+    /// The processors for this rank's workers, in the order of `ProcessorLayout`; empty if this rank has no processors of
+    /// its own.
     public let processors: [Int]
     /// The number of threads that can run at a time: the number of processors, or the control group's quota if that is
     /// less.
@@ -38,9 +39,7 @@ public struct HostShare {
         let sharers = neighbours.filter { all[$0].dropFirst(2) == mine.dropFirst(2) }
         let place = sharers.firstIndex(of: world.rank) ?? 0
         let count = sharers.count
-        let own =
-            allowed.count >= count
-            ? Array(allowed[allowed.count * place / count..<allowed.count * (place + 1) / count]) : []
+        let own = ProcessorLayout().share(place, of: count, allowed: allowed)
         // Ranks in the same control group share its quota.
         let share = groups.processorQuota.map { quota in
             quota / Double(neighbours.filter { all[$0][1] == mine[1] }.count)
