@@ -15,12 +15,18 @@ public final class CPUBackend {
     public let pool: WorkerPool
     public let arena: Arena
     private let kernels: ck_kernels
+    /// Memory for the sums of attention's spans, which grows with the largest step.
+    private var spanSums = UnsafeMutableBufferPointer<Float>(start: nil, count: 0)
 
     public init(table: KernelTable, pool: WorkerPool, arena: Arena) {
         self.table = table
         self.pool = pool
         self.arena = arena
         kernels = table.functions.pointee
+    }
+
+    deinit {
+        spanSums.deallocate()
     }
 
     private func run<Arguments: BitwiseCopyable>(
@@ -182,8 +188,42 @@ public final class CPUBackend {
             output_stride: Int64(output.stride), head_map: map, query_heads: Int64(headMap.count),
             window: Int64(window), cap: scores.cap, slopes: scores.slopes, sinks: scores.sinks, items: items.base,
             item_count: Int64(items.count), cache: cache.description)
-        run(kernels.attend, &arguments)
+        let headCount = items.count * Int(cache.description.heads)
+        let isDecode = (0..<items.count).allSatisfy { items.base[$0].token_count == 1 }
+        let spanCount = (0..<items.count).reduce(0) { most, index in
+            max(most, Int(ck_span_count(&arguments, items.base[index].first_position)))
+        }
+        guard isDecode, spanCount > 1, headCount > 0, 2 * headCount <= pool.count else {
+            run(kernels.attend, &arguments)
+            return output
+        }
+        attendBySpans(&arguments, spanCount: spanCount, headCount: headCount)
         return output
+    }
+
+    /// Computes the attention of single tokens by spans, because there are fewer heads than workers.
+    ///
+    /// - Parameter headCount: the number of cache heads of all items.
+    private func attendBySpans(_ arguments: inout ck_attend, spanCount: Int, headCount: Int) {
+        // Two spans for each worker: fewer would leave workers idle, and more would only take memory.
+        let together = min(spanCount, 2 * pool.count / headCount)
+        let rowCount = Int(arguments.item_count * arguments.query_heads)
+        let row = Int(arguments.cache.value_stride) + ComputeFormat.panelRows
+        let needed = rowCount * (together + 1) * row
+        if spanSums.count < needed {
+            spanSums.deallocate()
+            spanSums = .allocate(capacity: needed)
+        }
+        guard let sums = spanSums.baseAddress else { return }
+        withUnsafePointer(to: &arguments) { attend in
+            for first in stride(from: 0, to: spanCount, by: together) {
+                var spans = ck_attend_spans(
+                    attend: attend, first: Int64(first), count: Int64(together), spans: sums + rowCount * row,
+                    sums: sums, row: Int64(row))
+                run(kernels.attend_spans, &spans)
+                run(kernels.combine_spans, &spans)
+            }
+        }
     }
 
     /// Adds b · scale to a, whose rows must lie without gaps, as must those of b.

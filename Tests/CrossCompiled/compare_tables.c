@@ -157,6 +157,33 @@ static void activations(void) {
     compare("add", found[0], found[1], sizeof found[0]);
 }
 
+/// Computes the attention of the last tokens again, one span at a time, and compares the results with those that are there.
+static void attend_by_spans(const ck_kernels *k, const ck_attend *whole) {
+    enum { COUNT = 9 };
+    const ck_attention_item last = whole->items[whole->item_count - 1];
+    ck_attention_item items[COUNT];
+    for (int64_t i = 0; i < COUNT; i++)
+        items[i] = (ck_attention_item){last.first_row + i, 1, last.first_position + i, last.blocks};
+    const int64_t row = whole->cache.value_stride + 16, rows = COUNT * whole->query_heads;
+    const int64_t width = whole->output_stride;
+    float *sums = malloc((size_t)(rows * row * 4)), *spans = malloc((size_t)(rows * row * 4));
+    float *found = malloc((size_t)((last.first_row + COUNT) * width * 4));
+    ck_attend single = *whole;
+    single.output = found;
+    single.items = items;
+    single.item_count = COUNT;
+    for (int64_t first = 0; first < 2; first++) {
+        const ck_attend_spans step = {&single, first, 1, spans, sums, row};
+        for (int part = 0; part < 3; part++) k->attend_spans(&step, (ck_part){part, 3});
+        for (int part = 0; part < 2; part++) k->combine_spans(&step, (ck_part){part, 2});
+    }
+    const int64_t at = last.first_row * width;
+    compare("attention by spans", found + at, whole->output + at, COUNT * width * 4);
+    free(sums);
+    free(spans);
+    free(found);
+}
+
 /// `has_options`: part of a head turns, heads are normalized, scores are capped, and there are slopes and sinks.
 static void attention(ck_format format, int64_t dimension, int64_t window, bool has_options) {
     enum { LENGTH = 300, QUERIES = 5, HEADS = 2, BLOCKS = 5 };
@@ -212,6 +239,7 @@ static void attention(ck_format format, int64_t dimension, int64_t window, bool 
                             .item_count = 3,
                             .cache = cache};
         for (int part = 0; part < 2; part++) k->attend(&attend, (ck_part){part, 2});
+        attend_by_spans(k, &attend);
     }
     char what[100];
     snprintf(what, sizeof what, "attention, format %d, heads of %d, window %d%s", format, (int)dimension, (int)window,

@@ -63,7 +63,10 @@ struct AttentionOptions: CustomStringConvertible {
 /// Two sequences' attention by one table, with what it read: queries, and the cache as it holds them.
 struct AttentionRun {
     static let queryScale: Float = 0.25
-    static let blocks: [[Int32]] = [[5, 2, 9, 0, 11, 7, 23], [1, 8, 3, 4, 6, 10, 22]]
+    static let blocks: [[Int32]] = [
+        [5, 2, 9, 0, 11, 7, 23] + stride(from: 24, to: 52, by: 2),
+        [1, 8, 3, 4, 6, 10, 22] + stride(from: 51, to: 24, by: -2),
+    ]
 
     let heads: Heads
     let options: AttentionOptions
@@ -79,13 +82,13 @@ struct AttentionRun {
         table: KernelTable, workers: Int, type: KeyValueType, heads: Heads, options: AttentionOptions, window: Int,
         chunks: [Int], rows: [[Float]]
     ) throws {
-        let pool = WorkerPool(count: workers)
+        let pool = WorkerPool(count: workers, isCrowded: workers > 2)
         defer { pool.stop() }
         let backend = CPUBackend(table: table, pool: pool, arena: try Arena(byteCount: 32 << 20))
         self.heads = heads
         self.options = options
         cache = try CacheStorage(
-            blockCount: 24, headCount: heads.cacheCount, headDimension: heads.dimension, type: type)
+            blockCount: 52, headCount: heads.cacheCount, headDimension: heads.dimension, type: type)
         var position = 0
         for length in chunks {
             backend.arena.reset()

@@ -52,6 +52,28 @@ import Testing
         }
     }
 
+    /// If there are fewer heads than workers, these share the spans of long contexts, and the bits are the same.
+    @Test(arguments: KeyValueType.allCases) func spansGiveTheSameBits(type: KeyValueType) throws {
+        var random = SeededGenerator(seed: testSeed)
+        let heads = Heads(map: [0, 0, 1], dimension: 12)
+        let length = 1300
+        let rows = (0..<length).map { _ in random.floats(heads.rowCount) }
+        let cases = [(0, AttentionOptions(description: "plain")), (700, Self.options[Self.options.count - 1])]
+        for (window, options) in cases {
+            for table in KernelTable.supported {
+                // Both sequences of a step have two heads. With eight workers, four of six spans go together.
+                let runs = try [1, 8].map { workers in
+                    try AttentionRun(
+                        table: table, workers: workers, type: type, heads: heads, options: options, window: window,
+                        chunks: [length - 5, 1, 1, 1, 1, 1], rows: rows)
+                }
+                #expect(
+                    difference(runs[0].allResults, runs[1].allResults) == nil,
+                    "\(table.name), \(options), seed \(testSeed)")
+            }
+        }
+    }
+
     private func expectOneAnswer(
         type: KeyValueType, window: Int, heads: Heads, options: AttentionOptions, calls: Int, rows: [[Float]]
     ) throws {

@@ -309,6 +309,29 @@ typedef struct ck_attend {
     ck_cache cache;
 } ck_attend;
 
+/// Gives the first position that a token at `position` sees.
+static inline int64_t ck_first_seen(const ck_attend *a, int64_t position) {
+    return a->window > 0 && position >= a->window ? position - a->window + 1 : 0;
+}
+
+/// Gives the number of spans of which a token at `position` sees a part.
+static inline int64_t ck_span_count(const ck_attend *a, int64_t position) {
+    return position / CK_SPAN - ck_first_seen(a, position) / CK_SPAN + 1;
+}
+
+/// The attention of items of one token each, by spans, so that more workers can share it than there are heads.
+///
+/// `attend_spans` computes spans [first, first + count) of each item, counted from the first span that its token sees,
+/// each alone. `combine_spans` adds them in order to the sums of the spans before, and writes the output after an item's
+/// last span. The output has the bits of `attend`.
+typedef struct ck_attend_spans {
+    const ck_attend *attend;
+    int64_t first, count;
+    float *spans; // [item][query head][count][row]: a span's vector, its largest score, and the sum of its weights
+    float *sums;  // [item][query head][row]: the same of the spans before
+    int64_t row;  // floats of a row, at least value_stride + 2
+} ck_attend_spans;
+
 /// Reads memory as a product reads weights, and does nothing with it. Its speed is the limit of decoding.
 typedef struct ck_read {
     const void *data; // a multiple of 4 KiB for each part
@@ -334,16 +357,18 @@ typedef struct ck_kernels {
     /// Whether BF16 weights are multiplied by inputs rounded to bfloat16, with the processor's own instructions. The bits
     /// differ from those of other tables, but are the same for every number of tokens.
     bool rounds_inputs;
-    ck_kernel matmul;   // ck_matmul; parts: panels
-    ck_kernel quantize; // ck_quantize; parts: tokens
-    ck_kernel round;    // ck_round; parts: tokens
-    ck_kernel norm;     // ck_norm; parts: tokens
-    ck_kernel add;      // ck_add; parts: elements
-    ck_kernel activate; // ck_activate; parts: columns
-    ck_kernel store;    // ck_store; parts: tokens
-    ck_kernel attend;   // ck_attend; parts: (item, cache head) pairs, dealt in turn
-    ck_kernel read;     // ck_read; parts: bytes
-    ck_kernel peak;     // ck_peak; every part does all rounds
+    ck_kernel matmul;        // ck_matmul; parts: panels
+    ck_kernel quantize;      // ck_quantize; parts: tokens
+    ck_kernel round;         // ck_round; parts: tokens
+    ck_kernel norm;          // ck_norm; parts: tokens
+    ck_kernel add;           // ck_add; parts: elements
+    ck_kernel activate;      // ck_activate; parts: columns
+    ck_kernel store;         // ck_store; parts: tokens
+    ck_kernel attend;        // ck_attend; parts: (item, cache head) pairs, dealt in turn
+    ck_kernel attend_spans;  // ck_attend_spans; parts: (item, cache head, span) triples, dealt in turn
+    ck_kernel combine_spans; // ck_attend_spans; parts: (item, query head) pairs, dealt in turn
+    ck_kernel read;          // ck_read; parts: bytes
+    ck_kernel peak;          // ck_peak; every part does all rounds
 } ck_kernels;
 
 /// Gives the table of that name; NULL if no table has the name or this processor cannot run it.

@@ -323,43 +323,71 @@ static void store(const void *arguments, ck_part part) {
     }
 }
 
-/// Computes the attention of one query head of one token.
-static void attend_one(const ck_attend *a, const ck_attention_item *item, int64_t t, int64_t h) {
+/// The sums of weights and values over some positions, relative to the largest score.
+typedef struct attention_sums {
+    float most, total;
+    float vector[CK_MAX_HEAD];
+} attention_sums;
+
+/// Computes one query head of one token over the part of a span that the token sees.
+static void attend_span(const ck_attend *a, const ck_attention_item *item, int64_t t, int64_t h, int64_t span,
+                        attention_sums *sums) {
     const ck_cache *c = &a->cache;
     int64_t position = item->first_position + t, head = a->head_map[h];
-    int64_t begin = a->window ? ck_max(0, position - a->window + 1) : 0;
     const float *query = a->queries + (item->first_row + t) * a->query_stride + h * c->head_dim;
-    float most = a->sinks ? a->sinks[h] : -INFINITY, total = a->sinks ? 1 : 0, result[CK_MAX_HEAD] = {0};
-    for (int64_t span = begin / CK_SPAN; span * CK_SPAN <= position; span++) {
-        float scores[CK_SPAN], span_most = -INFINITY, lanes[16] = {0}, vector[CK_MAX_HEAD] = {0};
-        int64_t from = ck_max(begin, span * CK_SPAN), to = ck_min(position + 1, (span + 1) * CK_SPAN);
-        for (int64_t j = from; j < to; j++) {
-            float score = 0;
-            int64_t block = item->blocks[j / CK_CACHE_BLOCK];
-            for (int64_t d = 0; d < c->head_dim; d++)
-                score = fmaf(load_element(c->format, c->keys, key_index(c, block, head, j, d)), query[d], score);
-            if (c->key_scales) score *= c->key_scales[scale_index(c, block, head, j)];
-            if (a->cap > 0) score = a->cap * hyperbolic_tangent(score / a->cap);
-            if (a->slopes) score = fmaf((float)(j - position), a->slopes[h], score);
-            scores[j - span * CK_SPAN] = score;
-            span_most = score > span_most ? score : span_most;
-        }
-        for (int64_t j = from; j < to; j++) {
-            float p = exponential(scores[j - span * CK_SPAN] - span_most);
-            int64_t block = item->blocks[j / CK_CACHE_BLOCK];
-            lanes[j % 16] += p;
-            if (c->value_scales) p *= c->value_scales[scale_index(c, block, head, j)];
-            for (int64_t d = 0; d < c->head_dim; d++)
-                vector[d] = fmaf(load_element(c->format, c->values, value_index(c, block, head, j, d)), p, vector[d]);
-        }
-        float next = span_most > most ? span_most : most;
-        float keep = exponential(most - next), add = exponential(span_most - next);
-        total = fmaf(total, keep, sum_lanes(lanes) * add);
-        for (int64_t d = 0; d < c->head_dim; d++) result[d] = fmaf(result[d], keep, vector[d] * add);
-        most = next;
+    float scores[CK_SPAN], lanes[16] = {0};
+    int64_t from = ck_max(ck_first_seen(a, position), span * CK_SPAN), to = ck_min(position + 1, (span + 1) * CK_SPAN);
+    *sums = (attention_sums){.most = -INFINITY};
+    for (int64_t j = from; j < to; j++) {
+        float score = 0;
+        int64_t block = item->blocks[j / CK_CACHE_BLOCK];
+        for (int64_t d = 0; d < c->head_dim; d++)
+            score = fmaf(load_element(c->format, c->keys, key_index(c, block, head, j, d)), query[d], score);
+        if (c->key_scales) score *= c->key_scales[scale_index(c, block, head, j)];
+        if (a->cap > 0) score = a->cap * hyperbolic_tangent(score / a->cap);
+        if (a->slopes) score = fmaf((float)(j - position), a->slopes[h], score);
+        scores[j - span * CK_SPAN] = score;
+        sums->most = score > sums->most ? score : sums->most;
     }
-    float *out = a->output + (item->first_row + t) * a->output_stride + h * c->head_dim;
-    for (int64_t d = 0; d < c->head_dim; d++) out[d] = result[d] / total;
+    for (int64_t j = from; j < to; j++) {
+        float p = exponential(scores[j - span * CK_SPAN] - sums->most);
+        int64_t block = item->blocks[j / CK_CACHE_BLOCK];
+        lanes[j % 16] += p;
+        if (c->value_scales) p *= c->value_scales[scale_index(c, block, head, j)];
+        for (int64_t d = 0; d < c->head_dim; d++)
+            sums->vector[d] = fmaf(load_element(c->format, c->values, value_index(c, block, head, j, d)), p, sums->vector[d]);
+    }
+    sums->total = sum_lanes(lanes);
+}
+
+/// Adds the sums of a span to those of the spans before it.
+static void add_span(attention_sums *sums, const attention_sums *span, int64_t head_dim) {
+    float next = span->most > sums->most ? span->most : sums->most;
+    float keep = exponential(sums->most - next), add = exponential(span->most - next);
+    sums->total = fmaf(sums->total, keep, span->total * add);
+    for (int64_t d = 0; d < head_dim; d++) sums->vector[d] = fmaf(sums->vector[d], keep, span->vector[d] * add);
+    sums->most = next;
+}
+
+/// Gives the sums before the first span. A sink has the weight 1 relative to itself, and no value.
+static attention_sums no_sums(const ck_attend *a, int64_t h) {
+    return (attention_sums){.most = a->sinks ? a->sinks[h] : -INFINITY, .total = a->sinks ? 1 : 0};
+}
+
+static void write_attention(const ck_attend *a, int64_t row, int64_t h, const attention_sums *sums) {
+    float *out = a->output + row * a->output_stride + h * a->cache.head_dim;
+    for (int64_t d = 0; d < a->cache.head_dim; d++) out[d] = sums->vector[d] / sums->total;
+}
+
+/// Computes the attention of one query head of one token.
+static void attend_one(const ck_attend *a, const ck_attention_item *item, int64_t t, int64_t h) {
+    const int64_t position = item->first_position + t, first = ck_first_seen(a, position) / CK_SPAN;
+    attention_sums sums = no_sums(a, h), span;
+    for (int64_t s = 0; s < ck_span_count(a, position); s++) {
+        attend_span(a, item, t, h, first + s, &span);
+        add_span(&sums, &span, a->cache.head_dim);
+    }
+    write_attention(a, item->first_row + t, h, &sums);
 }
 
 static void attend(const void *arguments, ck_part part) {
@@ -368,6 +396,55 @@ static void attend(const void *arguments, ck_part part) {
         for (int64_t t = 0; t < a->items[i].token_count; t++)
             for (int64_t h = 0; h < a->query_heads; h++)
                 if ((i * a->cache.heads + a->head_map[h]) % part.count == part.index) attend_one(a, &a->items[i], t, h);
+}
+
+/// Copies sums to a row of `ck_attend_spans`, or from it.
+static void save_sums(const ck_cache *c, const attention_sums *sums, float *row) {
+    memcpy(row, sums->vector, (size_t)c->head_dim * 4);
+    row[c->value_stride] = sums->most;
+    row[c->value_stride + 1] = sums->total;
+}
+static void load_sums(const ck_cache *c, attention_sums *sums, const float *row) {
+    memcpy(sums->vector, row, (size_t)c->head_dim * 4);
+    sums->most = row[c->value_stride];
+    sums->total = row[c->value_stride + 1];
+}
+
+static void attend_spans(const void *arguments, ck_part part) {
+    const ck_attend_spans *spans = arguments;
+    const ck_attend *a = spans->attend;
+    attention_sums sums;
+    for (int64_t i = 0; i < a->item_count; i++) {
+        const int64_t position = a->items[i].first_position, first = ck_first_seen(a, position) / CK_SPAN;
+        const int64_t count = ck_min(spans->count, ck_span_count(a, position) - spans->first);
+        for (int64_t h = 0; h < a->query_heads; h++)
+            for (int64_t s = 0; s < count; s++) {
+                const int64_t unit = (i * a->cache.heads + a->head_map[h]) * spans->count + s;
+                if (unit % part.count != part.index) continue;
+                attend_span(a, &a->items[i], 0, h, first + spans->first + s, &sums);
+                save_sums(&a->cache, &sums, spans->spans + ((i * a->query_heads + h) * spans->count + s) * spans->row);
+            }
+    }
+}
+
+static void combine_spans(const void *arguments, ck_part part) {
+    const ck_attend_spans *spans = arguments;
+    const ck_attend *a = spans->attend;
+    for (int64_t index = part.index; index < a->item_count * a->query_heads; index += part.count) {
+        const ck_attention_item *item = &a->items[index / a->query_heads];
+        const int64_t h = index % a->query_heads, left = ck_span_count(a, item->first_position) - spans->first;
+        if (left <= 0) continue;
+        attention_sums sums = no_sums(a, h), span;
+        if (spans->first > 0) load_sums(&a->cache, &sums, spans->sums + index * spans->row);
+        for (int64_t s = 0; s < ck_min(spans->count, left); s++) {
+            load_sums(&a->cache, &span, spans->spans + (index * spans->count + s) * spans->row);
+            add_span(&sums, &span, a->cache.head_dim);
+        }
+        if (left <= spans->count)
+            write_attention(a, item->first_row, h, &sums);
+        else
+            save_sums(&a->cache, &sums, spans->sums + index * spans->row);
+    }
 }
 
 static void read_memory(const void *arguments, ck_part part) {
@@ -405,6 +482,8 @@ const ck_kernels ck_scalar = {
     .activate = activate,
     .store = store,
     .attend = attend,
+    .attend_spans = attend_spans,
+    .combine_spans = combine_spans,
     .read = read_memory,
     .peak = peak,
 };
