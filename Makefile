@@ -11,8 +11,8 @@ CLANG_FORMAT = clang-format-14
 C_SOURCES = find Sources Tests -name '*.[ch]' -o -name '*.inc'
 SUDO := $(shell [ "$$(id -u)" -eq 0 ] || echo sudo)
 
-.PHONY: all build-tests release demo test test-quick test-mutants test-ranks test-hosts soak findings test-arm golden \
-    bench format lint check setup clean
+.PHONY: all build-tests release demo test test-quick test-mutants test-ranks test-hosts test-slurm test-mpis soak \
+    findings test-arm golden bench format lint check setup clean
 
 all: setup
 	swift build $(SWIFT_FLAGS)
@@ -50,6 +50,11 @@ test-ranks: build-tests
 test-hosts: EXTRAS = iproute2 openssh-server
 test-hosts: build-tests
 	Launch/test-hosts.sh
+
+# Jobs of a real Slurm with two nodes, which are network namespaces of this machine: needs root.
+test-slurm: EXTRAS = iproute2 slurm-wlm munge
+test-slurm: all
+	Launch/test-slurm.sh
 
 # A million random calls, and a hundred ranks stopped or killed at random moments: half an hour.
 soak: release

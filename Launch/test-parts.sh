@@ -22,15 +22,15 @@ story() {
         --format json
 }
 
-# Prints the digests of all logits of the story on standard input; nothing if there is none.
-digest() { grep -o '"logits_digests":\[[^]]*\]' || true; }
+# Prints the text and the digests of all logits of the story on standard input; nothing if there is none.
+digest() { grep -o '"logits_digests":\[[^]]*\],"text":"[^"]*"' || true; }
 
-# same_story NAME DIGEST: compares a digest with that of one rank.
+# same_story NAME DIGEST: compares what `digest` gave with what it gives for one rank.
 same_story() {
     alone=${alone:-$(story "$products/generate" 2>/dev/null | digest)}
     if [ -z "$alone" ] || [ "$alone" != "$2" ]; then
-        echo "$(basename "$0"): $1 gives other logits: '$2', not '$alone'" >&2
+        echo "$(basename "$0"): $1 gives another story: '$2', not '$alone'" >&2
         exit 1
     fi
-    echo "$1: the logits are those of one rank"
+    echo "$1: text and logits are those of one rank"
 }
