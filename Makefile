@@ -56,6 +56,11 @@ test-slurm: EXTRAS = iproute2 slurm-wlm munge
 test-slurm: all
 	Launch/test-slurm.sh
 
+# Other MPI libraries than Debian's Open MPI, which are downloaded into .build/mpis.
+test-mpis: EXTRAS = python3-venv
+test-mpis: setup
+	SWIFT_FLAGS="$(SWIFT_FLAGS)" Launch/test-mpis.sh
+
 # A million random calls, and a hundred ranks stopped or killed at random moments: half an hour.
 soak: release
 	Launch/soak.sh
