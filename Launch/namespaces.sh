@@ -8,8 +8,8 @@
 #   namespaces.sh down                         removes the hosts
 #
 # mpirun reaches a host by `namespaces.sh rsh ADDRESS COMMAND...`, in place of ssh; TRIREME_LAUNCH_AGENT replaces that,
-# such as by ssh itself. TRIREME_NAMESPACES is the first part of the hosts' names (trireme), so that tests with different
-# names can run at once. The script makes nothing in the machine's own namespace.
+# such as by ssh itself. TRIREME_NAMESPACES is the first part of the hosts' names (trireme), so that tests with
+# different names can run at once. The script makes nothing in the machine's own namespace.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 prefix=${TRIREME_NAMESPACES:-trireme}

@@ -22,9 +22,9 @@ fi
 # Slurm sends its signals to the ranks as well; this script waits for the end of them all.
 trap : INT TERM
 
-# srun starts the ranks itself through PMIx, with which Debian's Open MPI is built; that one does not start with
-# TRIREME_SLURM_MPI=pmi2, because it is built without PMI2. Ranks are not bound to single cores, because a rank runs a
-# worker thread on each core of its node. With --kill-on-bad-exit the loss of one rank ends all.
+# srun starts the ranks itself through PMIx, with which Debian's Open MPI is built; it is built without PMI2. MPICH from
+# PyPI needs TRIREME_SLURM_MPI=pmi2. Ranks are not bound to single cores, because a rank runs a worker thread on each
+# core of its node. With --kill-on-bad-exit the loss of one rank ends all.
 set -- srun --mpi="${TRIREME_SLURM_MPI:-pmix}" --cpu-bind=none --kill-on-bad-exit=1 "$@"
 echo "$*" >&2
 status=0 said=

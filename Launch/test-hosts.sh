@@ -82,7 +82,8 @@ if command -v sshd >/dev/null; then
     start_ssh
     export TRIREME_LAUNCH_AGENT="ssh -F $folder/ssh_config"
     for count in 2 4; do
-        ranks "$count" "$products/TriremePackageTests.xctest" --testing-library swift-testing --filter RankTests </dev/null
+        ranks "$count" "$products/TriremePackageTests.xctest" --testing-library swift-testing \
+            --filter RankTests </dev/null
     done
     same_story "two hosts by ssh" "$(both)"
     unset TRIREME_LAUNCH_AGENT

@@ -16,7 +16,10 @@ pypi() {
     if [ ! -e "$prefix/include/mpi.h" ]; then
         python3 -m venv "$prefix" && "$prefix/bin/pip" install --quiet --disable-pip-version-check "$2" || return
     fi
-    include=$prefix/include libraries=$prefix/lib programs=$prefix/bin library=mpi
+    include=$prefix/include libraries=$prefix/lib programs=$prefix/bin
+    # PCRE2's flags make the linker look into the system's folder first, where it finds Debian's libmpi.so. The number
+    # tells MPICH's library from that; Open MPI's has the same one, and LD_LIBRARY_PATH decides.
+    library=:$(basename "$libraries"/libmpi.so.*)
 }
 
 # debian NAME PACKAGE...: unpacks packages of Debian's MPICH into a folder of that name.
