@@ -1,5 +1,7 @@
 # Every command a developer needs. `make demo` and `make test` are the README's first lines; both set the machine up.
 PACKAGES = libopenmpi-dev openmpi-bin libpcre2-dev pkg-config
+# What the tests of schedulers and other hosts need besides; without these packages they are skipped.
+EXTRAS =
 # One set of flags for every debug build, so that no target compiles again what another has built. Warnings
 # are errors; SwiftPM takes -Werror for Swift's flag of that name, so clang gets its other spelling.
 SWIFT_FLAGS = -Xcc -O2 -Xcc -Wall -Xcc -Wextra -Xcc --warn-error -Xswiftc -warnings-as-errors \
@@ -9,8 +11,8 @@ CLANG_FORMAT = clang-format-14
 C_SOURCES = find Sources Tests -name '*.[ch]' -o -name '*.inc'
 SUDO := $(shell [ "$$(id -u)" -eq 0 ] || echo sudo)
 
-.PHONY: all build-tests release demo test test-quick test-mutants test-ranks test-hosts soak findings test-arm golden \
-    bench format lint check setup clean
+.PHONY: all build-tests release demo test test-quick test-mutants test-ranks test-hosts test-slurm test-mpis soak \
+    findings test-arm golden bench format lint check setup clean
 
 all: setup
 	swift build $(SWIFT_FLAGS)
@@ -44,10 +46,20 @@ test-mutants: setup
 test-ranks: build-tests
 	Launch/test-ranks.sh
 
-# Several hosts, as network namespaces of this machine: needs root.
-test-hosts: PACKAGES += iproute2
+# Several hosts, as network namespaces of this machine, also by ssh: needs root.
+test-hosts: EXTRAS = iproute2 openssh-server
 test-hosts: build-tests
 	Launch/test-hosts.sh
+
+# Jobs of a real Slurm with two nodes, which are network namespaces of this machine: needs root.
+test-slurm: EXTRAS = iproute2 slurm-wlm munge
+test-slurm: all
+	Launch/test-slurm.sh
+
+# Other MPI libraries than Debian's Open MPI, which are downloaded into .build/mpis.
+test-mpis: EXTRAS = python3-venv
+test-mpis: setup
+	SWIFT_FLAGS="$(SWIFT_FLAGS)" Launch/test-mpis.sh
 
 # A million random calls, and a hundred ranks stopped or killed at random moments: half an hour.
 soak: release
@@ -91,7 +103,10 @@ check:
 # Compilers and libraries: says what it installs, and does nothing when all is there.
 setup:
 	@command -v swift >/dev/null || { echo "Swift 6 is needed: get it from https://www.swift.org/install/linux/ and put its bin folder on the PATH." >&2; exit 1; }
-	@missing=""; for p in $(PACKAGES); do dpkg -s $$p >/dev/null 2>&1 || missing="$$missing $$p"; done; \
+	@$(call install,$(PACKAGES))
+	@$(call install,$(EXTRAS)) || echo "Not installed: tests that need these packages are skipped"
+
+install = missing=""; for p in $(1); do dpkg -s $$p >/dev/null 2>&1 || missing="$$missing $$p"; done; \
 	if [ -n "$$missing" ]; then echo "Installing$$missing"; $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq --no-install-recommends $$missing; fi
 
 clean:

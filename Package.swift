@@ -118,6 +118,9 @@ let tests: KeyValuePairs<String, [String]> = [
     "CommandTests": ["Checkpoints", "Kernels", "Tensors"],
 ]
 
+/// The only test targets of a build that needs no others, such as one against another MPI library; nil for all.
+let chosenTests = Context.environment["TRIREME_TESTS"]?.split(separator: " ").map(String.init)
+
 /// Data files that are compiled into modules, so that programs stay single files.
 let resources: [String: [Resource]] = [
     "Architectures": [.embedInCode("Resources/models.json")],
@@ -193,7 +196,7 @@ let package = Package(
                 name: "TileStandIns", dependencies: ["CKernels"], path: "Tests/TileStandIns",
                 cSettings: fullSwitches),
         ]
-        + tests.map {
+        + tests.filter { chosenTests?.contains($0.key) ?? true }.map {
             .testTarget(
                 name: $0.key, dependencies: dependencies($0.value) + ["TestSupport"], path: "Tests/\($0.key)",
                 swiftSettings: settings($0.key))

@@ -3,6 +3,7 @@
 # TRIREME_INTERFACE names the network to use, as an interface (eth1) or a subnet (10.0.0.0/8). It is needed if hosts
 # have several networks.
 set -eu
+# shellcheck source-path=SCRIPTDIR source=launch.sh
 . "$(dirname "$0")/launch.sh"
 [ $# -ge 2 ] || { echo "usage: $0 HOSTFILE PROGRAM [ARGUMENT...]" >&2; exit 64; }
 hosts=$1

@@ -4,13 +4,15 @@
 #
 #   namespaces.sh up HOSTS [RATE]              makes the hosts; RATE, such as 1gbit, limits the bandwidth of each
 #   namespaces.sh run RANKS PROGRAM [ARG...]   starts a program on them by hosts.sh; neighbouring ranks share a host
+#   namespaces.sh on NUMBER COMMAND [ARG...]   replaces the script by a command on one of the hosts, counted from 0
 #   namespaces.sh down                         removes the hosts
 #
-# mpirun reaches a host by `namespaces.sh rsh HOST COMMAND...`, in place of ssh. The script makes nothing in the
-# machine's own namespace.
+# mpirun reaches a host by `namespaces.sh rsh ADDRESS COMMAND...`, in place of ssh; TRIREME_LAUNCH_AGENT replaces that,
+# such as by ssh itself. TRIREME_NAMESPACES is the first part of the hosts' names (trireme), so that tests with
+# different names can run at once. The script makes nothing in the machine's own namespace.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
-prefix=trireme
+prefix=${TRIREME_NAMESPACES:-trireme}
 net=10.77.0
 
 count() { ip netns list 2>/dev/null | grep -c "^${prefix}[0-9]" || true; }
@@ -42,6 +44,14 @@ up() {
     done
 }
 
+# The host has its own name; the process stays the same.
+on() {
+    name=$prefix$1
+    shift
+    # shellcheck disable=SC2016 # the inner shell expands these
+    exec ip netns exec "$name" unshare --uts sh -c 'hostname "$0"; exec "$@"' "$name" "$@"
+}
+
 run() {
     ranks=$1
     shift
@@ -57,11 +67,10 @@ run() {
         [ "$some" -eq 0 ] || echo "$net.$((i + 1)) slots=$some" >>"$list"
         left=$((left - some)) i=$((i + 1))
     done
-    export TRIREME_INTERFACE="$net.0/24" TRIREME_LAUNCH_AGENT="$here/namespaces.sh rsh"
+    export TRIREME_INTERFACE="$net.0/24" TRIREME_LAUNCH_AGENT="${TRIREME_LAUNCH_AGENT:-$here/namespaces.sh rsh}"
     export OMPI_MCA_plm=rsh OMPI_MCA_pml=ob1 OMPI_MCA_btl=tcp,vader,self OMPI_MCA_mpi_yield_when_idle=1
     status=0
-    ip netns exec "${prefix}0" unshare --uts sh -c 'hostname "$0"; exec "$@"' "${prefix}0" \
-        "$here/hosts.sh" "$list" "$@" || status=$?
+    (on 0 "$here/hosts.sh" "$list" "$@") || status=$?
     exit "$status"
 }
 
@@ -69,15 +78,15 @@ rsh() {
     while [ $# -gt 0 ]; do
         case "$1" in -*) shift ;; *) break ;; esac
     done
-    name=$prefix$((${1##*.} - 1))
+    number=$((${1##*.} - 1))
     shift
-    exec ip netns exec "$name" unshare --uts sh -c "hostname $name; $*"
+    on "$number" sh -c "$*"
 }
 
 command=${1:-}
 [ $# -eq 0 ] || shift
 case "$command" in
-up | run | rsh) [ $# -ge 1 ] || { echo "usage: see the head of $0" >&2; exit 64; } && "$command" "$@" ;;
+up | run | on | rsh) [ $# -ge 1 ] || { echo "usage: see the head of $0" >&2; exit 64; } && "$command" "$@" ;;
 down) down ;;
-*) echo "usage: $0 up HOSTS [RATE] | run RANKS PROGRAM [ARGUMENT...] | down" >&2; exit 64 ;;
+*) echo "usage: $0 up HOSTS [RATE] | run RANKS PROGRAM [ARGUMENT...] | on NUMBER COMMAND... | down" >&2; exit 64 ;;
 esac
