@@ -6,12 +6,21 @@
 #   namespaces.sh run RANKS PROGRAM [ARG...]   starts a program on them by hosts.sh; neighbouring ranks share a host
 #   namespaces.sh down                         removes the hosts
 #
+# FAMILY is 4 (the default), 6 or 46, for hosts with addresses of IPv4, IPv6 or both. PREFIX (trireme) begins their names,
+# so that two people can have hosts at once.
+#
 # mpirun reaches a host by `namespaces.sh rsh HOST COMMAND...`, in place of ssh. The script makes nothing in the
 # machine's own namespace.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
-prefix=trireme
-net=10.77.0
+prefix=${PREFIX:-trireme}
+ipv4='10.77.0.%d/24' ipv6='fd00:77::%d/64 nodad' interface=eth0
+case "${FAMILY:-4}" in
+4) ipv6= interface=10.77.0.0/24 ;; # Open MPI 4.1.4 takes no subnets of IPv6
+6) ipv4= ;;
+46) ;;
+*) echo "$0: FAMILY must be 4, 6 or 46, not '$FAMILY'" >&2; exit 64 ;;
+esac
 
 count() { ip netns list 2>/dev/null | grep -c "^${prefix}[0-9]" || true; }
 
@@ -34,7 +43,10 @@ up() {
         ip -n "$prefix$i" link set lo up
         ip link add eth0 netns "$prefix$i" type veth peer name "p$i" netns "$prefix-bridge"
         ip -n "$prefix-bridge" link set "p$i" master br0 up
-        ip -n "$prefix$i" addr add "$net.$((i + 1))/24" dev eth0
+        for format in "$ipv4" "$ipv6"; do
+            # shellcheck disable=SC2046,SC2059 # a format holds an address and options
+            [ -z "$format" ] || ip -n "$prefix$i" addr add $(printf "$format" $((i + 1))) dev eth0
+        done
         ip -n "$prefix$i" link set eth0 up
         # The burst is small, because with a large one short messages would pass at once whatever the rate is.
         [ -z "$rate" ] || ip netns exec "$prefix$i" tc qdisc replace dev eth0 root tbf rate "$rate" burst 16kb latency 100ms
@@ -49,15 +61,16 @@ run() {
     [ "$hosts" -gt 0 ] || { echo "$0: no hosts; namespaces.sh up makes them" >&2; exit 64; }
     list=$(mktemp)
     trap 'rm -f "$list"' EXIT
-    # Hosts get blocks of neighbouring ranks, the longer blocks first, so that each host holds a subtree of the
-    # reduction tree if that is possible.
+    # Hosts are listed by name, although nothing resolves their names: Open MPI 4.1.4's daemons crash at a list of
+    # addresses of IPv6. Hosts get blocks of neighbouring ranks, the longer blocks first, so that each host holds a
+    # subtree of the reduction tree if that is possible.
     left=$ranks i=0
     while [ "$i" -lt "$hosts" ]; do
         some=$(((left + hosts - i - 1) / (hosts - i)))
-        [ "$some" -eq 0 ] || echo "$net.$((i + 1)) slots=$some" >>"$list"
+        [ "$some" -eq 0 ] || echo "$prefix$i slots=$some" >>"$list"
         left=$((left - some)) i=$((i + 1))
     done
-    export TRIREME_INTERFACE="$net.0/24" TRIREME_LAUNCH_AGENT="$here/namespaces.sh rsh"
+    export TRIREME_INTERFACE="$interface" TRIREME_LAUNCH_AGENT="$here/namespaces.sh rsh"
     export OMPI_MCA_plm=rsh OMPI_MCA_pml=ob1 OMPI_MCA_btl=tcp,vader,self OMPI_MCA_mpi_yield_when_idle=1
     status=0
     ip netns exec "${prefix}0" unshare --uts sh -c 'hostname "$0"; exec "$@"' "${prefix}0" \
@@ -69,7 +82,7 @@ rsh() {
     while [ $# -gt 0 ]; do
         case "$1" in -*) shift ;; *) break ;; esac
     done
-    name=$prefix$((${1##*.} - 1))
+    name=$1
     shift
     exec ip netns exec "$name" unshare --uts sh -c "hostname $name; $*"
 }
