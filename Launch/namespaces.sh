@@ -6,20 +6,21 @@
 #   namespaces.sh run RANKS PROGRAM [ARG...]   starts a program on them by hosts.sh; neighbouring ranks share a host
 #   namespaces.sh down                         removes the hosts
 #
-# FAMILY is 4 (the default), 6 or 46, for hosts with addresses of IPv4, IPv6 or both. PREFIX (trireme) begins their names,
-# so that two people can have hosts at once.
+# TRIREME_FAMILY is 4 (the default), 6 or 46, for hosts with addresses of IPv4, IPv6 or both. TRIREME_NAMESPACES
+# (trireme) begins their names, so that two people can have hosts at once. TRIREME_FIRST_HOST (0) is the number of the
+# first host that gets ranks; mpirun runs on host 0.
 #
 # mpirun reaches a host by `namespaces.sh rsh HOST COMMAND...`, in place of ssh. The script makes nothing in the
 # machine's own namespace.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
-prefix=${PREFIX:-trireme}
+prefix=${TRIREME_NAMESPACES:-trireme}
 ipv4='10.77.0.%d/24' ipv6='fd00:77::%d/64 nodad' interface=eth0
-case "${FAMILY:-4}" in
+case "${TRIREME_FAMILY:-4}" in
 4) ipv6= interface=10.77.0.0/24 ;; # Open MPI 4.1.4 takes no subnets of IPv6
 6) ipv4= ;;
 46) ;;
-*) echo "$0: FAMILY must be 4, 6 or 46, not '$FAMILY'" >&2; exit 64 ;;
+*) echo "$0: TRIREME_FAMILY must be 4, 6 or 46, not '$TRIREME_FAMILY'" >&2; exit 64 ;;
 esac
 
 count() { ip netns list 2>/dev/null | grep -c "^${prefix}[0-9]" || true; }
@@ -59,15 +60,20 @@ run() {
     shift
     hosts=$(count)
     [ "$hosts" -gt 0 ] || { echo "$0: no hosts; namespaces.sh up makes them" >&2; exit 64; }
-    list=$(mktemp)
-    trap 'rm -f "$list"' EXIT
-    # Hosts are listed by name, although nothing resolves their names: Open MPI 4.1.4's daemons crash at a list of
-    # addresses of IPv6. Hosts get blocks of neighbouring ranks, the longer blocks first, so that each host holds a
-    # subtree of the reduction tree if that is possible.
-    left=$ranks i=0
+    # Hosts share no files for temporary use, just as real ones: `rsh` hides this folder from all hosts but the first.
+    TMPDIR=$(mktemp -d)
+    export TMPDIR
+    trap 'rm -rf "$TMPDIR"' EXIT
+    list=$TMPDIR/hosts
+    # Hosts get blocks of neighbouring ranks, the longer blocks first, so that each host holds a subtree of the
+    # reduction tree if that is possible.
+    left=$ranks i=${TRIREME_FIRST_HOST:-0}
     while [ "$i" -lt "$hosts" ]; do
         some=$(((left + hosts - i - 1) / (hosts - i)))
-        [ "$some" -eq 0 ] || echo "$prefix$i slots=$some" >>"$list"
+        # Without IPv4, hosts are listed by name, although nothing resolves their names: Open MPI 4.1.4's daemons crash
+        # at a list of addresses of IPv6.
+        [ -n "$ipv4" ] && host=10.77.0.$((i + 1)) || host=$prefix$i
+        [ "$some" -eq 0 ] || echo "$host slots=$some" >>"$list"
         left=$((left - some)) i=$((i + 1))
     done
     export TRIREME_INTERFACE="$interface" TRIREME_LAUNCH_AGENT="$here/namespaces.sh rsh"
@@ -82,10 +88,20 @@ rsh() {
     while [ $# -gt 0 ]; do
         case "$1" in -*) shift ;; *) break ;; esac
     done
-    name=$1
+    case $1 in
+    *.*) name=$prefix$((${1##*.} - 1)) ;;
+    *) name=$1 ;;
+    esac
     shift
-    exec ip netns exec "$name" unshare --uts sh -c "hostname $name; $*"
+    unset OPAL_OUTPUT_STDERR_FD
+    status=0
+    ip netns exec "$name" unshare --uts --mount sh -c "hostname $name; mount -t tmpfs $name '$TMPDIR'; $*" || status=$?
+    # Like ssh, it cannot tell how the command ended while the network is cut.
+    while kill -0 "$PPID" 2>/dev/null && ! { is_linked "$name" && is_linked "${prefix}0"; }; do sleep 0.2; done
+    exit "$status"
 }
+
+is_linked() { ip -n "$1" link show eth0 | grep -q 'state UP'; }
 
 command=${1:-}
 [ $# -eq 0 ] || shift
