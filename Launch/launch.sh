@@ -116,10 +116,13 @@ lost_hosts() {
     [ -z "$messages" ] || sed -n 's/.*Remote daemon: .* on node //p' "$messages"
 }
 
-# Kills mpirun 5 seconds after it has lost a host, or a rank has said why the job ends. If several hosts are lost, mpirun
-# tells those that it has not missed yet to end, and the system tries for a quarter of an hour to deliver that.
+# Kills mpirun 5 seconds after it has lost a host, or a rank has said why the job ends. If several hosts are lost,
+# mpirun tells those that it does not miss yet to end, and the system tries for a quarter of an hour to deliver that.
 end_after_loss() {
-    while kill -0 "$mpirun" && [ -z "$(lost_hosts)" ] && ! [ -s "$last_words" ]; do sleep 1; done
+    until [ -n "$(lost_hosts)" ] || [ -s "$last_words" ]; do
+        kill -0 "$mpirun" || return 0
+        sleep 1
+    done
     sleep 5
     kill -KILL "$mpirun"
 }

@@ -17,8 +17,8 @@ here=$(cd "$(dirname "$0")" && pwd)
 prefix=${TRIREME_NAMESPACES:-trireme}
 ipv4='10.77.0.%d/24' ipv6='fd00:77::%d/64 nodad' interface=eth0
 case "${TRIREME_FAMILY:-4}" in
-4) ipv6= interface=10.77.0.0/24 ;; # Open MPI 4.1.4 takes no subnets of IPv6
-6) ipv4= ;;
+4) ipv6='' interface=10.77.0.0/24 ;; # Open MPI 4.1.4 takes no subnets of IPv6
+6) ipv4='' ;;
 46) ;;
 *) echo "$0: TRIREME_FAMILY must be 4, 6 or 46, not '$TRIREME_FAMILY'" >&2; exit 64 ;;
 esac
@@ -27,6 +27,8 @@ count() { ip netns list 2>/dev/null | grep -c "^${prefix}[0-9]" || true; }
 
 down() {
     for name in $(ip netns list 2>/dev/null | awk '{print $1}' | grep -E "^${prefix}([0-9]+|-bridge)$"); do
+        # Behind a cut, Open MPI's daemons may wait for a quarter of an hour.
+        ip netns pids "$name" | xargs -r kill -KILL 2>/dev/null || true
         ip netns del "$name"
     done
 }

@@ -52,9 +52,9 @@ for family in 6 46; do
     expect 0 30 ''
 done
 
-# Each line: family, hosts, the first host with ranks, ranks, the late rank and the timeout, where the network is cut, and
-# what is said. A cut at the bridge's p0 or in host 0 separates all other hosts from mpirun. At the last line mpirun sends
-# something after the cut, and would notice only after a quarter of an hour, so the timeout ends the job.
+# Each line: family, hosts, the first host with ranks, ranks, the late rank and the timeout, where the network is cut,
+# and what is said. A cut at the bridge's p0 or in host 0 separates all other hosts from mpirun. At the last line mpirun
+# sends something after the cut, and would notice only after a quarter of an hour, so the timeout ends the job.
 while IFS='|' read -r family hosts first ranks late timeout namespace device pattern; do
     export TRIREME_FAMILY="$family" TRIREME_FIRST_HOST="$first"
     "$here/namespaces.sh" up "$hosts"
