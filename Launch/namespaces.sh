@@ -103,7 +103,7 @@ rsh() {
     exit "$status"
 }
 
-is_linked() { ip -n "$1" link show eth0 | grep -q 'state UP'; }
+is_linked() { ip -n "$1" link show eth0 2>/dev/null | grep -q 'state UP'; }
 
 command=${1:-}
 [ $# -eq 0 ] || shift
