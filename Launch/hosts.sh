@@ -1,7 +1,8 @@
 #!/bin/sh
 # hosts.sh HOSTFILE PROGRAM [ARGUMENT...]: starts a program on several hosts by ssh; hosts.example describes HOSTFILE.
-# TRIREME_INTERFACE names the network to use, as an interface (eth1) or a subnet (10.0.0.0/8). It is needed if hosts
-# have several networks.
+# TRIREME_INTERFACE names the network to use, as an interface (eth1) or a subnet of IPv4 (10.0.0.0/8). It is needed if
+# hosts have several networks. Hosts that have only addresses of IPv6 must be listed by name, because Open MPI 4.1.4's
+# daemons crash at such addresses.
 set -eu
 # shellcheck source-path=SCRIPTDIR source=launch.sh
 . "$(dirname "$0")/launch.sh"
@@ -20,4 +21,11 @@ if [ -n "${TRIREME_INTERFACE:-}" ]; then
 fi
 # TRIREME_LAUNCH_AGENT replaces ssh, as for the network namespaces of the tests.
 [ -z "${TRIREME_LAUNCH_AGENT:-}" ] || set -- --mca plm_rsh_agent "$TRIREME_LAUNCH_AGENT" "$@"
+# mpirun's messages, of which ranks know nothing, tell that and which host it has lost (launch.sh).
+messages=$(mktemp 2>/dev/null) || messages=
+if [ -n "$messages" ]; then
+    exec 9>"$messages"
+    export OPAL_OUTPUT_STDERR_FD=9
+    set -- -x OPAL_OUTPUT_STDERR_FD=2 "$@"
+fi
 launch "$@"

@@ -1,6 +1,6 @@
 # The functions that local.sh and hosts.sh share; they source this file. `launch ARGUMENT...` runs mpirun with these
 # arguments, and exits: with 130 if this script was told to end, else with the status that a rank has said, or if none
-# has, with mpirun's.
+# has, with 75 if mpirun has lost a host, else with mpirun's.
 #
 # INT, TERM, HUP and QUIT end the job. Open MPI 4.1.4 then waits a second, sends its ranks SIGTERM and a second later
 # SIGKILL, and exits with 1 whatever they returned. The time between the two (odls_base_sigkill_timeout) is not
@@ -54,13 +54,16 @@ launch() {
         export TRIREME_LAST_WORDS="$last_words"
         set -- -x TRIREME_LAST_WORDS "$@"
     fi
-    set -- mpirun --quiet "$@"
+    # If hosts.sh wants mpirun's own messages, they go to its file, else nowhere.
+    [ -n "${messages:=}" ] || set -- --quiet "$@"
+    set -- mpirun "$@"
     echo "$*" >&2
 
     # Commands in the background ignore SIGINT, but the sleeper must not.
     bound KILL env --default-signal=INT sleep 2147483647 </dev/null >/dev/null 2>&1 &
     sleeper=$!
-    trap 'kill "$sleeper" 2>/dev/null || :; rm -f "$last_words"' EXIT
+    trap 'kill "$sleeper" $watcher 2>/dev/null || :; rm -f "$last_words" "$messages"' EXIT
+    watcher=
     interrupted=
     trap 'interrupted=1' INT TERM HUP QUIT
     # mpirun runs in the background, because a shell acts on no signal while it waits for a command in the foreground. A
@@ -71,7 +74,11 @@ launch() {
     bound TERM "$@" <&3 3<&- &
     mpirun=$!
     exec 3<&-
-    status=0
+    if [ -n "$messages" ]; then
+        end_after_loss </dev/null >/dev/null 2>&1 &
+        watcher=$!
+    fi
+    status=0 reason=
     wait "$mpirun" 2>/dev/null || status=$? # a signal ends a wait
     if [ -n "$interrupted" ]; then
         # If VTALRM (26) ends the sleeper, no signal to the group had ended it before.
@@ -88,15 +95,36 @@ launch() {
         kill -KILL "$mpirun" 2>/dev/null || :
         wait "$mpirun" 2>/dev/null || :
         status=130 reason="interrupted"
+    elif [ "$status" -ne 0 ] && [ -n "$(lost_hosts)" ]; then
+        status=75 reason="mpirun has lost its connection to $(lost_hosts); ending the job"
     elif [ "$status" -gt 128 ]; then
         reason="a rank, or mpirun, was ended by signal $((status - 128)), and no rank could say which"
     fi
+    # --quiet would let these through.
+    [ -z "$messages" ] || grep '^\[' "$messages" >&2 || :
     if [ -e "$last_words" ]; then
         said=$(cat "$last_words")
-        [ -n "$said" ] || [ "$status" -le 128 ] || echo "$0: $reason" >&2
+        [ -n "$said" ] || [ -z "$reason" ] || echo "$0: $reason" >&2
         [ -n "$interrupted" ] || status=${said:-$status}
     fi
     exit "$status"
+}
+
+# Prints the names of the hosts whose daemons mpirun has said to have lost. mpirun says it only if that is what ends the
+# job, and then exits with 205, or with 1 if a rank had not begun.
+lost_hosts() {
+    [ -z "$messages" ] || sed -n 's/.*Remote daemon: .* on node //p' "$messages"
+}
+
+# Kills mpirun 5 seconds after it has lost a host, or a rank has said why the job ends. If several hosts are lost,
+# mpirun tells those that it does not miss yet to end, and the system tries for a quarter of an hour to deliver that.
+end_after_loss() {
+    until [ -n "$(lost_hosts)" ] || [ -s "$last_words" ]; do
+        kill -0 "$mpirun" || return 0
+        sleep 1
+    done
+    sleep 5
+    kill -KILL "$mpirun"
 }
 
 # bound SIGNAL COMMAND...: replaces the shell by the command, which gets the signal if this script is killed.

@@ -103,3 +103,5 @@ ranks 8 "$products/all_reduce_bench" --stress 500
 hosts 2 1gbit
 ranks 2 "$products/all_reduce_bench" -b 4KiB -e 1MiB -f 4 -n 50 --predict tinyllama-1.1b
 ranks 2 "$products/all_reduce_bench" -b 4KiB -e 1MiB -f 4 -n 50 --all-reduce-dtype int8
+
+"$here/test-partition.sh"

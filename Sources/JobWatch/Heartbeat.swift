@@ -63,7 +63,8 @@ public final class Heartbeat {
         var card = HostCard(interface: options.interface)
         let keys = try HostCard.exchange(card, over: world).map(\.loopbackKey)
         var listener: HeartbeatSocket?
-        if world.rank == 0, let open = try? HeartbeatSocket.listen(loopbackOnly: Set(keys).count == 1) {
+        let places = Set(keys).count == 1 ? InterfaceAddress.loopbacks : InterfaceAddress.everywhere
+        if world.rank == 0, let open = try? HeartbeatSocket.listen(at: places) {
             (listener, card.port) = (open.socket, open.port)
             var random = SystemRandomNumberGenerator()
             card.token = card.token.map { _ in UInt8.random(in: .min ... .max, using: &random) }
@@ -88,7 +89,7 @@ public final class Heartbeat {
         if let missing = joined.firstIndex(of: false) {
             throw HeartbeatError.unreachable(
                 rank: missing, host: cards[missing].name, hub: cards[0].name,
-                addresses: cards[missing].routes(to: cards[0]).map { "\($0.text):\(cards[0].port)" })
+                addresses: cards[missing].routes(to: cards[0]).map { $0.text(port: cards[0].port) })
         }
         StartWatch.end()
     }

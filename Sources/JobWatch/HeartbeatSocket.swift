@@ -24,24 +24,45 @@ final class HeartbeatSocket {
 
     /// Listens at a port that the system chooses.
     ///
-    /// - Parameter loopbackOnly: whether every rank is on this host.
-    static func listen(loopbackOnly: Bool) throws(HeartbeatError) -> (socket: HeartbeatSocket, port: UInt16) {
-        let listener = try open()
-        var address = socketAddress(loopbackOnly ? InterfaceAddress.loopback.address : 0, port: 0)
-        let length = socklen_t(MemoryLayout<sockaddr_in>.size)
-        try require(withSocketAddress(&address) { bind(listener.descriptor, $0, length) }, "bind")
+    /// - Parameter addresses: where to listen; the first that this host has is taken.
+    static func listen(
+        at addresses: [InterfaceAddress]
+    ) throws(HeartbeatError) -> (socket: HeartbeatSocket, port: UInt16) {
+        var failure = HeartbeatError.system(operation: "listening", code: EADDRNOTAVAIL)
+        for address in addresses {
+            do throws(HeartbeatError) {
+                return try listen(at: address)
+            } catch {
+                failure = error
+            }
+        }
+        throw failure
+    }
+
+    private static func listen(
+        at address: InterfaceAddress
+    ) throws(HeartbeatError) -> (socket: HeartbeatSocket, port: UInt16) {
+        let listener = try open(address.family)
+        // At an address of IPv4 this fails, and nothing depends on it. At `::` it makes the listener take both families
+        // whatever the system's default is.
+        var no: Int32 = 0
+        setsockopt(listener.descriptor, Int32(IPPROTO_IPV6), IPV6_V6ONLY, &no, socklen_t(MemoryLayout<Int32>.size))
+        try require(address.withSocketAddress(port: 0) { bind(listener.descriptor, $0, $1) }, "bind")
         try require(Glibc.listen(listener.descriptor, 128), "listen")
-        var actual = length
-        try require(withSocketAddress(&address) { getsockname(listener.descriptor, $0, &actual) }, "getsockname")
-        return (listener, UInt16(bigEndian: address.sin_port))
+        var actual = sockaddr_storage()
+        var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
+        let result = withUnsafeMutablePointer(to: &actual) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { getsockname(listener.descriptor, $0, &length) }
+        }
+        try require(result, "getsockname")
+        let port = withUnsafeBytes(of: actual) { $0.load(fromByteOffset: AddressFamily.portOffset, as: UInt16.self) }
+        return (listener, UInt16(bigEndian: port))
     }
 
     /// Connects; nil if there is no answer within `timeout` milliseconds.
     static func connect(to address: InterfaceAddress, port: UInt16, timeout: Int32) -> HeartbeatSocket? {
-        guard let socket = try? open() else { return nil }
-        var target = socketAddress(address.address, port: port)
-        let length = socklen_t(MemoryLayout<sockaddr_in>.size)
-        let result = withSocketAddress(&target) { Glibc.connect(socket.descriptor, $0, length) }
+        guard let socket = try? open(address.family) else { return nil }
+        let result = address.withSocketAddress(port: port) { Glibc.connect(socket.descriptor, $0, $1) }
         guard result == 0 || errno == EINPROGRESS else { return nil }
         guard result == 0 || socket.wait(for: POLLOUT, timeout: timeout) else { return nil }
         var code: Int32 = 0
@@ -112,30 +133,14 @@ final class HeartbeatSocket {
         setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &yes, socklen_t(MemoryLayout<Int32>.size))
     }
 
-    private static func open() throws(HeartbeatError) -> HeartbeatSocket {
+    private static func open(_ family: AddressFamily) throws(HeartbeatError) -> HeartbeatSocket {
         let kind = Int32(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue)
-        let descriptor = socket(AF_INET, kind, 0)
+        let descriptor = socket(family.number, kind, 0)
         try require(descriptor, "socket")
         return HeartbeatSocket(descriptor: descriptor)
     }
 
     private static func require(_ result: Int32, _ operation: String) throws(HeartbeatError) {
         guard result >= 0 else { throw .system(operation: operation, code: errno) }
-    }
-
-    private static func socketAddress(_ address: UInt32, port: UInt16) -> sockaddr_in {
-        var result = sockaddr_in()
-        result.sin_family = sa_family_t(AF_INET)
-        result.sin_port = port.bigEndian
-        result.sin_addr.s_addr = address
-        return result
-    }
-
-    private static func withSocketAddress(
-        _ address: inout sockaddr_in, _ body: (UnsafeMutablePointer<sockaddr>) -> Int32
-    ) -> Int32 {
-        withUnsafeMutablePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { body($0) }
-        }
     }
 }

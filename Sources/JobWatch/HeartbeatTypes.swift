@@ -6,7 +6,8 @@ public struct HeartbeatOptions: Sendable {
     public var timeout: Duration
     /// The time between two signs of life.
     public var interval: Duration
-    /// The network interface to use, by name (`eth0`) or subnet (`10.77.0.0/24`); with nil all are tried.
+    /// The network interface to use, by name (`eth0`) or subnet (`10.77.0.0/24`, `fd00:77::/64`); with nil all are
+    /// tried.
     public var interface: String?
     /// How long a rank may take to reach rank 0 at the start.
     public var connectTimeout: Duration

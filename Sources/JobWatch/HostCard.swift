@@ -2,68 +2,16 @@ import Collectives
 import Glibc
 import Hashing
 
-/// The IPv4 address of an interface and the mask of its subnet, both in network byte order.
-struct InterfaceAddress: Equatable {
-    var address: UInt32
-    var mask: UInt32
-
-    static let loopback = InterfaceAddress(address: UInt32(0x7F00_0001).bigEndian, mask: UInt32(0xFF00_0000).bigEndian)
-
-    /// The address as four decimal numbers.
-    var text: String {
-        withUnsafeBytes(of: address) { $0.map { String($0) }.joined(separator: ".") }
-    }
-
-    func isOnSubnet(of other: InterfaceAddress) -> Bool {
-        mask == other.mask && address & mask == other.address & mask
-    }
-
-    /// Gives the addresses of the interfaces that are up, except loopback.
-    ///
-    /// - Parameter chosen: the name of an interface, or a subnet such as `10.0.0.0/8`; nil for all interfaces.
-    static func all(on chosen: String?) -> [InterfaceAddress] {
-        var list: UnsafeMutablePointer<ifaddrs>?
-        guard getifaddrs(&list) == 0 else { return [] }
-        defer { freeifaddrs(list) }
-        var found: [InterfaceAddress] = []
-        var next = list
-        while let entry = next?.pointee {
-            next = entry.ifa_next
-            let isUsable =
-                entry.ifa_flags & UInt32(IFF_UP) != 0
-                && entry.ifa_flags & UInt32(IFF_LOOPBACK) == 0
-            guard isUsable, let address = ipv4(entry.ifa_addr), let mask = ipv4(entry.ifa_netmask) else { continue }
-            let candidate = InterfaceAddress(address: address, mask: mask)
-            if let chosen, chosen != String(cString: entry.ifa_name), !candidate.isInside(chosen) { continue }
-            found.append(candidate)
-        }
-        return found
-    }
-
-    private func isInside(_ subnet: String) -> Bool {
-        let parts = subnet.split(separator: "/")
-        var base = in_addr()
-        guard parts.count == 2, let bits = UInt32(parts[1]), bits <= 32,
-            inet_pton(AF_INET, String(parts[0]), &base) == 1
-        else { return false }
-        let mask = (bits == 0 ? 0 : UInt32.max << (32 - bits)).bigEndian
-        return address & mask == base.s_addr & mask
-    }
-
-    private static func ipv4(_ address: UnsafeMutablePointer<sockaddr>?) -> UInt32? {
-        guard let address, address.pointee.sa_family == sa_family_t(AF_INET) else { return nil }
-        return address.withMemoryRebound(to: sockaddr_in.self, capacity: 1) { $0.pointee.sin_addr.s_addr }
-    }
-}
-
 /// What a rank tells all others about its host before the heartbeat starts; rank 0 adds where it listens.
 struct HostCard: Equatable {
-    static let byteCount = 256
+    static let byteCount = 512
     private static let nameByteCount = 64
     private static let addressLimit = 16
+    /// The bytes of an address: its number of bytes, the length of the prefix, 2 free ones, the scope, and the address.
+    private static let addressByteCount = 24
 
     var name: String
-    /// A number that is equal for two ranks exactly if each reaches the other at 127.0.0.1.
+    /// A number that is equal for two ranks exactly if each reaches the other at the addresses of loopback.
     ///
     /// It depends on the boot of the machine and on the network namespace.
     var loopbackKey: UInt64
@@ -93,8 +41,11 @@ struct HostCard: Equatable {
             buffer.storeBytes(of: port, toByteOffset: 104, as: UInt16.self)
             buffer.storeBytes(of: UInt16(addresses.count), toByteOffset: 106, as: UInt16.self)
             for (index, address) in addresses.enumerated() {
-                buffer.storeBytes(of: address.address, toByteOffset: 112 + 8 * index, as: UInt32.self)
-                buffer.storeBytes(of: address.mask, toByteOffset: 116 + 8 * index, as: UInt32.self)
+                let place = 112 + Self.addressByteCount * index
+                buffer[place] = UInt8(address.family.byteCount)
+                buffer[place + 1] = UInt8(address.prefixLength)
+                buffer.storeBytes(of: address.scope, toByteOffset: place + 4, as: UInt32.self)
+                buffer[(place + 8)...].copyBytes(from: address.bytes)
             }
         }
         return bytes
@@ -108,10 +59,15 @@ struct HostCard: Equatable {
             let count = min(Int(buffer.load(fromByteOffset: 106, as: UInt16.self)), Self.addressLimit)
             return (
                 buffer.load(fromByteOffset: 96, as: UInt64.self), buffer.load(fromByteOffset: 104, as: UInt16.self),
-                (0..<count).map {
-                    InterfaceAddress(
-                        address: buffer.load(fromByteOffset: 112 + 8 * $0, as: UInt32.self),
-                        mask: buffer.load(fromByteOffset: 116 + 8 * $0, as: UInt32.self))
+                (0..<count).compactMap { index in
+                    let place = 112 + Self.addressByteCount * index
+                    guard let family = AddressFamily.all.first(where: { $0.byteCount == buffer[place] }) else {
+                        return nil
+                    }
+                    return InterfaceAddress(
+                        family: family, bytes: Array(buffer[place + 8..<place + 8 + family.byteCount]),
+                        prefixLength: Int(buffer[place + 1]),
+                        scope: buffer.load(fromByteOffset: place + 4, as: UInt32.self))
                 }
             )
         }
@@ -131,11 +87,20 @@ struct HostCard: Equatable {
 
     /// Gives the addresses at which this host should try to reach `hub`, in order.
     ///
-    /// Loopback comes first on the same host, then addresses on shared subnets, then the rest.
+    /// Loopback comes first on the same host, then addresses on shared subnets, then the rest. A link-local address is
+    /// tried on each interface of this host that has one.
     func routes(to hub: HostCard) -> [InterfaceAddress] {
-        let near = hub.addresses.filter { address in addresses.contains { $0.isOnSubnet(of: address) } }
-        let far = hub.addresses.filter { !near.contains($0) }
-        return (loopbackKey == hub.loopbackKey ? [.loopback] : []) + near + far
+        let candidates = hub.addresses.flatMap { address in
+            guard address.scope != 0 else { return [address] }
+            return addresses.filter { $0.scope != 0 }.map { mine in
+                var address = address
+                address.scope = mine.scope
+                return address
+            }
+        }
+        let near = candidates.filter { address in addresses.contains { $0.isOnSubnet(of: address) } }
+        let far = candidates.filter { !near.contains($0) }
+        return (loopbackKey == hub.loopbackKey ? InterfaceAddress.loopbacks : []) + near + far
     }
 
     private static func bootIdentifier() -> [UInt8] {

@@ -27,31 +27,67 @@ import Testing
         var card = HostCard(interface: nil)
         card.port = 54321
         card.token = Array(1...32)
-        card.addresses = (0..<16).map { InterfaceAddress(address: $0, mask: 0xFF) }
+        card.addresses = (0..<16).compactMap { InterfaceAddress($0 % 2 == 0 ? "10.0.0.\($0)/24" : "fd00::\($0)/64") }
+        card.addresses[15].scope = 7
+        #expect(card.addresses.count == 16)
         #expect(HostCard(bytes: card.bytes[...]) == card)
         // A card of nonsense must not be read past its end.
-        #expect(HostCard(bytes: [UInt8](repeating: 0xFF, count: HostCard.byteCount)[...]).addresses.count == 16)
+        #expect(HostCard(bytes: [UInt8](repeating: 0xFF, count: HostCard.byteCount)[...]).addresses.isEmpty)
     }
 
-    @Test func routesPreferLoopbackThenSharedSubnets() {
+    /// Addresses of which `here` shares a subnet with `near`, and not with `far`.
+    static let families = [
+        (here: "10.0.0.2/8", near: "10.0.0.1/8", far: "11.0.0.1/8", text: "10.0.0.1:80"),
+        (here: "10.0.127.2/17", near: "10.0.0.1/17", far: "10.0.128.1/17", text: "10.0.0.1:80"),
+        (here: "fd00::2/64", near: "fd00::1/64", far: "fd00:0:0:1::1/64", text: "[fd00::1]:80"),
+        (here: "fd00::7f00/113", near: "fd00::1/113", far: "fd00::8000/113", text: "[fd00::1]:80"),
+        (here: "fd00::2/64", near: "fd00::1/64", far: "11.0.0.1/8", text: "[fd00::1]:80"),
+    ]
+
+    @Test(arguments: families)
+    func routesPreferLoopbackThenSharedSubnets(_ row: (here: String, near: String, far: String, text: String)) throws {
         var here = HostCard(interface: nil)
         var hub = here
-        let mask = InterfaceAddress.loopback.mask  // 255.0.0.0
-        let far = InterfaceAddress(address: UInt32(0x0B00_0001).bigEndian, mask: mask)
-        let near = InterfaceAddress(address: UInt32(0x0A00_0001).bigEndian, mask: mask)
-        here.addresses = [InterfaceAddress(address: UInt32(0x0A00_0002).bigEndian, mask: mask)]
+        let (near, far) = (try #require(InterfaceAddress(row.near)), try #require(InterfaceAddress(row.far)))
+        here.addresses = [try #require(InterfaceAddress(row.here))]
         hub.addresses = [far, near]
-        #expect(here.routes(to: hub) == [.loopback, near, far])
+        #expect(here.routes(to: hub) == InterfaceAddress.loopbacks + [near, far])
         hub.loopbackKey += 1
         #expect(here.routes(to: hub) == [near, far])
-        #expect(near.text == "10.0.0.1")
+        #expect(near.text(port: 80) == row.text)
+    }
+
+    @Test func linkLocalAddressesAreTriedOnEachInterface() throws {
+        var here = HostCard(interface: nil)
+        var hub = here
+        hub.loopbackKey += 1
+        func linkLocal(_ text: String, scope: UInt32) throws -> InterfaceAddress {
+            var address = try #require(InterfaceAddress(text))
+            address.scope = scope
+            return address
+        }
+        hub.addresses = [try linkLocal("fe80::1/64", scope: 9)]
+        here.addresses = try [4, 5].map { try linkLocal("fe80::2/64", scope: $0) }
+        #expect(here.routes(to: hub) == (try [4, 5].map { try linkLocal("fe80::1/64", scope: $0) }))
+        here.addresses = [try #require(InterfaceAddress("10.0.0.1/8"))]
+        #expect(here.routes(to: hub) == [])
+        #expect(try linkLocal("fe80::1/64", scope: 1).text == "fe80::1%lo")
+    }
+
+    @Test(arguments: ["10.0.0.1", "10.0.0.1/33", "fd00::1/129", "fd00::1/-1", "eth0", "10.0.0/8", ""])
+    func whatIsNoSubnetIsRefused(text: String) {
+        #expect(InterfaceAddress(text) == nil)
     }
 
     @Test func interfacesCanBeChosen() {
         let all = InterfaceAddress.all(on: nil)
-        #expect(InterfaceAddress.all(on: "0.0.0.0/0") == all)
+        for (family, subnet) in zip(AddressFamily.all, ["0.0.0.0/0", "::/0"]) {
+            let unscoped = InterfaceAddress.all(on: subnet).filter { $0.scope == 0 }
+            #expect(unscoped == all.filter { $0.family == family && $0.scope == 0 })
+        }
         #expect(InterfaceAddress.all(on: "no-such-interface").isEmpty)
         #expect(InterfaceAddress.all(on: "203.0.113.0/24").isEmpty)
+        #expect(InterfaceAddress.all(on: "2001:db8::/32").isEmpty)
         #expect(InterfaceAddress.all(on: "10.0.0.0/99").isEmpty)
     }
 
@@ -83,13 +119,36 @@ import Testing
         #expect(losses.withLock(\.self).isEmpty)
     }
 
-    /// A hub with one missing rank, to which the test itself connects.
+    /// The addresses of loopback that this machine has; some have no IPv6.
+    static let loopbacks = InterfaceAddress.loopbacks.filter { (try? HeartbeatSocket.listen(at: [$0])) != nil }
+
+    /// A listener for all networks takes connections of each family.
+    @Test(arguments: loopbacks) func everyFamilyIsHeard(address: InterfaceAddress) throws {
+        let (listener, port) = try HeartbeatSocket.listen(at: InterfaceAddress.everywhere)
+        let socket = try #require(HeartbeatSocket.connect(to: address, port: port, timeout: 1000))
+        let accepted = try #require(listener.accept())
+        accepted.send(HeartbeatFrame(kind: .goodbye, rank: 3))
+        #expect(socket.awaitFrame(timeout: 1000)?.rank == 3)
+    }
+
+    @Test func theFirstAddressThatExistsIsListenedAt() throws {
+        let other = try #require(InterfaceAddress("203.0.113.1/24"))
+        #expect(throws: HeartbeatError.system(operation: "bind", code: EADDRNOTAVAIL)) {
+            _ = try HeartbeatSocket.listen(at: [other])
+        }
+        let (listener, port) = try HeartbeatSocket.listen(at: [other] + InterfaceAddress.loopbacks)
+        #expect(HeartbeatSocket.connect(to: InterfaceAddress.loopbacks[0], port: port, timeout: 1000) != nil)
+        #expect(listener.accept() != nil)
+    }
+
+    /// A hub with one missing rank, to which the test itself connects at this host's address.
     private func withHub(
-        timeout: Duration = .seconds(60), _ body: (UInt16, HostCard, LossBox) throws -> Void
+        at address: InterfaceAddress, timeout: Duration = .seconds(60),
+        _ body: (UInt16, HostCard, LossBox) throws -> Void
     ) throws {
         var card = HostCard(interface: nil)
         card.token = Array(1...32)
-        let (listener, port) = try HeartbeatSocket.listen(loopbackOnly: true)
+        let (listener, port) = try HeartbeatSocket.listen(at: [address])
         let losses = LossBox()
         let options = HeartbeatOptions(timeout: timeout, interval: .milliseconds(50))
         let watch = try HeartbeatWatch(
@@ -111,34 +170,34 @@ import Testing
         return frame
     }
 
-    @Test func onlyTheTokenOpensTheDoor() throws {
-        try withHub { port, card, losses in
+    @Test(arguments: loopbacks) func onlyTheTokenOpensTheDoor(address: InterfaceAddress) throws {
+        try withHub(at: address) { port, card, losses in
             let token = Array(card.token.prefix(16))
             for wrong in [hello(1, Array(repeating: 0, count: 16)), hello(0, token), hello(3, token), hello(-1, token)]
             {
-                let socket = try #require(HeartbeatSocket.connect(to: .loopback, port: port, timeout: 1000))
+                let socket = try #require(HeartbeatSocket.connect(to: address, port: port, timeout: 1000))
                 socket.send(wrong)
                 #expect(socket.awaitFrame(timeout: 1000) == nil)
             }
-            let noise = try #require(HeartbeatSocket.connect(to: .loopback, port: port, timeout: 1000))
+            let noise = try #require(HeartbeatSocket.connect(to: address, port: port, timeout: 1000))
             let junk = [UInt8](repeating: 0x47, count: 100_000)
             _ = send(noise.descriptor, junk, junk.count, Int32(MSG_NOSIGNAL))
 
-            let good = try #require(HeartbeatSocket.connect(to: .loopback, port: port, timeout: 1000))
+            let good = try #require(HeartbeatSocket.connect(to: address, port: port, timeout: 1000))
             good.send(hello(1, token))
             let answer = good.awaitFrame(timeout: 1000)
             #expect(answer?.kind == .welcome && answer?.token == Array(card.token.suffix(16)))
-            let twice = try #require(HeartbeatSocket.connect(to: .loopback, port: port, timeout: 1000))
+            let twice = try #require(HeartbeatSocket.connect(to: address, port: port, timeout: 1000))
             twice.send(hello(1, token))
             #expect(twice.awaitFrame(timeout: 1000) == nil)
             #expect(losses.all.isEmpty)
         }
     }
 
-    @Test func aClosedConnectionIsALossWithTheLastActivity() throws {
-        try withHub { port, card, losses in
+    @Test(arguments: loopbacks) func aClosedConnectionIsALossWithTheLastActivity(address: InterfaceAddress) throws {
+        try withHub(at: address) { port, card, losses in
             do {
-                let peer = try #require(HeartbeatSocket.connect(to: .loopback, port: port, timeout: 1000))
+                let peer = try #require(HeartbeatSocket.connect(to: address, port: port, timeout: 1000))
                 peer.send(hello(2, Array(card.token.prefix(16))))
                 #expect(peer.awaitFrame(timeout: 1000)?.kind == .welcome)
                 var beat = HeartbeatFrame(kind: .beat, rank: 2)
@@ -154,13 +213,13 @@ import Testing
         }
     }
 
-    @Test func silenceIsALossAndGoodbyeIsNot() throws {
-        try withHub(timeout: .milliseconds(300)) { port, card, losses in
+    @Test(arguments: loopbacks) func silenceIsALossAndGoodbyeIsNot(address: InterfaceAddress) throws {
+        try withHub(at: address, timeout: .milliseconds(300)) { port, card, losses in
             let token = Array(card.token.prefix(16))
-            let polite = try #require(HeartbeatSocket.connect(to: .loopback, port: port, timeout: 1000))
+            let polite = try #require(HeartbeatSocket.connect(to: address, port: port, timeout: 1000))
             polite.send(hello(1, token))
             polite.send(HeartbeatFrame(kind: .goodbye, rank: 1))
-            let silent = try #require(HeartbeatSocket.connect(to: .loopback, port: port, timeout: 1000))
+            let silent = try #require(HeartbeatSocket.connect(to: address, port: port, timeout: 1000))
             silent.send(hello(2, token))
             losses.wait(milliseconds: 3000)
             #expect(losses.all.map(\.rank) == [2])

@@ -16,7 +16,7 @@ public struct ProgramOutcome: Sendable {
     /// library sometimes prints when it ends many ranks on a busy machine.
     public var errorLines: [String] {
         errors.split(separator: "\n").map(String.init).filter {
-            !$0.hasPrefix("mpirun --quiet ") && !$0.hasPrefix("[warn] Epoll ")
+            !$0.hasPrefix("mpirun -") && !$0.hasPrefix("[warn] Epoll ")
         }
     }
 
