@@ -110,7 +110,7 @@ let tests: KeyValuePairs<String, [String]> = [
     "ModelOptionsTests": ["ModelOptions", "ProgramEntry", "Topology"],
     "EngineTests": ["Engine", "Collectives"],
     "GenerationTests": ["Generation"],
-    "BootstrapTests": ["Bootstrap"],
+    "BootstrapTests": ["Bootstrap", "Collectives"],
     "JobWatchTests": ["JobWatch", "Collectives"],
     "MPICollectivesTests": ["MPICollectives", "Collectives"],
     "RankTests": ["MPICollectives", "JobWatch", "Collectives", "CProcess"],

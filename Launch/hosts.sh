@@ -24,6 +24,7 @@ fi
 # mpirun's messages, of which ranks know nothing, tell that and which host it has lost (launch.sh).
 messages=$(mktemp 2>/dev/null) || messages=
 if [ -n "$messages" ]; then
+    trap 'rm -f "$messages"' EXIT # `launch` replaces it
     exec 9>"$messages"
     export OPAL_OUTPUT_STDERR_FD=9
     set -- -x OPAL_OUTPUT_STDERR_FD=2 "$@"

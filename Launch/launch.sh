@@ -102,18 +102,17 @@ launch() {
     fi
     # --quiet would let these through.
     [ -z "$messages" ] || grep '^\[' "$messages" >&2 || :
-    if [ -e "$last_words" ]; then
-        said=$(cat "$last_words")
-        [ -n "$said" ] || [ -z "$reason" ] || echo "$0: $reason" >&2
-        [ -n "$interrupted" ] || status=${said:-$status}
-    fi
+    said=
+    [ ! -e "$last_words" ] || said=$(cat "$last_words")
+    [ -n "$said" ] || [ -z "$reason" ] || echo "$0: $reason" >&2
+    [ -n "$interrupted" ] || status=${said:-$status}
     exit "$status"
 }
 
 # Prints the names of the hosts whose daemons mpirun has said to have lost. mpirun says it only if that is what ends the
 # job, and then exits with 205, or with 1 if a rank had not begun.
 lost_hosts() {
-    [ -z "$messages" ] || sed -n 's/.*Remote daemon: .* on node //p' "$messages"
+    [ -z "$messages" ] || sed -n 's/.*Remote daemon: .* on node //p' "$messages" | paste -sd ' ' -
 }
 
 # Kills mpirun 5 seconds after it has lost a host, or a rank has said why the job ends. If several hosts are lost,

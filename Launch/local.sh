@@ -1,6 +1,6 @@
 #!/bin/sh
-# local.sh [RANKS] PROGRAM [ARGUMENT...]: starts a program as several ranks on this machine; without RANKS, as one rank for
-# each node of memory.
+# local.sh [RANKS] PROGRAM [ARGUMENT...]: starts a program as several ranks on this machine; without RANKS, as many as
+# nodes.sh chooses.
 set -eu
 . "$(dirname "$0")/launch.sh"
 . "$(dirname "$0")/nodes.sh"
@@ -23,6 +23,5 @@ set -- --bind-to none -n "$ranks" "$@"
 # instead of 20 ms.
 if [ "$ranks" -gt "$(nproc)" ]; then
     set -- --oversubscribe --mca mpi_yield_when_idle 1 "$@"
-    export PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe # Open MPI 5 and later
 fi
 launch "$@"

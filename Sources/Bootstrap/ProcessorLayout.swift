@@ -60,7 +60,8 @@ struct ProcessorLayout {
     /// processors than ranks.
     ///
     /// Ranks get whole cores if there are enough, so that none shares a core's caches and arithmetic units with another
-    /// rank. If the number of ranks is a multiple of the number of nodes, each rank's processors are on one node.
+    /// rank. If the number of ranks is a multiple of the number of nodes, each rank's processors are on one node, unless one
+    /// node has more than a core more than another: ranks wait for the slowest.
     ///
     /// - Parameters:
     ///   - index: the rank's number among those that share the processors.
@@ -69,17 +70,25 @@ struct ProcessorLayout {
         guard allowed.count >= count else { return [] }
         let ordered = allowed.map { place(of: $0) }.sorted()
         let nodes = Self.runs(ordered) { $0.node == $1.node }
-        guard count % nodes.count == 0 else { return Self.part(index, of: count, ordered) }
+        let coreCounts = nodes.map { Self.cores($0).count }
         let perNode = count / nodes.count
-        guard nodes.allSatisfy({ $0.count >= perNode }) else { return Self.part(index, of: count, ordered) }
+        guard count % nodes.count == 0, (coreCounts.max() ?? 0) - (coreCounts.min() ?? 0) <= 1,
+            nodes.allSatisfy({ $0.count >= perNode })
+        else {
+            return Self.part(index, of: count, ordered)
+        }
         return Self.part(index % perNode, of: perNode, nodes[index / perNode])
     }
 
     /// Gives one of several equal parts, in whole cores if possible.
     private static func part(_ index: Int, of count: Int, _ places: [Place]) -> [Int] {
-        let cores = runs(places) { ($0.node, $0.package, $0.core) == ($1.node, $1.package, $1.core) }
+        let cores = cores(places)
         let units = cores.count >= count ? cores : places.map { [$0] }
         return units[units.count * index / count..<units.count * (index + 1) / count].flatMap { $0.map(\.processor) }
+    }
+
+    private static func cores(_ places: [Place]) -> [[Place]] {
+        runs(places) { ($0.node, $0.package, $0.core) == ($1.node, $1.package, $1.core) }
     }
 
     /// Cuts a list where two neighbours do not belong together.

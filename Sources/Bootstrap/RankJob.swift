@@ -199,7 +199,7 @@ struct RankJob {
         }
         let engine = Engine(
             runner: runner, cacheBlockCount: loaded.run.cacheBlockCount, blockLength: CacheStorage.blockLength)
-        engine.tracedSteps = arguments.tracing.steps
+        engine.isTraced = arguments.tracing.isTraced
         let session = RankSession(
             model: opened.model, engine: engine, tokenizer: input.tokenizer, logger: logger, limits: loaded.run.limits,
             formats: loaded.run.formats, recorder: recorder, probe: loaded.probe)
@@ -225,10 +225,7 @@ struct RankJob {
                 peakResidentBytes: values[3])
         }
         let isInterrupted = try world.gatherAll([InterruptFlag.isRaised ? 1 : 0])[0][0] == 1
-        try recorder.finish {
-            let taken = loaded.runner.stepCount
-            logger.warning("--trace-steps: the run took \(taken) step(s), of which none was to be traced")
-        }
+        let events = try recorder.gatherEvents()
         try agreed {
             guard let result else { return }
             try report(
@@ -237,6 +234,12 @@ struct RankJob {
                     plan: opened.plan, rankCount: world.size, threadCount: resources.threadCount,
                     kernels: resources.kernels.name, loadTime: loaded.time, memory: memory,
                     wasInterrupted: isInterrupted))
+            guard let events else { return }
+            if events.isEmpty {
+                let taken = loaded.runner.stepCount
+                logger.warning("--trace-steps: the run took \(taken) step(s), of which none was to be traced")
+            }
+            try recorder.write(events)
         }
         loaded.pool.stop()
         return isInterrupted ? .interrupted : .done

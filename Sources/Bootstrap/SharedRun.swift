@@ -98,6 +98,7 @@ extension ModelArguments {
             ("--max-model-len", maxModelLen ?? "the default"),
             ("--max-num-batched-tokens", "\(maxNumBatchedTokens)"),
             ("--max-num-seqs", "\(maxNumSeqs)"),
+            ("--trace or --trace-steps", tracing.fact),
         ].map { SharedFact($0.0, $0.1, remedy: SharedFact.sameOptions + " and the same topology file") }
     }
 }

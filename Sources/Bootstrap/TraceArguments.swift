@@ -13,10 +13,8 @@ public struct TraceArguments: ParsableArguments, Sendable {
     var trace: String?
 
     @Option(
-        help: ArgumentHelp("Steps to trace, such as 2..5. Default: 1..\(Self.defaultCount).", valueName: "first..last"))
+        help: ArgumentHelp("Steps to trace, such as 2..5. Default: 1..16.", valueName: "first..last"))
     var traceSteps: StepRange?
-
-    private static let defaultCount = 16
 
     public init() {}
 
@@ -27,36 +25,32 @@ public struct TraceArguments: ParsableArguments, Sendable {
         if traceSteps != nil, trace == nil { throw ValidationError("--trace-steps needs --trace FILE.") }
     }
 
-    /// The numbers of the steps to record.
-    var steps: Range<Int> {
-        let printed = printedStep.map { $0..<$0 + 1 }
-        let saved = trace == nil ? nil : traceSteps?.steps ?? 1..<1 + Self.defaultCount
-        switch (printed, saved) {
-        case (let printed?, let saved?):
-            return min(printed.lowerBound, saved.lowerBound)..<max(printed.upperBound, saved.upperBound)
-        case (let steps?, nil), (nil, let steps?): return steps
-        case (nil, nil): return 0..<0
-        }
+    /// Whether a step's records go into the file.
+    func isSaved(_ step: Int) -> Bool {
+        trace != nil && (traceSteps?.steps ?? 1...16).contains(step)
     }
 
-    /// Whether a step belongs into the file.
-    func isSaved(_ step: Int) -> Bool {
-        trace != nil && (traceSteps?.steps ?? 1..<1 + Self.defaultCount).contains(step)
+    /// Whether a step is recorded.
+    func isTraced(_ step: Int) -> Bool { step == printedStep || isSaved(step) }
+
+    /// The options as a text that must be the same on every rank, because all ranks write one file.
+    var fact: String {
+        "\(trace == nil ? "no file" : "a file"), steps \(traceSteps.map { "\($0.steps)" } ?? "1...16")"
     }
 }
 
 /// The numbers of some consecutive steps, written `first..last` or as one number.
 struct StepRange: ExpressibleByArgument, Sendable {
-    let steps: Range<Int>
+    let steps: ClosedRange<Int>
 
     init?(argument: String) {
         let ends = argument.split(separator: ".", omittingEmptySubsequences: false)
         let numbers = ends.compactMap { Int($0) }
         switch (ends.count, numbers.count) {
-        case (1, 1): steps = numbers[0]..<numbers[0] + 1
-        case (3, 2) where ends[1].isEmpty && numbers[0] <= numbers[1]: steps = numbers[0]..<numbers[1] + 1
+        case (1, 1) where numbers[0] >= 1: steps = numbers[0]...numbers[0]
+        case (3, 2) where ends[1].isEmpty && numbers[0] >= 1 && numbers[0] <= numbers[1]:
+            steps = numbers[0]...numbers[1]
         default: return nil
         }
-        guard steps.lowerBound >= 1, steps.upperBound <= 1 << 40 else { return nil }
     }
 }

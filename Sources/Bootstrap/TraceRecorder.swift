@@ -41,32 +41,41 @@ public final class TraceRecorder {
         file = try OutputFile(path, option: "--trace")
     }
 
-    /// Keeps the record of a step, and prints it if the user wants that.
+    /// Keeps the record of a step, unless the user only wants it printed.
     func add(_ trace: StepTrace, step: Int) {
-        steps.append(TracedStep(number: step, isPrefill: trace.isPrefill, entries: trace.entries))
         if arguments.printedStep == step { trace.print(step: step, rank: world.rank) }
+        if arguments.printedStep == step, !arguments.isSaved(step) { return }
+        steps.append(TracedStep(number: step, isPrefill: trace.isPrefill, entries: trace.entries))
     }
 
-    /// Writes the steps of all ranks; every rank must call it.
+    /// Gives the events of all ranks on rank 0, and nothing on the others; nil if no file is wanted.
     ///
-    /// - Parameter onEmpty: is called on rank 0 if no step was traced that the user wants in the file.
-    func finish(onEmpty: () -> Void) throws {
-        guard arguments.trace != nil else { return }
+    /// Every rank must call it. Each event has a comma and a line break after it.
+    func gatherEvents() throws(CommunicationError) -> [UInt8]? {
+        guard arguments.trace != nil else { return nil }
         let saved = steps.filter { arguments.isSaved($0.number) }
-        let offset = try clockOffset()
-        let first = saved.first?.whole?.start ?? .max
-        let origins = try world.gatherAll([first == .max ? first : first + offset])
-        let origin = origins.map { $0[0] }.min() ?? 0
-        let hosts = try world.gatherHostNames()
-        let mine = ChromeTrace(rank: world.rank, host: hosts[world.rank], clock: offset - origin).events(of: saved)
-        let counts = try world.gatherAll([mine.utf8.count]).map { $0[0] }
+        let boot = FileManager.default.contents(atPath: "/proc/sys/kernel/random/boot_id") ?? Data()
+        let kernel = WordHash(of: String(decoding: boot, as: UTF8.self)).value
+        let offset = try Self.clockOffset(over: world, kernel: kernel, now: StepTrace.now)
+        // The first step of any rank begins at 0.
+        let starts = try world.gatherAll([saved.first?.whole.map { $0.start + offset } ?? .max]).map { $0[0] }
+        let origin = starts.filter { $0 != .max }.min() ?? 0
+        let host = try world.gatherHostNames()[world.rank]
+        let text = ChromeTrace(rank: world.rank, host: host, clock: offset - origin).events(of: saved)
+        let mine = saved.isEmpty ? [] : Array(text.utf8)
+        let counts = try world.gatherAll([mine.count]).map { $0[0] }
         var all = [UInt8](repeating: 0, count: world.rank == 0 ? counts.reduce(0, +) : 0)
-        try gather(Array(mine.utf8), counts, into: &all)
+        try gather(mine, counts, into: &all)
+        return all
+    }
+
+    /// Writes the events on rank 0.
+    func write(_ events: [UInt8]) throws {
         guard let file else { return }
-        if saved.isEmpty { onEmpty() }
-        // Each rank's events end with a comma, but the last one must not.
-        let separated = all.last == UInt8(ascii: "\n") ? all.dropLast(2) : all[...]
-        let text = Array("{\"displayTimeUnit\":\"ns\",\"traceEvents\":[\n".utf8) + separated + Array("\n]}\n".utf8)
+        // The last event must have no comma.
+        let text =
+            Array("{\"displayTimeUnit\":\"ns\",\"traceEvents\":[\n".utf8) + events.dropLast(2)
+            + Array("\n]}\n".utf8)
         try text.withUnsafeBytes { try file.write($0) }
         try file.commit()
     }
@@ -87,9 +96,14 @@ public final class TraceRecorder {
     ///
     /// Ranks under one kernel have one clock. For others, rank 0 asks each rank for its time, and takes the answer that
     /// came back fastest to have been given halfway.
-    private func clockOffset() throws(CommunicationError) -> Int64 {
-        let boot = FileManager.default.contents(atPath: "/proc/sys/kernel/random/boot_id") ?? Data()
-        let kernels = try world.gatherAll([WordHash(of: String(decoding: boot, as: UTF8.self)).value]).map { $0[0] }
+    ///
+    /// - Parameters:
+    ///   - kernel: the same number for ranks under the same kernel.
+    ///   - now: reads this rank's clock, in nanoseconds.
+    static func clockOffset(
+        over world: any Communicator, kernel: UInt64, now: () -> Int64
+    ) throws(CommunicationError) -> Int64 {
+        let kernels = try world.gatherAll([kernel]).map { $0[0] }
         var offsets = [Int64](repeating: 0, count: world.size)
         let time = UnsafeMutableBufferPointer<Int64>.allocate(capacity: 1)
         time.initialize(repeating: 0)
@@ -97,19 +111,19 @@ public final class TraceRecorder {
         let bytes = UnsafeMutableRawBufferPointer(time)
         for rank in 1..<max(1, world.size) where kernels[rank] != kernels[0] {
             var fastest = Int64.max
-            for _ in 0..<Self.clockExchanges {
+            for _ in 0..<clockExchanges {
                 if world.rank == 0 {
-                    let sent = StepTrace.now()
-                    try world.send(UnsafeRawBufferPointer(bytes), to: rank, tag: Self.clockTag)
-                    try world.receive(into: bytes, from: rank, tag: Self.clockTag)
-                    let received = StepTrace.now()
+                    let sent = now()
+                    try world.send(UnsafeRawBufferPointer(bytes), to: rank, tag: clockTag)
+                    try world.receive(into: bytes, from: rank, tag: clockTag)
+                    let received = now()
                     guard received - sent < fastest else { continue }
                     fastest = received - sent
                     offsets[rank] = sent + (received - sent) / 2 - time[0]
                 } else if world.rank == rank {
-                    try world.receive(into: bytes, from: 0, tag: Self.clockTag)
-                    time[0] = StepTrace.now()
-                    try world.send(UnsafeRawBufferPointer(bytes), to: 0, tag: Self.clockTag)
+                    try world.receive(into: bytes, from: 0, tag: clockTag)
+                    time[0] = now()
+                    try world.send(UnsafeRawBufferPointer(bytes), to: 0, tag: clockTag)
                 }
             }
         }

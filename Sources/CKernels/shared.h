@@ -1,4 +1,4 @@
-// Functions that every table needs: shares of work, the walk over slices and groups, and conversions of single elements.
+// Functions that every table needs: shares of work, places of inputs, and conversions of single elements.
 #pragma once
 #include "CKernels.h"
 #include <string.h>

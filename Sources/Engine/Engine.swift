@@ -55,8 +55,8 @@ public final class Engine {
     private var nextID = 0
     private var chunks: [Chunk] = []
     private var failure: LogitsNotFinite?
-    /// The numbers of the steps to trace, from 1.
-    public var tracedSteps = 0..<0
+    /// Whether the step of a number, from 1, is traced.
+    public var isTraced: (Int) -> Bool = { _ in false }
     /// The number of steps taken so far.
     public var stepCount: Int { runner.stepCount }
 
@@ -131,7 +131,7 @@ public final class Engine {
                     request: chunk.request, firstPosition: chunk.firstPosition, givesAll: chunk.output == .all))
         }
         guard tokenCount > 0 || scheduler.isIdle else { throw StalledEngine() }
-        message.isTraced = tracedSteps.contains(runner.stepCount + 1)
+        message.isTraced = isTraced(runner.stepCount + 1)
         let context = runner.decoder.context
         let before = context.times
         let start = ContinuousClock.now

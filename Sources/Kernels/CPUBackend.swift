@@ -9,7 +9,8 @@ public typealias AttentionItem = ck_attention_item
 
 /// The kernels, the workers and the step's memory, with which layers compute.
 ///
-/// Its methods check shapes, because kernels check nothing. They allocate only from the arena.
+/// Its methods check shapes, because kernels check nothing. They allocate only from the arena, but for a small buffer of
+/// `attend`, which grows to what the largest step needs.
 public final class CPUBackend {
     public let table: KernelTable
     public let pool: WorkerPool
@@ -56,7 +57,7 @@ public final class CPUBackend {
                 codes: codes.elements, scales: codes.scales, corrections: codes.corrections)
             run(kernels.quantize, &arguments, alone: tokens == 1)
         }
-        return BlockedActivations(codes: codes, blockCount: weight.blockCount)
+        return BlockedActivations(codes: codes, for: ObjectIdentifier(weight))
     }
 
     /// Rounds `input` to bfloat16, in runs of columns as those of `weight`.
@@ -69,7 +70,7 @@ public final class CPUBackend {
             input: input.elements, input_stride: Int64(input.stride), tokens: Int64(input.tokenCount),
             columns: Int64(input.width), run: weight.description.pointee.run, rounded: rounded)
         run(kernels.round, &arguments, alone: input.tokenCount == 1)
-        return BlockedActivations(rounded: rounded, blockCount: weight.blockCount)
+        return BlockedActivations(rounded: rounded, for: ObjectIdentifier(weight))
     }
 
     /// Gives output `[tokens, rows]` = input `[tokens, columns]` · weightᵀ + bias.
@@ -80,7 +81,7 @@ public final class CPUBackend {
         _ weight: PackedMatrix, by input: Activations, blocked: BlockedActivations?, adding bias: UnsafePointer<Float>?,
         into output: UnsafeMutablePointer<Float>, outputStride: Int
     ) {
-        precondition(input.width == weight.columns && (blocked == nil || blocked?.blockCount == weight.blockCount))
+        precondition(input.width == weight.columns && (blocked == nil || blocked?.weight == ObjectIdentifier(weight)))
         let codes = blocked?.codes
         var arguments = ck_matmul(
             weight: UnsafePointer(weight.description),

@@ -20,7 +20,7 @@ public final class PackedMatrix: @unchecked Sendable {
     public let columns: Int
     /// The number of columns with those that pad the last step.
     let paddedColumns: Int
-    /// The number of blocks of the input: those that share a scale for integer weights, runs for bfloat16.
+    /// The number of blocks of the input that share a scale; 0 for floats.
     let blockCount: Int
     /// The number of scales of each row.
     public let groupCount: Int
@@ -45,6 +45,7 @@ public final class PackedMatrix: @unchecked Sendable {
         let columns = sliceEnds.last ?? 0
         let step = format.step(run: run)
         precondition([1, 2, 4, 8].contains(sliceEnds.count))
+        precondition(format != .bfloat16 || run % 2 == 0, "columns of bfloat16 lie in pairs")
         precondition(sliceEnds.allSatisfy { $0 % step == 0 || $0 == columns })
         let bytes = format.byteCount(rows: rows, columns: columns, run: run, offset: offset)
         data = try AlignedBuffer(byteCount: bytes.codes, hugePages: true)
@@ -59,7 +60,7 @@ public final class PackedMatrix: @unchecked Sendable {
         panelByteCount = Int(ck_panel_bytes(format.kernelFormat, Int64(columns), Int32(run)))
         let inputBlocks = groups?.inputBlocks(sliceEnds: sliceEnds, offset: offset) ?? []
         precondition(inputBlocks.allSatisfy { $0.columns.lowerBound % step == 0 })
-        blockCount = groups == nil ? paddedColumns / step : inputBlocks.count
+        blockCount = inputBlocks.count
         blocks = Self.table(of: inputBlocks, step: step)
         description = .allocate(capacity: 1)
         description.initialize(

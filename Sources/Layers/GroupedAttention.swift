@@ -84,7 +84,7 @@ public struct GroupedAttention {
         var scores = 0
         for item in step.attentionItems {
             let (tokens, end) = (Int(item.token_count), Int(item.first_position + item.token_count))
-            read += window == 0 ? end : min(end, window + tokens)
+            read += window == 0 ? end : min(end, window + tokens - 1)
             scores += tokens * (window == 0 ? end : min(end, window))
         }
         return TracedOperation(

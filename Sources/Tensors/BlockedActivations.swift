@@ -21,21 +21,21 @@ public struct BlockedActivations {
     public let codes: Codes?
     /// bfloat16, for weights of that type.
     public let rounded: UnsafeMutablePointer<UInt16>?
-    /// The number of blocks.
-    public let blockCount: Int
+    /// The weight with whose blocks the activations were made, and by which alone they can be multiplied.
+    public let weight: ObjectIdentifier
 
     /// The bytes past the end of the elements, and of the scales and the corrections, that kernels may read (`ck_input`).
     public static let padding = (elements: 2048, scales: 64)
 
-    public init(codes: Codes, blockCount: Int) {
+    public init(codes: Codes, for weight: ObjectIdentifier) {
         self.codes = codes
         rounded = nil
-        self.blockCount = blockCount
+        self.weight = weight
     }
 
-    public init(rounded: UnsafeMutablePointer<UInt16>, blockCount: Int) {
+    public init(rounded: UnsafeMutablePointer<UInt16>, for weight: ObjectIdentifier) {
         codes = nil
         self.rounded = rounded
-        self.blockCount = blockCount
+        self.weight = weight
     }
 }

@@ -92,6 +92,18 @@ import Testing
         #expect((0..<4).map { layout.share($0, of: 4, allowed: allowed) } == [[0], [20], [2], [22]])
     }
 
+    /// A node with fewer allowed processors than the other must not make one rank slower.
+    @Test func unequalNodesAreSharedEqually() throws {
+        let folder = try TemporaryFolder()
+        try Self.machines[3].write(to: folder.path)
+        let layout = ProcessorLayout(root: folder.path)
+        #expect(
+            (0..<2).map { layout.share($0, of: 2, allowed: [0, 1, 2, 3, 4, 5, 6, 16]) } == [
+                [0, 1, 2, 3], [4, 5, 6, 16],
+            ])
+        #expect((0..<2).map { layout.share($0, of: 2, allowed: [0, 1, 2, 16, 17]) } == [[0, 1, 2], [16, 17]])
+    }
+
     @Test func withoutFilesProcessorsAreInOrder() {
         let layout = ProcessorLayout(root: "/nonesuch")
         #expect((0..<2).map { layout.share($0, of: 2, allowed: [0, 1, 4, 5]) } == [[0, 1], [4, 5]])

@@ -78,6 +78,29 @@ import Testing
         }
     }
 
+    /// On a plan of stages, hidden states are sent and received; steps that the run does not reach are missed in a line.
+    @Test func tracesStages() throws {
+        let folder = try TemporaryFolder()
+        let path = folder.path + "/trace.json"
+        func trace(_ steps: String) throws -> (events: [Event], errors: String) {
+            let outcome = try ProgramRun.run(
+                "generate",
+                [
+                    "--model", "\(goldenPath)/llama-mha", "--prompt-token-ids", "5,9", "--max-tokens", "3",
+                    "--temperature", "0", "--ignore-eos", "-pp", "2", "--trace", path, "--trace-steps", steps,
+                ], ranks: 2)
+            try #require(outcome.status == 0, "\(outcome.errors)")
+            return (try read(path), outcome.errors)
+        }
+        let found = try trace("1..2")
+        for (rank, name) in [(0, "send"), (1, "receive"), (0, "logits"), (1, "logits"), (0, "embedding"), (1, "head")] {
+            #expect(found.events.filter { $0.pid == rank && $0.name == name }.count == 2, "\(name) on rank \(rank)")
+        }
+        #expect(!found.errors.contains("--trace-steps: the run"))
+        let none = try trace("7..9")
+        #expect(none.events.isEmpty && none.errors.contains("--trace-steps: the run took 3 step(s)"), "\(none.errors)")
+    }
+
     /// The table of `bench run --by-kind` has the sums of the events in the file.
     @Test func tableAndFileAgree() throws {
         let folder = try TemporaryFolder()
@@ -113,7 +136,7 @@ import Testing
     @Test(arguments: [
         ["--trace-steps", "1..2"], ["--trace", "t.json", "--trace-steps", "2..1"],
         ["--trace", "t.json", "--trace-steps", "0..1"], ["--trace", "t.json", "--trace-steps", "1...2"],
-        ["--trace-step", "0"],
+        ["--trace-step", "0"], ["--trace", "t.json", "--trace-steps", "1..99999999999999999999"],
     ])
     func wrongUsage(_ options: [String]) throws {
         let outcome = try ProgramRun.run(

@@ -157,28 +157,29 @@ static void activations(void) {
     compare("add", found[0], found[1], sizeof found[0]);
 }
 
-/// Computes the attention of the last tokens again, one span at a time, and compares the results with those that are there.
-static void attend_by_spans(const ck_kernels *k, const ck_attend *whole) {
-    enum { COUNT = 9 };
+/// Computes the attention of some tokens again, by spans, and compares the results with those that are there. The row of
+/// a token is its position.
+static void attend_by_spans(const ck_kernels *k, const ck_attend *whole, int64_t together) {
+    // Some see one span, and some two.
+    static const int64_t positions[] = {299, 0, 255, 256, 40, 290};
+    enum { COUNT = sizeof positions / sizeof positions[0] };
     const ck_attention_item last = whole->items[whole->item_count - 1];
+    const int64_t row = whole->cache.value_stride + 16, rows = COUNT * whole->query_heads, width = whole->output_stride;
     ck_attention_item items[COUNT];
-    for (int64_t i = 0; i < COUNT; i++)
-        items[i] = (ck_attention_item){last.first_row + i, 1, last.first_position + i, last.blocks};
-    const int64_t row = whole->cache.value_stride + 16, rows = COUNT * whole->query_heads;
-    const int64_t width = whole->output_stride;
-    float *sums = malloc((size_t)(rows * row * 4)), *spans = malloc((size_t)(rows * row * 4));
-    float *found = malloc((size_t)((last.first_row + COUNT) * width * 4));
+    for (int64_t i = 0; i < COUNT; i++) items[i] = (ck_attention_item){positions[i], 1, positions[i], last.blocks};
+    float *sums = malloc((size_t)(rows * row * 4)), *spans = malloc((size_t)(rows * together * row * 4));
+    float *found = malloc((size_t)((last.first_row + last.token_count) * width * 4));
     ck_attend single = *whole;
     single.output = found;
     single.items = items;
     single.item_count = COUNT;
-    for (int64_t first = 0; first < 2; first++) {
-        const ck_attend_spans step = {&single, first, 1, spans, sums, row};
+    for (int64_t first = 0; first < 2; first += together) {
+        const ck_attend_spans step = {&single, first, together, spans, sums, row};
         for (int part = 0; part < 3; part++) k->attend_spans(&step, (ck_part){part, 3});
         for (int part = 0; part < 2; part++) k->combine_spans(&step, (ck_part){part, 2});
     }
-    const int64_t at = last.first_row * width;
-    compare("attention by spans", found + at, whole->output + at, COUNT * width * 4);
+    for (int64_t i = 0; i < COUNT; i++)
+        compare("attention by spans", found + positions[i] * width, whole->output + positions[i] * width, width * 4);
     free(sums);
     free(spans);
     free(found);
@@ -239,7 +240,8 @@ static void attention(ck_format format, int64_t dimension, int64_t window, bool 
                             .item_count = 3,
                             .cache = cache};
         for (int part = 0; part < 2; part++) k->attend(&attend, (ck_part){part, 2});
-        attend_by_spans(k, &attend);
+        attend_by_spans(k, &attend, 1);
+        attend_by_spans(k, &attend, 2);
     }
     char what[100];
     snprintf(what, sizeof what, "attention, format %d, heads of %d, window %d%s", format, (int)dimension, (int)window,

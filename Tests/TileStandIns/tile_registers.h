@@ -88,6 +88,7 @@ static void tile_multiply_pairs(int sum, int inputs, int weights) {
 }
 
 INLINE void mt_write(float *p, vf x) { vf_store(p, x); }
+INLINE void mt_fence(void) {}
 INLINE void mt_store_codes(void *p, vi codes, vi offset) {
     __m256i low = _mm256_sub_epi8(codes.low, offset.low), high = _mm256_sub_epi8(codes.high, offset.high);
     vi_store(p, (vi)BOTH(low, high));

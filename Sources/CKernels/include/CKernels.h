@@ -96,7 +96,7 @@ typedef struct ck_matrix {
     int64_t group_count; // groups that touch these columns
     ck_format format;
     ck_format scale_format;              // F32, F16 or BF16
-    int32_t run;                         // BF16: columns of a run of pairs: 4, 8, 16 or 32
+    int32_t run;                         // BF16: columns of a run of pairs: 2, 4, 8, 16 or 32
     int32_t slice_count;                 // 1, 2, 4 or 8
     int64_t slice_ends[CK_MAX_SLICES];   // multiples of run but for the last; a slice may be empty
     const ck_block *_Nullable blocks;    // integer formats: all columns, in order

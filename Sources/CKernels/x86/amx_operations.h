@@ -14,6 +14,7 @@ INLINE void mt_write(float *p, vf x) {
     else
         _mm512_storeu_ps(p, x);
 }
+INLINE void mt_fence(void) { _mm_sfence(); }
 #endif
 
 INLINE void mt_open(int tokens, int row_bytes) {

@@ -108,7 +108,7 @@ struct Run: ParsableCommand {
                 }
                 if byKind, !session.isInterrupted {
                     let first = session.engine.stepCount + 1
-                    session.engine.tracedSteps = first..<Int.max
+                    session.engine.isTraced = { _ in true }
                     _ = try generator.run(prompts: prompts, options, isInterrupted: { session.isInterrupted })
                     best.traced = session.recorder.steps.filter { $0.number >= first }
                 }

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { TOKENS = 480, ROWS = 2048, COLUMNS = 2048, SLICES = 8, GROUP = 128, GROUPS = COLUMNS / GROUP, BLOCK = 32 };
+enum { TOKENS = 480, ROWS = 2048, COLUMNS = 2048, SLICES = 8, GROUP = 128, GROUPS = COLUMNS / GROUP };
 
 static float *inputs, *weights, *output;
 static uint8_t *input_codes;
@@ -70,33 +70,37 @@ static void measure_ours(const char *table, int format) {
     kernels = ck_select(table);
     if (!kernels) return;
     const bool is_codes = format == CK_INT8;
-    const int block = is_codes ? BLOCK : 1;
-    const int64_t panel = ck_panel_bytes(format, COLUMNS, block), scale_count = (int64_t)ROWS * GROUPS;
+    const int64_t panel = ck_panel_bytes(format, COLUMNS, 1), scale_count = (int64_t)ROWS * GROUPS;
     char *data = memory((size_t)(panel * ROWS / CK_LANES));
     float *scales = memory((size_t)scale_count * sizeof *scales);
     for (int64_t i = 0; i < scale_count; i++) scales[i] = 0.01f;
     for (int64_t first = 0; first < ROWS; first += CK_LANES) {
         char *at = data + first / CK_LANES * panel;
         if (is_codes)
-            ck_pack_codes(format, weight_codes + first * COLUMNS, CK_LANES, COLUMNS, COLUMNS, BLOCK, at);
+            ck_pack_codes(format, weight_codes + first * COLUMNS, CK_LANES, COLUMNS, COLUMNS, at);
         else
-            ck_pack_floats(format, weights + first * COLUMNS, CK_LANES, COLUMNS, COLUMNS, BLOCK, at);
+            ck_pack_floats(format, weights + first * COLUMNS, CK_LANES, COLUMNS, COLUMNS, 1, at);
     }
+    // Groups have the length of the longest blocks, and slices consist of whole groups.
+    ck_block blocks[GROUPS];
+    for (int i = 0; i < GROUPS; i++) blocks[i] = (ck_block){i * GROUP, (i + 1) * GROUP, i, true, true};
     ck_matrix matrix = {.data = data,
                         .scales = scales,
                         .rows = ROWS,
                         .columns = COLUMNS,
-                        .group = GROUP,
                         .group_count = GROUPS,
                         .format = format,
-                        .block = block,
-                        .slice_count = SLICES};
-    for (int i = 0; i < SLICES; i++) matrix.slice_ends[i] = COLUMNS / SLICES * (i + 1);
-    const int64_t blocks = COLUMNS / BLOCK;
-    int8_t *codes = memory((size_t)TOKENS * COLUMNS + 1024); // tiles read past the last token
-    float *code_scales = memory((size_t)(TOKENS * blocks) * sizeof *code_scales + 64);
-    int32_t *corrections = memory((size_t)(TOKENS * blocks) * sizeof *corrections);
-    ck_quantize quantize = {inputs, COLUMNS, TOKENS, COLUMNS, BLOCK, codes, code_scales, corrections};
+                        .run = 1,
+                        .slice_count = SLICES,
+                        .blocks = blocks};
+    for (int i = 0; i < SLICES; i++) {
+        matrix.slice_ends[i] = COLUMNS / SLICES * (i + 1);
+        matrix.slice_blocks[i] = GROUPS / SLICES * (i + 1);
+    }
+    int8_t *codes = memory((size_t)TOKENS * COLUMNS + 2048); // tiles read past the last token
+    float *code_scales = memory((size_t)(TOKENS * GROUPS) * sizeof *code_scales + 64);
+    int32_t *corrections = memory((size_t)(TOKENS * GROUPS) * sizeof *corrections + 64);
+    ck_quantize quantize = {inputs, COLUMNS, TOKENS, COLUMNS, blocks, GROUPS, codes, code_scales, corrections};
     kernels->quantize(&quantize, (ck_part){0, 1});
     product = (ck_matmul){.weight = &matrix,
                           .input = {.values = inputs,
