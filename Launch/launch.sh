@@ -102,8 +102,13 @@ launch() {
     fi
     # --quiet would let these through.
     [ -z "$messages" ] || grep '^\[' "$messages" >&2 || :
+    # Where the file is gone, a rank has said why the job ends; but ranks know nothing of a host that mpirun has lost.
     said=
-    [ ! -e "$last_words" ] || said=$(cat "$last_words")
+    if [ -e "$last_words" ]; then
+        said=$(cat "$last_words")
+    elif [ -z "$(lost_hosts)" ]; then
+        reason=
+    fi
     [ -n "$said" ] || [ -z "$reason" ] || echo "$0: $reason" >&2
     [ -n "$interrupted" ] || status=${said:-$status}
     exit "$status"
