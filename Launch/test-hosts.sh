@@ -15,7 +15,7 @@ needs_namespaces
 folder=$(mktemp -d) servers='' run_folder=''
 finish() {
     # shellcheck disable=SC2086 # these are several
-    [ -z "$servers" ] || kill $servers || true
+    [ -z "$servers" ] || kill $servers 2>/dev/null || true # gone with their host
     "$here/namespaces.sh" down
     [ -z "$run_folder" ] || rmdir "$run_folder"
     rm -rf "$folder"
