@@ -25,18 +25,17 @@ public struct TraceArguments: ParsableArguments, Sendable {
         if traceSteps != nil, trace == nil { throw ValidationError("--trace-steps needs --trace FILE.") }
     }
 
+    /// The numbers of the steps that go into the file, if one is wanted.
+    private var savedSteps: ClosedRange<Int> { traceSteps?.steps ?? 1...16 }
+
     /// Whether a step's records go into the file.
-    func isSaved(_ step: Int) -> Bool {
-        trace != nil && (traceSteps?.steps ?? 1...16).contains(step)
-    }
+    func isSaved(_ step: Int) -> Bool { trace != nil && savedSteps.contains(step) }
 
     /// Whether a step is recorded.
     func isTraced(_ step: Int) -> Bool { step == printedStep || isSaved(step) }
 
     /// The options as a text that must be the same on every rank, because all ranks write one file.
-    var fact: String {
-        "\(trace == nil ? "no file" : "a file"), steps \(traceSteps.map { "\($0.steps)" } ?? "1...16")"
-    }
+    var fact: String { "\(trace == nil ? "no file" : "a file"), steps \(savedSteps)" }
 }
 
 /// The numbers of some consecutive steps, written `first..last` or as one number.

@@ -190,16 +190,24 @@ public final class CPUBackend {
             window: Int64(window), cap: scores.cap, slopes: scores.slopes, sinks: scores.sinks, items: items.base,
             item_count: Int64(items.count), cache: cache.description)
         let headCount = items.count * Int(cache.description.heads)
-        let isDecode = (0..<items.count).allSatisfy { items.base[$0].token_count == 1 }
-        let spanCount = (0..<items.count).reduce(0) { most, index in
-            max(most, Int(ck_span_count(&arguments, items.base[index].first_position)))
-        }
-        guard isDecode, spanCount > 1, headCount > 0, 2 * headCount <= pool.count else {
+        let spanCount = headCount > 0 && 2 * headCount <= pool.count ? spanCountInDecode(&arguments) : 1
+        if spanCount > 1 {
+            attendBySpans(&arguments, spanCount: spanCount, headCount: headCount)
+        } else {
             run(kernels.attend, &arguments)
-            return output
         }
-        attendBySpans(&arguments, spanCount: spanCount, headCount: headCount)
         return output
+    }
+
+    /// Gives the most spans that an item's token sees, or 1 if an item has several tokens.
+    private func spanCountInDecode(_ arguments: inout ck_attend) -> Int {
+        var most = 1
+        for index in 0..<Int(arguments.item_count) {
+            let item = arguments.items[index]
+            guard item.token_count == 1 else { return 1 }
+            most = max(most, Int(ck_span_count(&arguments, item.first_position)))
+        }
+        return most
     }
 
     /// Computes the attention of single tokens by spans, because there are fewer heads than workers.
