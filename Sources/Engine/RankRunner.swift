@@ -36,6 +36,8 @@ public final class RankRunner {
     public private(set) var stepCount = 0
 
     private var blocks: BlockTable
+    /// The number of entries of the last traced step.
+    private var traceCapacity = 0
     private let quantizesActivations: Bool
     private let tokens: UnsafeMutablePointer<Int32>
     private let slots: UnsafeMutablePointer<CacheSlot>
@@ -117,7 +119,7 @@ public final class RankRunner {
         stepCount += 1
         let isPrefill = message.tokenCount > message.chunkCount
         onPhase(isPrefill ? .prefill : .decode, stepCount)
-        let trace = message.isTraced ? StepTrace(isPrefill: isPrefill) : nil
+        let trace = message.isTraced ? StepTrace(isPrefill: isPrefill, capacity: traceCapacity) : nil
         trace?.add(TracedOperation("message", .exchange), since: start)
         let step = prepare(message, trace: trace)
         let rows = UnsafeBufferPointer(start: tokens, count: message.tokenCount)
@@ -126,6 +128,7 @@ public final class RankRunner {
         if let trace {
             trace.add(
                 TracedOperation(isPrefill ? "prefill" : "decode", nil, rows: message.tokenCount), since: start)
+            traceCapacity = trace.entries.count
             onTrace(trace, stepCount)
         }
     }

@@ -69,10 +69,11 @@ public final class StepTrace {
     /// Whether the step computes prompts, and not only tokens that were drawn.
     public let isPrefill: Bool
 
-    public init(isPrefill: Bool) {
+    /// - Parameter capacity: the number of entries for which there is room at once, so that the step does not wait for
+    ///   memory; the number of the step before is a good one.
+    public init(isPrefill: Bool, capacity: Int) {
         self.isPrefill = isPrefill
-        // Room for the step of a large model, so that tracing does not wait for memory within the step.
-        entries.reserveCapacity(4096)
+        entries.reserveCapacity(capacity)
     }
 
     /// Records an operation that ran from `start` until now.
