@@ -5,7 +5,7 @@ import TestSupport
 import Testing
 
 /// Collectives in shared memory, between threads: neither MPI nor another process takes part.
-@Suite(.timeLimit(.minutes(1))) struct WindowTests {
+@Suite struct WindowTests {
     /// Slots that are small and do not divide anything, processors that must be shared, and a long slot.
     @Test(arguments: 1...5, [(4096, -1, Int.max), (12_288, 0, 1000), (128 << 10, 100, 0)])
     func windowsKeepTheLaw(ranks: Int, options: (slot: Int, spins: Int32, whole: Int)) throws {
