@@ -98,6 +98,34 @@ extension ActivationInventory.Input {
     }
 }
 
+/// The packed formats of the matrices outside the layers.
+public struct OuterFormats: Hashable, Sendable {
+    public var embeddingProjection: ComputeFormat
+    public var headProjection: ComputeFormat
+    public var head: ComputeFormat
+
+    /// - Parameter format: the packed format of a parameter's matrix.
+    public init(_ format: (ParameterName) -> ComputeFormat) {
+        embeddingProjection = format(.embeddingProjection)
+        headProjection = format(.headProjection)
+        head = format(.head)
+    }
+}
+
+extension AttentionKind {
+    fileprivate var valuesAreKeys: Bool {
+        if case .groupedQuery(let attention) = self { attention.valuesAreKeys } else { false }
+    }
+
+    /// The widths of what is computed of each token before its heads are rotated, and given back then.
+    fileprivate var headScratch: [Int] {
+        guard case .groupedQuery(let attention) = self else { return [] }
+        let isJoint = attention.queryKeyNorm?.span == .allHeads
+        return (isJoint ? [attention.queryHeadCount + attention.keyValueHeadCount, 1, 1] : [])
+            + (attention.scores.growth == nil ? [] : [1])
+    }
+}
+
 extension DecoderConfiguration {
     /// The activations of a layer in a rank's arena, without the residual stream.
     ///
@@ -143,9 +171,10 @@ extension DecoderConfiguration {
             case .router, .sharedScale: break
             case .query, .key, .value, .queryDown, .queryUp, .keyValueDown, .keyValueUp:
                 widths.projections += share.rows.count
+                if part == .key, layer.attention.valuesAreKeys { widths.projections += share.rows.count }
                 inputs.projections.append(input(of: parameter, share.columns))
             case .attentionNorm, .queryNorm, .keyNorm, .sinks, .queryDownNorm, .keyValueDownNorm, .afterAttentionNorm,
-                .feedForwardNorm, .afterFeedForwardNorm:
+                .feedForwardNorm, .afterFeedForwardNorm, .activationPositive, .activationNegative, .streamScale:
                 preconditionFailure("\(part) is no matrix")
             }
         }
@@ -155,6 +184,7 @@ extension DecoderConfiguration {
         var alive = hasNorm(.attentionNorm) ? [hiddenSize] : []
         if layer.order != .sequential { alive.append(hiddenSize) }
         inventory.multiply(inputs.projections, alive: alive + [widths.projections])
+        inventory.multiply([], alive: alive + [widths.projections] + layer.attention.headScratch)
         inventory.multiply(inputs.output, alive: alive + [widths.projections, widths.attended])
         if layer.order == .sequential { alive = [] }
         if hasNorm(.feedForwardNorm) { alive.append(hiddenSize) }
@@ -165,15 +195,30 @@ extension DecoderConfiguration {
         return inventory
     }
 
+    /// The activations of the first stage before its layers, besides the residual stream.
+    public func entranceActivations(formats: OuterFormats) -> ActivationInventory {
+        var inventory = ActivationInventory()
+        if let width = embedding.width {
+            inventory.multiply([ActivationInventory.Input(.all(width), formats.embeddingProjection)], alive: [width])
+        }
+        return inventory
+    }
+
     /// The activations of the final norm and the head in the arena of a rank of the last stage.
     ///
     /// - Parameters:
     ///   - headRows: the rank's share of the vocabulary.
     ///   - isGathered: whether the rank also gathers several rows of logits from all shards.
-    public func headActivations(headRows: Int, isGathered: Bool, headFormat: ComputeFormat) -> ActivationInventory {
+    ///   - formats: the packed formats of the matrices outside the layers.
+    public func headActivations(headRows: Int, isGathered: Bool, formats: OuterFormats) -> ActivationInventory {
         var inventory = ActivationInventory()
-        let alive = [hiddenSize, hiddenSize, headRows]
-        inventory.multiply([ActivationInventory.Input(.all(hiddenSize), headFormat)], alive: alive)
+        var alive = [hiddenSize, hiddenSize]
+        if let width = embedding.width {
+            alive.append(width)
+            inventory.multiply([ActivationInventory.Input(.all(hiddenSize), formats.headProjection)], alive: alive)
+        }
+        alive.append(headRows)
+        inventory.multiply([ActivationInventory.Input(.all(embeddingWidth), formats.head)], alive: alive)
         if isGathered { inventory.gather(vocabularySize, alive: alive) }
         return inventory
     }

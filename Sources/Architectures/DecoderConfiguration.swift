@@ -55,7 +55,8 @@ public struct DecoderConfiguration: Equatable, Sendable {
             .layer(let layer, .feedForwardNorm), .layer(let layer, .afterFeedForwardNorm),
             .layer(let layer, .queryDownNorm), .layer(let layer, .keyValueDownNorm):
             return layers[layer].norm
-        case .embedding, .positions, .head, .companion, .layer: return nil
+        case .embeddingNorm: return embedding.norm
+        case .embedding, .embeddingProjection, .positions, .headProjection, .head, .companion, .layer: return nil
         }
     }
 }
@@ -64,6 +65,10 @@ public struct DecoderConfiguration: Equatable, Sendable {
 public struct EmbeddingConfiguration: Equatable, Sendable {
     /// The factor on embedding rows.
     public var scale: Float = 1
+    /// The features of an embedding row, from which and to which matrices project; nil: the hidden size (OPT).
+    public var width: Int?
+    /// The norm that is applied to the first layer's input; nil: none (BLOOM).
+    public var norm: NormConfiguration?
     /// The table of learned position embeddings; nil: there is none.
     public var learnedPositions: LearnedPositions?
 }
@@ -84,6 +89,8 @@ public struct LearnedPositions: Equatable, Sendable {
 /// How the final norm's output becomes logits.
 public struct HeadConfiguration: Equatable, Sendable {
     public var hasBias = false
+    /// Whether each row of the head's matrix is divided by its Euclidean norm (Baichuan 2's NormHead).
+    public var normalizesRows = false
     /// The factor on logits.
     public var scale: Float = 1
     /// The soft cap, by which a logit x becomes cap · tanh(x / cap) (Gemma 2, arXiv:2408.00118); nil: none.

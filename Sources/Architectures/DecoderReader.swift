@@ -138,6 +138,13 @@ struct DecoderReader {
             throw file.unsupported(
                 keys.headDimension, "\(dimension) features are to be rotated; an odd number does not make pairs")
         }
+        if case .longRope(let scaling) = embedding.scaling {
+            for (key, factors) in [("short_factor", scaling.shortFactors), ("long_factor", scaling.longFactors)]
+            where factors.count != dimension / 2 {
+                throw file.unsupported(
+                    key, "it has \(factors.count) factors, and \(dimension / 2) pairs of features are rotated")
+            }
+        }
         return Rotation(embedding, dimension: dimension, pairing: pairing)
     }
 
@@ -150,7 +157,7 @@ struct DecoderReader {
     /// Activations by their names in transformers.
     private static let activations: KeyValuePairs<String, Activation> = [
         "silu": .silu, "swish": .silu, "gelu": .gelu, "gelu_new": .geluTanh, "gelu_fast": .geluTanh,
-        "gelu_pytorch_tanh": .geluTanh, "relu": .relu, "relu2": .reluSquared,
+        "gelu_pytorch_tanh": .geluTanh, "relu": .relu, "relu2": .reluSquared, "xielu": .xIELU,
     ]
 
     private func namedActivation() throws(ConfigurationError) -> Activation {
@@ -229,6 +236,15 @@ extension ConfigurationFile {
         return (0..<count).map { layer in
             (kinds.map { $0[layer] == .sliding } ?? isSliding(layer)) ? window : nil
         }
+    }
+
+    /// Whether each layer has a feature, from a list of zeros and ones; nil if the file leaves the list out or empty.
+    func flags(_ key: String, count: Int) throws(ConfigurationError) -> [Bool]? {
+        guard has(key) else { return nil }
+        let numbers = try numbers(key, in: 0...1)
+        guard !numbers.isEmpty else { return nil }
+        guard numbers.count == count else { throw unsupported(key, "\(numbers.count) numbers for \(count) layers") }
+        return numbers.map { $0 != 0 }
     }
 
     /// A number that defaults to `usual` if its key is missing; null means none.

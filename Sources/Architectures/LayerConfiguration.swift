@@ -10,6 +10,8 @@ public struct LayerConfiguration: Equatable, Hashable, Sendable {
     public var norm: NormConfiguration
     public var norms: NormPlacement
     public var order: BranchOrder
+    /// Whether a learned number multiplies the residual stream after the layer (Gemma 4).
+    public var scalesStream = false
 
     public init(
         attention: AttentionKind, feedForward: FeedForwardKind, norm: NormConfiguration,
@@ -129,8 +131,12 @@ public struct GroupedQueryAttention: Hashable, Sendable {
     public var projectionLimit: Float?
     /// How positions turn queries and keys; nil: they do not.
     public var rotation: Rotation?
-    /// The norm applied to queries and to keys before rotation; nil: none.
+    /// The norm applied to queries and to keys; nil: none.
     public var queryKeyNorm: QueryKeyNorm?
+    /// Whether the values are the keys as they are before norm and rotation, so that there is no value projection.
+    public var valuesAreKeys = false
+    /// The norm applied to each value head, whose weights are all 1 and not stored; nil: none (Gemma 4).
+    public var valueNorm: NormConfiguration?
     public var scores = ScoreConfiguration()
 
     public init(queryHeadCount: Int, keyValueHeadCount: Int, headDimension: Int, rotation: Rotation? = nil) {
@@ -148,11 +154,15 @@ public struct GroupedQueryAttention: Hashable, Sendable {
 public struct QueryKeyNorm: Hashable, Sendable {
     public var span: Span
     public var norm: NormConfiguration
+    /// Whether heads are normalized after their rotation (Hunyuan), not before it.
+    public var isAfterRotation = false
 
     /// The features that are normalized together.
     public enum Span: Hashable, Sendable {
         /// The features of one head; all heads share one weight vector.
         case perHead
+        /// The features of one head; each head has a weight vector of its own.
+        case eachHead
         /// The features of all heads; every feature has its own weight.
         case allHeads
     }
@@ -173,6 +183,25 @@ public struct ScoreConfiguration: Hashable, Sendable {
     public var linearBias: LinearBias?
     /// Whether each head has a learned sink: a logit that takes a share of the softmax (gpt-oss).
     public var hasSinks = false
+    /// How queries grow with their positions; nil: they do not.
+    public var growth: QueryGrowth?
+}
+
+/// A factor on queries that follows from their positions, for contexts beyond the trained length.
+public enum QueryGrowth: Hashable, Sendable {
+    /// 1 + beta · ln(1 + ⌊position / length⌋) (Ministral 3, after Llama 4).
+    case inSteps(of: Int, beta: Float)
+    /// ln(position + 1) / ln(length) from that length on (the first Qwen, `use_logn_attn`).
+    case logarithmic(beyond: Int)
+
+    /// The factor for the query at a position, which counts from 0.
+    public func factor(position: Int) -> Float {
+        switch self {
+        case .inSteps(let length, let beta): 1 + beta * logf(1 + Float(position / length))
+        case .logarithmic(let length):
+            position < length || length < 2 ? 1 : Float(log(Double(position + 1)) / log(Double(length)))
+        }
+    }
 }
 
 /// A bias on scores that is linear in distance, with one slope per head (ALiBi: Press et al., arXiv:2108.12409).

@@ -3,10 +3,15 @@ import Topology
 /// What a parameter is, independent of how a checkpoint names it.
 public enum ParameterName: Hashable, Sendable {
     case embedding
+    /// The matrix from embedding rows to the hidden size.
+    case embeddingProjection
+    case embeddingNorm
     /// The table of learned position embeddings.
     case positions
     case layer(Int, LayerPart)
     case finalNorm
+    /// The matrix from the hidden size to the width of embedding rows.
+    case headProjection
     case head
     /// All parameters of a companion of the decoder, such as a vision tower, as one.
     case companion(String)
@@ -49,6 +54,9 @@ public enum LayerPart: Hashable, Sendable, CaseIterable {
     case gate
     case up
     case down
+    // The learned coefficients of xIELU, for positive and for negative elements.
+    case activationPositive
+    case activationNegative
     case router
     case expertGate
     case expertUp
@@ -58,6 +66,8 @@ public enum LayerPart: Hashable, Sendable, CaseIterable {
     case sharedDown
     case sharedScale
     case afterFeedForwardNorm
+    /// The number that multiplies the residual stream.
+    case streamScale
 }
 
 /// One tensor of a model: the inventory that the loader, the cost model and the tests share.
@@ -74,6 +84,8 @@ public struct Parameter: Equatable, Sendable {
         case table
         /// A number for each query head, `[heads]`.
         case perHead
+        /// One number of a layer, `[1]`.
+        case scalar
         /// Elements of which only the number is known.
         case other
     }
@@ -115,6 +127,9 @@ extension DecoderConfiguration {
             + (placement.isLastStage ? exitParameters() : [])
     }
 
+    /// The features of a row of the embedding, and of the head's matrix.
+    public var embeddingWidth: Int { embedding.width ?? hiddenSize }
+
     /// The parameters that belong to no layer.
     public func outerParameters() -> [Parameter] { entranceParameters() + exitParameters() }
 
@@ -122,8 +137,15 @@ extension DecoderConfiguration {
         companions.map {
             Parameter(name: .companion($0.name), role: .other, shape: [$0.parameterCount], sharding: .even)
         } + [
-            Parameter(name: .embedding, role: .table, shape: [vocabularySize, hiddenSize], sharding: .vocabulary)
+            Parameter(name: .embedding, role: .table, shape: [vocabularySize, embeddingWidth], sharding: .vocabulary)
         ]
+            + (embedding.width.map {
+                [
+                    Parameter(
+                        name: .embeddingProjection, role: .matrix, shape: [hiddenSize, $0], sharding: .replicated)
+                ]
+            } ?? [])
+            + (embedding.norm.map { norm(.embeddingNorm, $0, hiddenSize) } ?? [])
             + (embedding.learnedPositions.map {
                 [
                     Parameter(
@@ -135,9 +157,13 @@ extension DecoderConfiguration {
 
     private func exitParameters() -> [Parameter] {
         var parameters = norm(.finalNorm, finalNorm, hiddenSize)
+        if let width = embedding.width {
+            parameters.append(
+                Parameter(name: .headProjection, role: .matrix, shape: [width, hiddenSize], sharding: .replicated))
+        }
         if !tiesEmbeddings {
             parameters.append(
-                Parameter(name: .head, role: .matrix, shape: [vocabularySize, hiddenSize], sharding: .vocabulary))
+                Parameter(name: .head, role: .matrix, shape: [vocabularySize, embeddingWidth], sharding: .vocabulary))
         }
         if head.hasBias {
             parameters.append(Parameter(name: .head, role: .bias, shape: [vocabularySize], sharding: .vocabulary))
@@ -168,6 +194,9 @@ extension DecoderConfiguration {
         func addNorms(_ wanted: Set<LayerPart>) {
             for part in layer.normParts where wanted.contains(part) { addNorm(part, layer.norm, hiddenSize) }
         }
+        func addScalar(_ part: LayerPart) {
+            parameters.append(Parameter(name: .layer(index, part), role: .scalar, shape: [1], sharding: .replicated))
+        }
         func addFeedForward(_ parts: [LayerPart], down: LayerPart, _ size: Int, experts: [Int] = [], hasBias: Bool) {
             add(parts, experts + [size, hiddenSize], .column, hasBias: hasBias)
             add([down], experts + [hiddenSize, size], .row, hasBias: hasBias)
@@ -179,13 +208,15 @@ extension DecoderConfiguration {
             let queries = attention.queryHeadCount * attention.headDimension
             let keyValues = attention.keyValueHeadCount * attention.headDimension
             add([.query], [queries, hiddenSize], .heads(.query), hasBias: attention.hasInputBias)
-            add([.key, .value], [keyValues, hiddenSize], .heads(.keyValue), hasBias: attention.hasInputBias)
+            add(
+                attention.valuesAreKeys ? [.key] : [.key, .value], [keyValues, hiddenSize], .heads(.keyValue),
+                hasBias: attention.hasInputBias)
             if let norm = attention.queryKeyNorm {
                 switch norm.span {
                 case .perHead:
                     addNorm(.queryNorm, norm.norm, attention.headDimension)
                     addNorm(.keyNorm, norm.norm, attention.headDimension)
-                case .allHeads:
+                case .eachHead, .allHeads:
                     addNorm(.queryNorm, norm.norm, queries, .heads(.query))
                     addNorm(.keyNorm, norm.norm, keyValues, .heads(.keyValue))
                 }
@@ -220,6 +251,10 @@ extension DecoderConfiguration {
         case .dense(let part):
             addFeedForward(
                 part.isGated ? [.gate, .up] : [.up], down: .down, part.intermediateSize, hasBias: part.hasBias)
+            if part.activation == .xIELU {
+                addScalar(.activationPositive)
+                addScalar(.activationNegative)
+            }
         case .experts(let part):
             add([.router], [part.expertCount, hiddenSize], .replicated, hasBias: part.hasRouterBias)
             addFeedForward(
@@ -231,6 +266,7 @@ extension DecoderConfiguration {
             if part.hasSharedGate { add([.sharedScale], [1, hiddenSize], .replicated, hasBias: false) }
         }
         addNorms([.afterFeedForwardNorm])
+        if layer.scalesStream { addScalar(.streamScale) }
         return parameters
     }
 

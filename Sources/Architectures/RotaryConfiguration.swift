@@ -126,15 +126,25 @@ extension RotaryEmbedding {
         case "yarn":
             return .yarn(try yarn(parameters, original: original ?? rotary.trainedLength, rotary))
         case "longrope":
-            return .longRope(
-                shortFactors: try parameters.numbers("short_factor", in: factors),
-                longFactors: try parameters.numbers("long_factor", in: factors),
-                originalLength: original ?? rotary.trainedLength)
+            return .longRope(try longRope(parameters, original: original ?? rotary.trainedLength, rotary))
         case .some(let kind):
             throw parameters.unsupported(
                 "rope_type",
                 "\(quoted(kind)) is not known; known are default, linear, dynamic, yarn, llama3 and longrope")
         }
+    }
+
+    private static func longRope(
+        _ parameters: ConfigurationFile, original: Int, _ rotary: RotaryEmbedding
+    ) throws(ConfigurationError) -> LongRope {
+        let given = try parameters.optionalNumber("factor", in: factors)
+        let factor = given ?? Double(rotary.trainedLength) / Double(original)
+        var attentionFactor = factor <= 1 || original < 2 ? 1 : (1 + log(factor) / log(Double(original))).squareRoot()
+        if let given = try parameters.optionalNumber("attention_factor", in: 0...1e3) { attentionFactor = given }
+        return LongRope(
+            shortFactors: try parameters.numbers("short_factor", in: 1e-3...1e6),
+            longFactors: try parameters.numbers("long_factor", in: 1e-3...1e6), originalLength: original,
+            attentionFactor: attentionFactor)
     }
 
     private static func yarn(
@@ -164,7 +174,7 @@ extension RotaryEmbedding {
     var reach: Int {
         let stretched =
             switch scaling {
-            case .none, .llama3, .longRope: trainedLength
+            case .none, .llama3, .longRope, .doubling, .proportional: trainedLength
             case .linear(let factor), .dynamic(let factor): Int(factor * Double(trainedLength))
             case .yarn(let yarn): Int(yarn.factor * Double(yarn.originalLength))
             }

@@ -21,16 +21,19 @@ public struct RotaryEmbedding: Hashable, Sendable {
         case none
         /// Positions are divided by the factor.
         case linear(factor: Double)
-        /// A larger base for contexts beyond the trained length ("dynamic NTK"), fixed for the run's longest context.
+        /// A larger base for prompts longer than the trained length ("dynamic NTK").
         case dynamic(factor: Double)
+        /// A base that grows with each doubling of the prompt beyond a length (the first Qwen, `use_dynamic_ntk`).
+        case doubling(length: Int)
+        /// The angles of some of the pairs that a whole head would have; the others do not turn (Gemma 4).
+        case proportional(pairs: Int)
         /// YaRN, Peng et al., arXiv:2309.00071.
         case yarn(Yarn)
         /// Llama 3.1: low frequencies are divided by the factor, high ones are kept, with a ramp between.
         case llama3(factor: Double, lowFrequencyFactor: Double, highFrequencyFactor: Double, originalLength: Int)
-        /// LongRoPE, Ding et al., arXiv:2402.13753: a factor per pair, with a second set beyond the original length.
-        ///
-        /// This runtime does not compute it.
-        case longRope(shortFactors: [Double], longFactors: [Double], originalLength: Int)
+        /// LongRoPE, Ding et al., arXiv:2402.13753: a factor per pair, with a second set for prompts longer than the
+        /// original length.
+        case longRope(LongRope)
     }
 
     /// YaRN's parameters, by the names of published configurations.
@@ -45,25 +48,56 @@ public struct RotaryEmbedding: Hashable, Sendable {
         public var truncates: Bool
     }
 
-    /// The factor on cosines and sines.
-    public var amplitude: Float {
-        if case .yarn(let yarn) = scaling { return Float(yarn.attentionFactor) }
-        return 1
+    /// LongRoPE's parameters, by the names of published configurations.
+    public struct LongRope: Hashable, Sendable {
+        public var shortFactors: [Double]
+        public var longFactors: [Double]
+        public var originalLength: Int
+        /// The factor on cosines and sines.
+        public var attentionFactor: Double
     }
 
-    /// The angle per position of each pair of a head: `dimension / 2` numbers.
-    public func frequencies(dimension: Int, maximumLength: Int) -> [Float] {
-        var base = theta
-        if case .dynamic(let factor) = scaling, maximumLength > trainedLength {
-            let stretch = factor * Double(maximumLength) / Double(trainedLength) - (factor - 1)
-            base *= pow(stretch, Double(dimension) / Double(dimension - 2))
+    /// The factor on cosines and sines.
+    public var amplitude: Float {
+        switch scaling {
+        case .yarn(let yarn): Float(yarn.attentionFactor)
+        case .longRope(let longRope): Float(longRope.attentionFactor)
+        case .none, .linear, .dynamic, .doubling, .proportional, .llama3: 1
         }
+    }
+
+    /// The class of a prompt's length: prompts of one class have the same angles.
+    ///
+    /// The prompt decides, and new tokens do not change the class. So a sequence that is put back and computed again
+    /// gives the same bits. Transformers chooses by the length of the sequence so far.
+    public func lengthClass(promptLength: Int) -> Int {
+        switch scaling {
+        case .none, .linear, .yarn, .llama3, .proportional: 0
+        case .dynamic: promptLength > trainedLength ? promptLength : 0
+        case .doubling(let length):
+            promptLength > length ? Int(log2(Double(promptLength) / Double(length)).rounded(.up)) : 0
+        case .longRope(let longRope): promptLength > longRope.originalLength ? 1 : 0
+        }
+    }
+
+    /// The angle per position of each pair of a head, for prompts of a class: `dimension / 2` numbers.
+    public func frequencies(dimension: Int, lengthClass: Int) -> [Float] {
+        var base = theta
+        var stretch = 1.0
+        if case .dynamic(let factor) = scaling, lengthClass > 0 {
+            stretch = factor * Double(lengthClass) / Double(trainedLength) - (factor - 1)
+        }
+        if case .doubling = scaling, lengthClass > 0 { stretch = exp2(Double(lengthClass) + 1) - 1 }
+        if stretch != 1 { base *= pow(stretch, Double(dimension) / Double(dimension - 2)) }
         let plain = (0..<dimension / 2).map { pow(base, -2 * Double($0) / Double(dimension)) }
         switch scaling {
-        case .none, .dynamic:
+        case .none, .dynamic, .doubling:
             return plain.map { Float($0) }
-        case .longRope:
-            preconditionFailure("a model with longrope is not loaded")
+        case .proportional(let pairs):
+            return plain.enumerated().map { $0 < pairs ? Float($1) : 0 }
+        case .longRope(let longRope):
+            let factors = lengthClass > 0 ? longRope.longFactors : longRope.shortFactors
+            return zip(plain, factors).map { Float($0 / $1) }
         case .linear(let factor):
             return plain.map { Float($0 / factor) }
         case .yarn(let yarn):

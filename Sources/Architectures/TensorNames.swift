@@ -7,17 +7,20 @@ public struct TensorNames: Sendable {
     /// Possible prefixes of all names but the head's; the first under which a checkpoint has an embedding counts.
     private var prefixes: [String]
     private let embedding: String
+    private let embeddingProjection: String?
+    private let embeddingNorm: String?
     private let positions: String?
-    private let finalNorm: String
-    /// The head's full name, which takes no prefix.
-    private let head: String
+    private var finalNorm: String
+    private let headProjection: String?
+    /// The head's full name, which takes no prefix of the family.
+    private var head: String
     /// The text before a layer's number.
     private let layers: String
-    private let modules: [LayerPart: StoredModule]
+    private var modules: [LayerPart: StoredModule]
 
     /// A module of a layer in a checkpoint, and the parts of the layer that are stored in its rows.
     public struct StoredModule: Sendable {
-        /// The module's name after the layer's number; `*` stands for the number of an expert.
+        /// The module's name after the layer's number; `*` stands for the number of an expert, or of a head with a norm.
         let name: String
         /// The parts that it holds, in the order of their rows.
         let parts: [LayerPart]
@@ -49,35 +52,58 @@ public struct TensorNames: Sendable {
 
     /// - Parameters:
     ///   - prefixes: possible prefixes of all names but the head's, the most common first.
+    ///   - embeddingProjection: the matrix from embedding rows to the hidden size; nil: the family has none.
+    ///   - embeddingNorm: the norm of the first layer's input; nil: the family has none.
     ///   - positions: the table of learned positions; nil: the family has none.
+    ///   - headProjection: the matrix from the hidden size to the width of embedding rows; nil: the family has none.
     public init(
-        prefixes: [String], embedding: String, positions: String? = nil, finalNorm: String, head: String = "lm_head",
+        prefixes: [String], embedding: String, embeddingProjection: String? = nil, embeddingNorm: String? = nil,
+        positions: String? = nil, finalNorm: String, headProjection: String? = nil, head: String = "lm_head",
         layers: String, _ modules: [StoredModule]
     ) {
         self.prefixes = prefixes
         self.embedding = embedding
+        self.embeddingProjection = embeddingProjection
+        self.embeddingNorm = embeddingNorm
         self.positions = positions
         self.finalNorm = finalNorm
+        self.headProjection = headProjection
         self.head = head
         self.layers = layers
         self.modules = Dictionary(modules.flatMap { module in module.parts.map { ($0, module) } }) { _, last in last }
     }
 
-    /// Returns the same table with other modules for some parts.
-    func replacing(_ changes: StoredModule...) -> TensorNames {
-        TensorNames(
-            prefixes: prefixes, embedding: embedding, positions: positions, finalNorm: finalNorm, head: head,
-            layers: layers, Array(modules.values) + changes)
+    /// Returns the same table with other modules for some parts, and another final norm if one is given.
+    func replacing(_ changes: StoredModule..., finalNorm: String? = nil) -> TensorNames {
+        var names = self
+        for module in changes { for part in module.parts { names.modules[part] = module } }
+        names.finalNorm = finalNorm ?? self.finalNorm
+        return names
     }
 
-    /// Returns the same table with the one prefix under which a checkpoint has an embedding.
+    /// What tools put before all names of a model: transformers, for the decoder of a model with several parts.
+    private static let wrappers = ["language_model.", "model.language_model.", "model.", "transformer."]
+
+    /// Returns the same table with the prefix under which a checkpoint has an embedding.
+    ///
+    /// That is one of the family's, or one with a wrapper before it or in its place; a decoder that was saved without
+    /// its head has none.
     ///
     /// - Parameter holds: whether the checkpoint has a tensor of that name.
     public func located(_ holds: (_ tensor: String) -> Bool) -> TensorNames {
         var located = self
-        if let prefix = prefixes.first(where: { holds("\($0)\(embedding).weight") }) { located.prefixes = [prefix] }
+        let wrapped = Self.wrappers.flatMap { wrapper in prefixes.map { wrapper + $0 } + [wrapper] }
+        if let prefix = (prefixes + wrapped + [""]).first(where: { holds("\($0)\(embedding).weight") }) {
+            located.prefixes = [prefix]
+        }
+        let heads = [head] + Self.wrappers.map { $0 + head }
+        if let found = heads.first(where: { head in Self.headSuffixes.contains { holds(head + $0) } }) {
+            located.head = found
+        }
         return located
     }
+
+    private static let headSuffixes = [".weight", ".weight_packed"]
 
     private var prefix: String { prefixes[0] }
 
@@ -85,7 +111,10 @@ public struct TensorNames: Sendable {
     public func module(_ name: ParameterName) -> String {
         switch name {
         case .embedding: prefix + embedding
-        case .positions: prefix + (positions ?? "positions")
+        case .embeddingProjection: prefix + (embeddingProjection ?? "\(name)")
+        case .embeddingNorm: prefix + (embeddingNorm ?? "\(name)")
+        case .positions: prefix + (positions ?? "\(name)")
+        case .headProjection: prefix + (headProjection ?? "\(name)")
         case .finalNorm: prefix + finalNorm
         case .head: head
         case .layer(let layer, let part): layerPrefix + "\(layer)." + moduleName(of: part, expert: 0)
@@ -109,7 +138,7 @@ public struct TensorNames: Sendable {
         return Int(tensor.dropFirst(layerPrefix.count).prefix { $0 != "." })
     }
 
-    /// The tensors that hold a parameter: one, or one for each expert.
+    /// The tensors that hold a parameter: one, or one for each expert or head.
     public func sources(of parameter: Parameter, in decoder: DecoderConfiguration) -> [ParameterSource] {
         let suffix = parameter.role == .bias ? ".bias" : ".weight"
         let offset = parameter.role == .norm ? decoder.norm(parameter.name)?.weightOffset ?? 0 : 0
@@ -121,11 +150,15 @@ public struct TensorNames: Sendable {
             ]
         }
         let rows = storedRows(of: parameter, part, module, in: decoder.layers[layer], decoder, layer)
-        let isPerExpert = module.name.contains("*")
-        return (0..<(isPerExpert ? parameter.shape[0] : 1)).map { expert in
+        // The elements of a norm are those of all heads.
+        let isDivided = module.name.contains("*")
+        let isPerHead = isDivided && parameter.role == .norm
+        let heads = parameter.shape[0] / decoder.layers[layer].attention.headDimension
+        return (0..<(isPerHead ? heads : isDivided ? parameter.shape[0] : 1)).map { number in
             ParameterSource(
-                module: layerPrefix + "\(layer)." + moduleName(of: part, expert: expert),
-                suffix: module.isBare ? "" : suffix, rows: rows.map, storedRows: rows.count,
+                module: layerPrefix + "\(layer)." + moduleName(of: part, expert: number),
+                suffix: module.isBare ? "" : suffix, rows: rows.map,
+                storedRows: isPerHead ? rows.count / heads : rows.count,
                 isTransposed: module.isTransposed && parameter.role == .matrix, offset: offset)
         }
     }
@@ -175,7 +208,12 @@ public struct TensorNames: Sendable {
 
     /// The modules outside the layers.
     public var outerModules: [String] {
-        [module(.embedding), module(.finalNorm), module(.head)] + (positions == nil ? [] : [module(.positions)])
+        let others: [(ParameterName, String?)] = [
+            (.embeddingProjection, embeddingProjection), (.embeddingNorm, embeddingNorm), (.positions, positions),
+            (.headProjection, headProjection),
+        ]
+        return [module(.embedding), module(.finalNorm), module(.head)]
+            + others.compactMap { name, stored in stored.map { _ in module(name) } }
     }
 
     /// The tensor names of Llama in Hugging Face transformers, which most families share.
@@ -287,6 +325,8 @@ public struct UnusedTensorKind: Sendable {
         // Causal masks that GPT-2, GPT-J and GPT-NeoX store as buffers.
         endings("masks are computed", isUsual: true, ".attn.bias", ".attention.bias"),
         endings("rotary angles are computed", ".rotary_emb.cos_cached", ".rotary_emb.sin_cached"),
+        // xIELU's constants, which are the same in every model.
+        endings("constants", isUsual: true, ".act_fn.beta", ".act_fn.eps"),
         endings("masks and positions are computed", ".masked_bias", ".position_ids"),
         // The cache computes its own scales; vLLM also ignores these unless it uses them for an fp8 cache.
         endings(

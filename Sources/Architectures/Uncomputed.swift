@@ -18,12 +18,9 @@ extension DecoderConfiguration {
                     "heads of \(attention.headDimension) features (at most \(KeyValueType.longestHead))")
                 // Pairs of bfloat16 weights may not be cut between heads.
                 add(attention.headDimension % 2 != 0, "heads of an odd number of features")
-                add(attention.queryKeyNorm?.span == .allHeads, "a norm over all heads of queries and keys")
             }
-            if case .longRope = layer.attention.rotation?.embedding.scaling { add(true, "rotary scaling longrope") }
             if case .experts = layer.feedForward { add(true, "mixtures of experts") }
         }
-        add(!companions.isEmpty, "parts beside the decoder (\(companions.map(\.name).joined(separator: ", ")))")
         for feature in otherFeatures { add(true, feature) }
         return features
     }

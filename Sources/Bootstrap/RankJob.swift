@@ -144,7 +144,7 @@ struct RankJob {
                 model, plan: opened.plan, arguments: arguments, needs: needs, formats: formats, rank: world.rank,
                 memories: resources.memories)
             let cache = CacheOptions(blockCount: run.cacheBlockCount, type: arguments.weights.cacheType)
-            let decoder = try loader.load(cache: cache, maximumLength: run.limits.sequenceLength) { done, total in
+            let decoder = try loader.load(cache: cache) { done, total in
                 progress.show("loading \(model.name)", done: done, of: total)
             } isCancelled: {
                 InterruptFlag.isRaised

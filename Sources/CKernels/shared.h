@@ -190,6 +190,11 @@ static inline ck_norm_weights ck_norm_of_head(const ck_head_norm *a, int64_t hea
     return norm;
 }
 
+/// Gives the factor on the queries of a token.
+static inline float ck_query_scale(const ck_store *a, int64_t token) {
+    return a->query_factors ? a->query_scale * a->query_factors[token] : a->query_scale;
+}
+
 /// Quantizes one block of activations: `count` values, padded with zeros to `block` codes.
 static inline void ck_quantize_block(const float *x, int64_t count, int64_t block, int8_t *codes, float *scale,
                                      int32_t *correction) {

@@ -33,16 +33,18 @@ extension Checkpoint {
         guard let tensor = tensor(named: name) else {
             throw .missingTensor(name: name, directory: directory)
         }
-        guard tensor.shape.count == 1 else {
-            throw tensor.malformed("its shape is \(listed(tensor.shape)); a vector has one dimension")
+        guard tensor.shape.count <= 2 else {
+            throw tensor.malformed(
+                "its shape is \(listed(tensor.shape)); a vector has one dimension, or two with heads")
         }
+        let elementCount = tensor.shape.reduce(1, *)
         let format = try FloatFormat(of: tensor)
         let bytes = tensor.bytes
-        return [Float](unsafeUninitializedCapacity: tensor.shape[0]) { buffer, count in
+        return [Float](unsafeUninitializedCapacity: elementCount) { buffer, count in
             if let source = bytes.baseAddress, let out = buffer.baseAddress {
-                format.read(source, tensor.shape[0], into: out)
+                format.read(source, elementCount, into: out)
             }
-            count = tensor.shape[0]
+            count = elementCount
         }
     }
 }

@@ -124,7 +124,8 @@ public final class Engine {
         var drawn = 0
         scheduler.nextStep(release: message.addRelease) { chunk in
             message.addChunk(
-                chunk.sequence, firstPosition: chunk.firstPosition, tokens: chunk.tokens, output: chunk.output)
+                chunk.sequence, firstPosition: chunk.firstPosition, tokens: chunk.tokens,
+                promptLength: chunk.promptLength, output: chunk.output)
             tokenCount += chunk.tokens.count
             chunks.append(
                 Chunk(

@@ -136,6 +136,12 @@ public final class RankRunner {
     /// Lays out the step's tokens, slots, angles and attention items.
     private func prepare(_ message: StepMessage, trace: StepTrace?) -> Step {
         backend.arena.reset()
+        for (index, table) in decoder.rotations.enumerated() {
+            angles[index] = Angles(
+                cosines: backend.arena.take(message.tokenCount * table.pairCount, of: Float.self),
+                sines: backend.arena.take(message.tokenCount * table.pairCount, of: Float.self),
+                pairCount: table.pairCount)
+        }
         outputRows.removeAll(keepingCapacity: true)
         outputPlaces.removeAll(keepingCapacity: true)
         var row = 0
@@ -154,6 +160,12 @@ public final class RankRunner {
                     outputPlaces.append(OutputPlace(chunk: chunkIndex, offset: offset))
                 }
             }
+            for (index, table) in decoder.rotations.enumerated() {
+                table.fill(
+                    angles[index], firstRow: row,
+                    positions: chunk.firstPosition..<chunk.firstPosition + chunk.tokens.count,
+                    promptLength: chunk.promptLength)
+            }
             for first in stride(from: 0, to: chunk.tokens.count, by: StepLimits.attentionTile) {
                 items[itemCount] = AttentionItem(
                     first_row: Int64(row + first),
@@ -164,23 +176,10 @@ public final class RankRunner {
             row += chunk.tokens.count
             chunkIndex += 1
         }
-        for (index, table) in decoder.rotations.enumerated() { angles[index] = fill(table, rowCount: row) }
         return Step(
             backend: backend, tokenCount: row, angles: angles, slots: slots,
             attentionItems: UnsafeBufferPointer(start: items, count: itemCount),
             quantizesActivations: quantizesActivations, trace: trace)
-    }
-
-    /// Computes the angles of one rotation at the positions of the step's tokens.
-    private func fill(_ table: RotaryTable, rowCount: Int) -> Angles {
-        let pairs = table.pairCount
-        let cosines = backend.arena.take(rowCount * pairs, of: Float.self)
-        let sines = backend.arena.take(rowCount * pairs, of: Float.self)
-        for row in 0..<rowCount {
-            table.fill(
-                position: Int(slots[row].position), cosines: cosines + row * pairs, sines: sines + row * pairs)
-        }
-        return Angles(cosines: cosines, sines: sines, pairCount: pairs)
     }
 
     /// Computes logits in batches of rows on the last stage, and gathers them on rank 0.

@@ -15,6 +15,8 @@ public struct Scheduler {
         public let sequence: SequenceID
         public let firstPosition: Int
         public let tokens: ArraySlice<Int32>
+        /// The length of the sequence's prompt.
+        public let promptLength: Int
         public let output: ChunkOutput
     }
 
@@ -25,6 +27,8 @@ public struct Scheduler {
         var tokens: [Int32]
         /// The number of tokens whose keys and values are in the cache, counting the step that was handed out.
         var computed: Int
+        /// The length of the prompt that began the sequence; tokens that are added later do not change it.
+        let promptLength: Int
         let reserved: Int
         let wantsAll: Bool
     }
@@ -90,6 +94,7 @@ public struct Scheduler {
         running.append(
             Running(
                 request: next, sequence: sequence.sequence, tokens: sequence.tokens, computed: sequence.computed,
+                promptLength: sequence.promptLength,
                 reserved: max(sequence.reserved, sequence.reserved + more), wantsAll: false))
     }
 
@@ -122,7 +127,8 @@ public struct Scheduler {
                     Chunk(
                         request: running[index].request, sequence: running[index].sequence,
                         firstPosition: range.lowerBound,
-                        tokens: running[index].tokens[range], output: output))
+                        tokens: running[index].tokens[range], promptLength: running[index].promptLength,
+                        output: output))
                 running[index].computed += count
                 budget -= count
             }
@@ -174,8 +180,7 @@ public struct Scheduler {
             running.append(
                 Running(
                     request: next.request, sequence: SequenceID(slot: slot), tokens: tokens, computed: 0,
-                    reserved: reserved,
-                    wantsAll: next.wantsAll))
+                    promptLength: next.tokens.count, reserved: reserved, wantsAll: next.wantsAll))
         }
     }
 }

@@ -5,7 +5,7 @@ import Collectives
 /// One buffer is reused, so that a step sends no more than it needs and allocates nothing. It consists of 32-bit words
 /// in the machine's byte order, which ranks compare at the start. The header has eight words: version, kind, number of
 /// chunks, number of releases, total number of words, whether the step is traced, and two spare ones. The slots to
-/// release follow, and then each chunk as slot, first position, token count, output, and its tokens.
+/// release follow, and then each chunk as slot, first position, token count, prompt length, output, and its tokens.
 public final class StepMessage {
     /// The action that a message announces.
     public enum Kind: Int32, Sendable {
@@ -15,9 +15,9 @@ public final class StepMessage {
         case aside = 3
     }
 
-    private static let version: Int32 = 1
+    private static let version: Int32 = 2
     private static let headerWords = 8
-    private static let chunkWords = 4
+    private static let chunkWords = 5
     /// The number of words of the first broadcast, into which most decode steps fit.
     private static let firstWords = 64
 
@@ -68,12 +68,17 @@ public final class StepMessage {
     }
 
     /// Adds consecutive tokens of one sequence.
-    public func addChunk(_ sequence: SequenceID, firstPosition: Int, tokens: ArraySlice<Int32>, output: ChunkOutput) {
+    ///
+    /// - Parameter promptLength: the length of the prompt that began the sequence, on which angles may depend.
+    public func addChunk(
+        _ sequence: SequenceID, firstPosition: Int, tokens: ArraySlice<Int32>, promptLength: Int, output: ChunkOutput
+    ) {
         precondition(used + Self.chunkWords + tokens.count <= capacity)
         words[used] = Int32(sequence.slot)
         words[used + 1] = Int32(firstPosition)
         words[used + 2] = Int32(tokens.count)
-        words[used + 3] = output.rawValue
+        words[used + 3] = Int32(promptLength)
+        words[used + 4] = output.rawValue
         used += Self.chunkWords
         for token in tokens {
             words[used] = token
@@ -88,6 +93,7 @@ public final class StepMessage {
         public let sequence: SequenceID
         public let firstPosition: Int
         public let tokens: UnsafeBufferPointer<Int32>
+        public let promptLength: Int
         public let output: ChunkOutput
     }
 
@@ -100,14 +106,14 @@ public final class StepMessage {
         var at = Self.headerWords + releaseCount
         for _ in 0..<chunkCount {
             let count = Int(words[at + 2])
-            guard let output = ChunkOutput(rawValue: words[at + 3]) else {
+            guard let output = ChunkOutput(rawValue: words[at + 4]) else {
                 preconditionFailure("rank 0 asks for an output that does not exist")
             }
             body(
                 Chunk(
                     sequence: SequenceID(slot: Int(words[at])), firstPosition: Int(words[at + 1]),
                     tokens: UnsafeBufferPointer(start: words + at + Self.chunkWords, count: count),
-                    output: output))
+                    promptLength: Int(words[at + 3]), output: output))
             at += Self.chunkWords + count
         }
     }

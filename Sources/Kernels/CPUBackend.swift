@@ -118,43 +118,53 @@ public final class CPUBackend {
     /// Applies the activation to each element; if rows hold `[gate | up]`, multiplies the activation of `gate` by `up`.
     ///
     /// The results of gated rows are new rows of half the width; other rows are changed in place.
+    ///
+    /// - Parameter coefficients: p and n of xIELU; other activations have none.
     @discardableResult
-    public func activate(_ rows: Activations, _ activation: Activation, isGated: Bool) -> Activations {
+    public func activate(
+        _ rows: Activations, _ activation: Activation, isGated: Bool, coefficients: (Float, Float) = (0, 0)
+    ) -> Activations {
         guard isGated else {
-            activate(rows, up: nil, into: rows, by: activation.kernelActivation)
+            activate(rows, up: nil, into: rows, by: activation.kernelActivation, coefficients)
             return rows
         }
         let output = makeActivations(tokenCount: rows.tokenCount, width: rows.width / 2)
-        activate(rows, up: rows.elements + output.width, into: output, by: activation.kernelActivation)
+        activate(rows, up: rows.elements + output.width, into: output, by: activation.kernelActivation, coefficients)
         return output
     }
 
     /// Replaces each element x by cap · tanh(x / cap), in place.
     public func softcap(_ rows: Activations, cap: Float) {
-        activate(rows, up: nil, into: rows, by: CK_SOFTCAP, cap: cap)
+        activate(rows, up: nil, into: rows, by: CK_SOFTCAP, (cap, 0))
     }
 
     private func activate(
         _ rows: Activations, up: UnsafePointer<Float>?, into output: Activations, by activation: ck_activation,
-        cap: Float = 0
+        _ coefficients: (Float, Float)
     ) {
         var arguments = ck_activate(
             input: rows.elements, up: up, output: output.elements, stride: Int64(rows.stride),
             output_stride: Int64(output.stride), tokens: Int64(rows.tokenCount), columns: Int64(output.width),
-            activation: activation, cap: cap)
+            activation: activation, coefficients: coefficients)
         run(kernels.activate, &arguments)
+    }
+
+    /// Writes the sum of the squares of each head of each row to `sums`, whose rows are `stride` elements apart.
+    public func addSquares(
+        of rows: Activations, headCount: Int, headDimension: Int, into sums: UnsafeMutablePointer<Float>, stride: Int
+    ) {
+        precondition(headCount * headDimension <= rows.width && headCount <= stride)
+        var arguments = ck_squares(
+            rows: rows.elements, stride: Int64(rows.stride), tokens: Int64(rows.tokenCount), heads: Int64(headCount),
+            head_dim: Int64(headDimension), sums: sums, sums_stride: Int64(stride))
+        run(kernels.squares, &arguments, alone: rows.tokenCount == 1)
     }
 
     /// Normalizes, rotates and scales queries and keys of rows `[queries | keys | values]`, in place, and stores keys
     /// and values in the cache.
-    ///
-    /// - Parameters:
-    ///   - queryScale: the factor by which queries, and not keys, are multiplied.
-    ///   - queryNorm: the norm of query heads; nil for none.
-    ///   - keyNorm: the norm of key heads; nil for none.
     public func rotateAndStore(
-        _ rows: Activations, queryHeadCount: Int, angles: Angles, queryScale: Float, queryNorm: HeadNorm?,
-        keyNorm: HeadNorm?, slots: UnsafePointer<CacheSlot>, cache: CacheStorage
+        _ rows: Activations, queryHeadCount: Int, angles: Angles, _ options: HeadOptions,
+        slots: UnsafePointer<CacheSlot>, cache: CacheStorage
     ) {
         let heads = queryHeadCount + 2 * Int(cache.description.heads)
         precondition(rows.width == heads * Int(cache.description.head_dim))
@@ -163,8 +173,10 @@ public final class CPUBackend {
         var arguments = ck_store(
             rows: rows.elements, stride: Int64(rows.stride), tokens: Int64(rows.tokenCount),
             query_heads: Int64(queryHeadCount), rotated: Int64(2 * angles.pairCount), cosines: angles.cosines,
-            sines: angles.sines, query_scale: queryScale, query_norm: queryNorm.description,
-            key_norm: keyNorm.description, slots: slots, cache: cache.description)
+            sines: angles.sines, query_scale: options.queryScale, query_factors: options.queryFactors,
+            query_norm: options.queryNorm.description, key_norm: options.keyNorm.description,
+            value_norm: options.valueNorm.description, norms_follow: options.normsFollowRotation, slots: slots,
+            cache: cache.description)
         run(kernels.store, &arguments, alone: rows.tokenCount == 1)
     }
 
@@ -235,12 +247,12 @@ public final class CPUBackend {
         }
     }
 
-    /// Adds b · scale to a, whose rows must lie without gaps, as must those of b.
-    public func add(_ b: Activations, to a: Activations, scaledBy scale: Float = 1) {
+    /// Replaces a by a · keep + b · scale; the rows of both must lie without gaps.
+    public func add(_ b: Activations, to a: Activations, scaledBy scale: Float = 1, keeping keep: Float = 1) {
         let (target, source) = (a.contiguous, b.contiguous)
         precondition(target.count == source.count)
         guard let sums = target.baseAddress, let terms = source.baseAddress else { return }
-        var arguments = ck_add(a: sums, b: terms, count: Int64(target.count), scale: scale)
+        var arguments = ck_add(a: sums, b: terms, count: Int64(target.count), scale: scale, keep: keep)
         run(kernels.add, &arguments, alone: a.tokenCount == 1)
     }
 }

@@ -27,36 +27,60 @@ public struct NormWeights {
     }
 }
 
-/// The norm of query heads, or of key heads, before they are rotated.
+/// The norm of query heads, of key heads or of value heads.
 public struct HeadNorm {
     /// The norm of the first head; its columns are the elements of a head.
     public let norm: NormWeights
     /// The number of elements from one head's weights to the next head's; 0 if all heads share them.
     public let stride: Int
+    /// For each token, what the elements of all heads are multiplied by besides the weights; nil: each head is measured.
+    public let factors: UnsafePointer<Float>?
 
-    public init(_ norm: NormWeights, stride: Int = 0) {
+    public init(_ norm: NormWeights, stride: Int = 0, factors: UnsafePointer<Float>? = nil) {
         self.norm = norm
         self.stride = stride
+        self.factors = factors
     }
 }
 
 extension HeadNorm? {
     var description: ck_head_norm {
-        ck_head_norm(norm: self?.norm.description ?? ck_norm_weights(), stride: Int64(self?.stride ?? 0))
+        ck_head_norm(
+            norm: self?.norm.description ?? ck_norm_weights(), stride: Int64(self?.stride ?? 0), factors: self?.factors)
+    }
+}
+
+/// What happens to heads before they are stored and attended to, besides their rotation.
+public struct HeadOptions {
+    /// The factor on queries, and not on keys.
+    public var queryScale: Float
+    /// A further factor on the queries of each token; nil: none.
+    public var queryFactors: UnsafePointer<Float>?
+    /// The norms; nil: none.
+    public var queryNorm: HeadNorm?
+    public var keyNorm: HeadNorm?
+    public var valueNorm: HeadNorm?
+    /// Whether queries and keys are rotated before they are normalized.
+    public var normsFollowRotation = false
+
+    public init(queryScale: Float, queryNorm: HeadNorm? = nil, keyNorm: HeadNorm? = nil) {
+        self.queryScale = queryScale
+        self.queryNorm = queryNorm
+        self.keyNorm = keyNorm
     }
 }
 
 /// The angles by which the queries and keys of a step's tokens are rotated.
 public struct Angles {
     /// The cosines `[tokens][pairCount]`; nil if there are no pairs.
-    public let cosines: UnsafePointer<Float>?
-    public let sines: UnsafePointer<Float>?
+    public let cosines: UnsafeMutablePointer<Float>?
+    public let sines: UnsafeMutablePointer<Float>?
     /// The number of pairs of a head that are rotated: element i with element i + pairCount.
     ///
     /// The elements after them are not rotated.
     public let pairCount: Int
 
-    public init(cosines: UnsafePointer<Float>?, sines: UnsafePointer<Float>?, pairCount: Int) {
+    public init(cosines: UnsafeMutablePointer<Float>?, sines: UnsafeMutablePointer<Float>?, pairCount: Int) {
         self.cosines = cosines
         self.sines = sines
         self.pairCount = pairCount
@@ -89,6 +113,7 @@ extension Activation {
         case .geluTanh: CK_GELU_TANH
         case .relu: CK_RELU
         case .reluSquared: CK_RELU_SQUARED
+        case .xIELU: CK_XIELU
         }
     }
 }

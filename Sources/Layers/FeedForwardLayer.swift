@@ -9,13 +9,20 @@ public struct FeedForwardLayer {
     let wide: ColumnParallelLinear
     let activation: Activation
     let isGated: Bool
+    let coefficients: (Float, Float)
     let down: RowParallelLinear
 
-    /// - Parameter wide: gate and up, stacked, or up alone.
-    public init(wide: ColumnParallelLinear, activation: Activation, isGated: Bool, down: RowParallelLinear) {
+    /// - Parameters:
+    ///   - wide: gate and up, stacked, or up alone.
+    ///   - coefficients: xIELU's learned coefficients, for positive and for negative elements.
+    public init(
+        wide: ColumnParallelLinear, activation: Activation, isGated: Bool, coefficients: (Float, Float),
+        down: RowParallelLinear
+    ) {
         self.wide = wide
         self.activation = activation
         self.isGated = isGated
+        self.coefficients = coefficients
         self.down = down
     }
 
@@ -27,7 +34,7 @@ public struct FeedForwardLayer {
             TracedOperation(
                 "activation", .elementwise, layer: down.label.layer, rows: rows.tokenCount, columns: rows.width)
         ) {
-            step.backend.activate(rows, activation, isGated: isGated)
+            step.backend.activate(rows, activation, isGated: isGated, coefficients: coefficients)
         }
         try down(activated, into: result, step)
     }

@@ -32,6 +32,11 @@ public struct ColumnParallelLinear {
     public func callAsFunction(_ input: Activations, _ step: Step) -> Activations {
         step.multiply(weight, by: input, adding: bias, label)
     }
+
+    /// Writes the same product into `output`.
+    public func write(_ input: Activations, into output: Activations, _ step: Step) {
+        _ = step.multiply(weight, by: input, adding: bias, into: output, label)
+    }
 }
 
 /// A linear layer whose input features are divided among the ranks of its group.

@@ -33,13 +33,13 @@ public struct RankFootprint: Sendable {
         let layers = placement.layers.map {
             (LayerFootprint($0, of: decoder, at: placement, cacheType: cacheType, format: format), 1)
         }
-        self.init(layers, of: decoder, at: placement, rank: rank, headFormat: format(.head))
+        self.init(layers, of: decoder, at: placement, rank: rank, formats: OuterFormats(format))
     }
 
     /// Adds up the given layers, each multiplied by its count.
     public init(
         _ layers: [(layer: LayerFootprint, count: Int)], of decoder: DecoderConfiguration, at placement: Placement,
-        rank: Int, headFormat: ComputeFormat
+        rank: Int, formats: OuterFormats
     ) {
         self.decoder = decoder
         isFirstRank = rank == 0
@@ -55,23 +55,35 @@ public struct RankFootprint: Sendable {
         }
         cacheByWindow = cache
         cachePerToken = cache.values.reduce(0, +)
+        if placement.isFirstStage { activations.append(decoder.entranceActivations(formats: formats)) }
         layerActivations = activations
+        /// The bytes of a matrix outside the layers, all of whose columns this rank holds.
+        func matrix(_ rows: Int, _ columns: Int, _ format: ComputeFormat) -> Int {
+            format.byteCount(rows: rows, ContractionLayout(length: columns), columns: 0..<columns)
+        }
+        /// The bytes of vectors outside the layers, which are float32.
+        func vectors(_ names: Set<ParameterName>) -> Int {
+            decoder.parameters(ofStageAt: placement).reduce(0) {
+                guard names.contains($1.name), $1.role != .matrix, $1.role != .table else { return $0 }
+                return $0 + decoder.share(of: $1, at: placement).count * MemoryLayout<Float>.size
+            }
+        }
         // The first stage reads its tables from the files. Companions count with an even share, 16 bits a parameter.
         if placement.isFirstStage {
+            weights += Double(vectors([.embeddingNorm]))
+            if let width = decoder.embedding.width {
+                weights += Double(matrix(decoder.hiddenSize, width, formats.embeddingProjection))
+            }
             weights += decoder.companions.reduce(0) {
                 $0 + 2 * (Double($1.parameterCount) / Double(placement.group.count)).rounded(.up)
             }
         }
         if placement.isLastStage {
-            let hidden = decoder.hiddenSize
             let rows = placement.group.shares(of: decoder.vocabularySize)[placement.shard].count
-            headActivations = decoder.headActivations(headRows: rows, isGathered: isFirstRank, headFormat: headFormat)
-            let vectors = decoder.parameters(ofStageAt: placement).filter {
-                ($0.name == .finalNorm || $0.name == .head) && $0.role != .matrix
-            }
+            headActivations = decoder.headActivations(headRows: rows, isGathered: isFirstRank, formats: formats)
             let end =
-                vectors.reduce(0) { $0 + decoder.share(of: $1, at: placement).count } * MemoryLayout<Float>.size
-                + headFormat.byteCount(rows: rows, ContractionLayout(length: hidden), columns: 0..<hidden)
+                vectors([.finalNorm, .head]) + matrix(rows, decoder.embeddingWidth, formats.head)
+                + (decoder.embedding.width.map { matrix($0, decoder.hiddenSize, formats.headProjection) } ?? 0)
             weights += Double(end)
             activeWeights += Double(end)
         } else {

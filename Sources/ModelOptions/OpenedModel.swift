@@ -40,7 +40,9 @@ public struct OpenedModel: Sendable {
         let found = try FoundModel(named: name)
         let description = try found.description()
         names = description.names
-        let declared = description.decoder
+        var declared = description.decoder
+        // Only text is computed: the tensors of other parts are named in a warning, and take no memory.
+        declared.companions = []
         let missing = declared.uncomputedFeatures
         guard missing.isEmpty else {
             throw found.configuration.unsupported(

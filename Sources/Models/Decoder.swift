@@ -46,9 +46,9 @@ public final class Decoder {
     /// Bytes of packed weights, biases and norms on this rank.
     public let weightByteCount: Int
     let layers: [DecoderLayer]
-    let embedding: StoredTable?
-    let positions: StoredTable?
+    let entrance: Entrance?
     let finalNorm: Norm?
+    let headProjection: ColumnParallelLinear?
     let head: ColumnParallelLinear?
     /// The range of the vocabulary that each shard of the last stage holds.
     public let vocabularyShares: [Range<Int>]
@@ -57,16 +57,16 @@ public final class Decoder {
 
     init(
         configuration: DecoderConfiguration, context: ParallelContext, rotations: [RotaryTable], layers: [DecoderLayer],
-        embedding: StoredTable?, positions: StoredTable?, finalNorm: Norm?, head: ColumnParallelLinear?,
+        entrance: Entrance?, finalNorm: Norm?, headProjection: ColumnParallelLinear?, head: ColumnParallelLinear?,
         vocabularyShares: [Range<Int>], weightByteCount: Int
     ) {
         self.configuration = configuration
         self.context = context
         self.rotations = rotations
         self.layers = layers
-        self.embedding = embedding
-        self.positions = positions
+        self.entrance = entrance
         self.finalNorm = finalNorm
+        self.headProjection = headProjection
         self.head = head
         self.vocabularyShares = vocabularyShares
         self.weightByteCount = weightByteCount
@@ -80,9 +80,9 @@ public final class Decoder {
         let backend = step.backend
         let hidden = backend.makeActivations(tokenCount: tokens.count, width: configuration.hiddenSize)
         let delta = backend.makeActivations(tokenCount: tokens.count, width: configuration.hiddenSize)
-        if let embedding {
+        if let entrance {
             try step.traced(TracedOperation("embedding", .embedding, rows: tokens.count, columns: hidden.width)) {
-                try embed(tokens, embedding, into: hidden, step)
+                try entrance(tokens, into: hidden, step)
             }
         } else {
             try step.traced(exchange("receive", hidden), with: context.pipeline) {
@@ -91,13 +91,15 @@ public final class Decoder {
                     tag: Self.hiddenTag)
             }
         }
-        for (index, layer) in layers.enumerated() {
+        var isPending = false
+        for layer in layers {
             try step.traced(TracedOperation("layer", nil, layer: layer.attention.layer)) {
-                try layer(hidden, delta: delta, isFirst: index == 0, step)
+                try layer(hidden, delta: delta, isPending: isPending, step)
             }
+            isPending = layer.leavesAddition
         }
         // Layers leave their addition to the next norm. After the last layer of the stage it is still due.
-        backend.add(delta, to: hidden, scaledBy: configuration.residualScale)
+        if isPending { backend.add(delta, to: hidden, scaledBy: configuration.residualScale) }
         guard context.placement.isLastStage else {
             try step.traced(exchange("send", hidden), with: context.pipeline) {
                 try context.pipeline.send(
@@ -123,34 +125,9 @@ public final class Decoder {
             (chosen.elements + index * hidden.width).update(
                 from: hidden.elements + Int(row) * hidden.stride, count: hidden.width)
         }
-        let logits = head(finalNorm(chosen, adding: nil, scaledBy: 1, step), step)
+        let normalized = finalNorm(chosen, adding: nil, scaledBy: 1, step)
+        let logits = head(headProjection.map { $0(normalized, step) } ?? normalized, step)
         if let cap = configuration.head.cap { step.backend.softcap(logits, cap: cap) }
         return logits
-    }
-
-    /// Writes the tokens' rows of the embedding, and of their positions, into the residual stream.
-    private func embed(
-        _ tokens: UnsafeBufferPointer<Int32>, _ embedding: StoredTable, into hidden: Activations, _ step: Step
-    ) throws {
-        // Reading the mapping of a file that was cut short would end the process.
-        try embedding.checkUnchanged()
-        try positions?.checkUnchanged()
-        let scale = configuration.embedding.scale
-        let offset = configuration.embedding.learnedPositions?.offset ?? 0
-        let mark = step.backend.arena.mark
-        let added = step.backend.makeActivations(tokenCount: positions == nil ? 0 : 1, width: hidden.width)
-        defer { step.backend.arena.rewind(to: mark) }
-        for (row, token) in tokens.enumerated() {
-            let out = hidden.elements + row * hidden.stride
-            embedding.read(row: Int(token), into: out)
-            if scale != 1 { for i in 0..<hidden.width { out[i] *= scale } }
-            if let positions {
-                positions.read(row: Int(step.slots[row].position) + offset, into: added.elements)
-                for i in 0..<hidden.width { out[i] += added.elements[i] }
-            }
-        }
-        // Checked again, so that no token is drawn from rows that changed meanwhile.
-        try embedding.checkUnchanged()
-        try positions?.checkUnchanged()
     }
 }

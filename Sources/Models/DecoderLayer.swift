@@ -15,16 +15,21 @@ struct DecoderLayer {
     let afterFeedForwardNorm: Norm?
     /// The factor on the outputs of both branches before they join the stream.
     let residualScale: Float
+    /// The factor on the stream after the layer; nil: none.
+    let streamScale: Float?
 
-    /// Adds the pending `delta` to the stream, runs the layer, and leaves its own pending addition in `delta`.
+    /// Whether the layer leaves an addition to the stream in `delta`.
+    var leavesAddition: Bool { streamScale == nil }
+
+    /// Adds `delta` to the stream if that is pending, runs the layer, and leaves its own pending addition in `delta`.
     ///
     /// The addition is left to the next norm, because that reads the stream anyway.
     func callAsFunction(
-        _ hidden: Activations, delta: Activations, isFirst: Bool, _ step: Step
+        _ hidden: Activations, delta: Activations, isPending: Bool, _ step: Step
     ) throws(CommunicationError) {
         let backend = step.backend
         let mark = backend.arena.mark
-        let input = enter(attentionNorm, hidden, adding: isFirst ? nil : delta, step)
+        let input = enter(attentionNorm, hidden, adding: isPending ? delta : nil, step)
         switch order {
         case .sequential:
             try attention(input, into: delta, step)
@@ -43,6 +48,9 @@ struct DecoderLayer {
             backend.add(attended, to: delta)
         }
         backend.arena.rewind(to: mark)
+        if let streamScale {
+            backend.add(delta, to: hidden, scaledBy: residualScale * streamScale, keeping: streamScale)
+        }
     }
 
     /// Adds `delta` to the stream, and returns the input of a branch: the stream, normalized if there is a norm.

@@ -1,6 +1,7 @@
 import Architectures
 import Checkpoints
 import Collectives
+import Glibc
 import Kernels
 import Layers
 import Tensors
@@ -46,7 +47,7 @@ public struct DecoderLoader {
     /// - Throws: among others `ModelError.notTaken` if a parameter of the stage is left over, because the model would
     ///   silently ignore it.
     public func load(
-        cache: CacheOptions, maximumLength: Int, progress: (_ done: Int, _ total: Int) -> Void,
+        cache: CacheOptions, progress: (_ done: Int, _ total: Int) -> Void,
         isCancelled: () -> Bool = { false }
     ) throws -> Decoder {
         let placement = context.placement
@@ -69,15 +70,24 @@ public struct DecoderLoader {
             head = try loadHead(rows: shares[placement.shard], from: rest)
             progress(total, total)
         }
+        let headProjection = try projection(.headProjection, "head projection", from: rest)
         let embedding = try table(.embedding, from: rest)
-        let positions = try table(.positions, from: rest)
+        let entrance =
+            try !placement.isFirstStage
+            ? nil
+            : embedding.map { table in
+                Entrance(
+                    table: table, projection: try projection(.embeddingProjection, "embedding projection", from: rest),
+                    norm: try norm(.embeddingNorm, from: rest), positions: try self.table(.positions, from: rest),
+                    configuration: configuration.embedding)
+            }
         if let parameter = rest.first { throw ModelError.notTaken(parameter: "\(parameter.name) \(parameter.role)") }
         // A file that was written to meanwhile was read partly before and partly after the change.
         try source.checkUnchanged()
         return Decoder(
             configuration: configuration, context: context,
-            rotations: rotations.map { RotaryTable($0, maximumLength: maximumLength) }, layers: layers,
-            embedding: placement.isFirstStage ? embedding : nil, positions: positions, finalNorm: finalNorm, head: head,
+            rotations: rotations.map { RotaryTable($0) }, layers: layers,
+            entrance: entrance, finalNorm: finalNorm, headProjection: headProjection, head: head,
             vocabularyShares: shares, weightByteCount: rest.byteCount)
     }
 
@@ -105,18 +115,40 @@ public struct DecoderLoader {
             attentionNorm: try norm(.attentionNorm),
             attention: GroupedAttention(
                 configuration: attention, heads: heads,
-                input: try column("query, key, value", [.query, .key, .value]),
+                input: try attention.valuesAreKeys
+                    ? column("query, key", [.query, .key]) : column("query, key, value", [.query, .key, .value]),
                 output: try row("attention output", .attentionOutput), cache: cacheStorage,
                 queryNorm: try norm(.queryNorm), keyNorm: try norm(.keyNorm),
                 rotation: rotations.firstIndex(of: attention.rotation) ?? 0,
-                sinks: try vector(.layer(layer, .sinks), .perHead, from: rest), layer: layer),
+                sinks: try vector(.layer(layer, .sinks), .perHead, from: rest), group: context.tensor, layer: layer),
             afterAttentionNorm: try norm(.afterAttentionNorm),
             feedForwardNorm: try norm(.feedForwardNorm),
             feedForward: FeedForwardLayer(
                 wide: try feedForward.isGated ? column("gate, up", [.gate, .up]) : column("up", [.up]),
-                activation: feedForward.activation, isGated: feedForward.isGated, down: try row("down", .down)),
+                activation: feedForward.activation, isGated: feedForward.isGated,
+                coefficients: try coefficients(ofLayer: layer, from: rest), down: try row("down", .down)),
             afterFeedForwardNorm: try norm(.afterFeedForwardNorm),
-            residualScale: configuration.residualScale)
+            residualScale: configuration.residualScale, streamScale: try scalar(layer, .streamScale, from: rest))
+    }
+
+    /// A number of a layer; nil if it has none.
+    private func scalar(_ layer: Int, _ part: LayerPart, from rest: Inventory) throws -> Float? {
+        guard let parameter = rest.take(.layer(layer, part), .scalar) else { return nil }
+        let values = try source.vector(parameter)
+        _ = rest.count(Vector(values))
+        return values[0]
+    }
+
+    /// The coefficients of xIELU, which are stored so that any number gives a positive one: p = softplus(a) and
+    /// n = softplus(b) + 1/2; zeros for other activations.
+    private func coefficients(ofLayer layer: Int, from rest: Inventory) throws -> (Float, Float) {
+        func softplus(_ part: LayerPart) throws -> Float? {
+            try scalar(layer, part, from: rest).map { $0 > 20 ? $0 : log1pf(expf($0)) }
+        }
+        guard let positive = try softplus(.activationPositive), let negative = try softplus(.activationNegative) else {
+            return (0, 0)
+        }
+        return (positive, negative + 0.5)
     }
 
     /// Stacks this rank's rows of several matrices that read the same input.
@@ -155,12 +187,31 @@ public struct DecoderLoader {
         let stored = rest.take(
             configuration.tiesEmbeddings ? .embedding : .head, configuration.tiesEmbeddings ? .table : .matrix)
         guard let stored else { preconditionFailure("a model has a head") }
-        let layout = ContractionLayout(length: configuration.hiddenSize)
-        let piece = try piece(source.matrix(stored), as: .head, rows: rows, layout: layout)
-        let weight = try packer.pack([piece], columns: 0..<configuration.hiddenSize, layout: layout, group: nil)
+        let matrix = try source.matrix(stored)
+        return try whole(
+            configuration.head.normalizesRows ? try NormalizedRows(matrix) : matrix, as: .head, rows: rows,
+            OperationLabel("head"), from: rest)
+    }
+
+    /// Packs rows of a matrix outside the layers, all of whose columns this rank holds.
+    private func whole(
+        _ matrix: any MatrixSource, as name: ParameterName, rows: Range<Int>, _ label: OperationLabel,
+        from rest: Inventory
+    ) throws -> ColumnParallelLinear {
+        let layout = ContractionLayout(length: matrix.columns)
+        let piece = try piece(matrix, as: name, rows: rows, layout: layout)
+        let weight = try packer.pack([piece], columns: 0..<matrix.columns, layout: layout, group: nil)
         rest.count(weight)
-        return ColumnParallelLinear(
-            weight: weight, bias: try vector(.head, .bias, from: rest), label: OperationLabel("head"))
+        return ColumnParallelLinear(weight: weight, bias: try vector(name, .bias, from: rest), label: label)
+    }
+
+    /// A projection between the hidden size and the width of embedding rows; nil if the stage has none.
+    private func projection(
+        _ name: ParameterName, _ label: StaticString, from rest: Inventory
+    ) throws -> ColumnParallelLinear? {
+        guard let parameter = rest.take(name, .matrix) else { return nil }
+        return try whole(
+            source.matrix(parameter), as: name, rows: 0..<parameter.shape[0], OperationLabel(label), from: rest)
     }
 
     private func piece(
@@ -239,6 +290,9 @@ final class StoredTable: @unchecked Sendable {
     init(_ matrix: any MatrixSource) {
         self.matrix = matrix
     }
+
+    /// The number of elements of a row.
+    var width: Int { matrix.columns }
 
     func checkUnchanged() throws {
         try matrix.checkUnchanged()

@@ -67,7 +67,7 @@ public struct CardDemand: Sendable {
             load = .runtime(
                 RankFootprint(
                     layers.map { (sizes.packed($0.layer, at: placement), $0.count) }, of: decoder, at: placement,
-                    rank: rank, headFormat: sizes.storage.formats(placement.group.count)(.head)))
+                    rank: rank, formats: OuterFormats(sizes.storage.formats(placement.group.count))))
         case .coefficients:
             load = .stored(
                 StoredLoad(

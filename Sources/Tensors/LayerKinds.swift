@@ -18,4 +18,6 @@ public enum Activation: Hashable, Sendable, CaseIterable {
     case relu
     /// max(x, 0)²: So et al., arXiv:2109.08668.
     case reluSquared
+    /// p x² + x/2 where x > 0, else n (exp(x) - 1 - x) + x/2, with learned p and n: Huang and Schlag, arXiv:2411.13010.
+    case xIELU
 }

@@ -7,6 +7,7 @@ public enum ModelError: Error, Equatable, CustomStringConvertible {
     case cannotQuantize(tensor: String, reason: String)
     case alreadyQuantized(tensor: String)
     case transposedIntegers(tensor: String)
+    case cannotNormalize(tensor: String)
     case notTaken(parameter: String)
 
     public var description: String {
@@ -23,6 +24,9 @@ public enum ModelError: Error, Equatable, CustomStringConvertible {
             "tensor \(quoted(tensor)) is quantized already; use --quantization auto (as stored) or none (as floats)"
         case .transposedIntegers(let tensor):
             "tensor \(quoted(tensor)) is quantized and stored as [input, output], which is not supported"
+        case .cannotNormalize(let tensor):
+            "tensor \(quoted(tensor)) is quantized, but this model divides each of its rows by the row's norm, which needs "
+                + "floats"
         case .notTaken(let parameter):
             "no layer of this runtime has taken the parameter \(quoted(parameter)); this is a defect, please report it"
         }

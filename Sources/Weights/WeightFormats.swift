@@ -37,7 +37,8 @@ public struct WeightOptions: Equatable, Sendable {
     /// The scheme by which a parameter's matrix is quantized while loading; nil: none.
     func scheme(for name: ParameterName) -> IntegerScheme? {
         guard case .scheme(let scheme) = quantization else { return nil }
-        guard name == .head else { return scheme }
+        if case .layer = name { return scheme }
+        guard name == .head else { return nil }
         switch head {
         case .asStored: return nil
         case .sameAsLayers: return scheme
@@ -75,7 +76,7 @@ public struct WeightOptions: Equatable, Sendable {
         }
         if decoder.tiesEmbeddings, let table = parameters.first(where: { $0.name == .embedding }) {
             formats[.head] = try format(
-                of: weights.matrix(table), as: .head, layout: ContractionLayout(length: decoder.hiddenSize))
+                of: weights.matrix(table), as: .head, layout: ContractionLayout(length: decoder.embeddingWidth))
         }
         return formats
     }

@@ -80,10 +80,12 @@ public struct CheckpointWeights: WeightSource {
     }
 
     public func vector(_ parameter: Parameter) throws -> [Float] {
-        let source = try source(of: parameter)
-        let vector = try checkpoint.vector(named: source.tensor)
-        try check([vector.count], [source.storedRows], tensor: source.tensor)
-        return (0..<parameter.count).map { vector[source.rows.stored($0)] + source.offset }
+        let sources = names.sources(of: parameter, in: decoder)
+        return try sources.flatMap { source in
+            let vector = try checkpoint.vector(named: source.tensor)
+            try check([vector.count], [source.storedRows], tensor: source.tensor)
+            return (0..<parameter.count / sources.count).map { vector[source.rows.stored($0)] + source.offset }
+        }
     }
 
     private func source(of parameter: Parameter) throws -> ParameterSource {

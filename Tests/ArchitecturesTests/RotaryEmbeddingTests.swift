@@ -81,7 +81,7 @@ import Testing
     @Test func defaultFrequencies() throws {
         let rotary = try rotary("null")
         expect(
-            rotary.frequencies(dimension: 16, maximumLength: 1 << 20),
+            rotary.frequencies(dimension: 16, lengthClass: 0),
             [1.0, 0.316227766, 0.1, 0.0316227766, 0.01, 0.00316227766, 0.001, 0.000316227766])
         #expect(rotary.amplitude == 1)
     }
@@ -90,7 +90,7 @@ import Testing
     @Test func linearFrequencies() throws {
         let rotary = try rotary(#"{"type": "linear", "factor": 4.0}"#)
         expect(
-            rotary.frequencies(dimension: 16, maximumLength: 2048),
+            rotary.frequencies(dimension: 16, lengthClass: 0),
             [0.25, 0.0790569415, 0.025, 0.00790569415, 0.0025, 0.000790569415, 0.00025, 7.90569415e-05])
         #expect(rotary.amplitude == 1)
     }
@@ -99,13 +99,51 @@ import Testing
     @Test func dynamicFrequencies() throws {
         let rotary = try rotary(#"{"type": "dynamic", "factor": 2.0}"#)
         expect(
-            rotary.frequencies(dimension: 16, maximumLength: 8192),
+            rotary.frequencies(dimension: 16, lengthClass: rotary.lengthClass(promptLength: 8192)),
             [
                 1.0, 0.239481356, 0.0573513199, 0.0137345719, 0.00328917389, 0.000787695824, 0.000188638464,
                 4.51753951e-05,
             ])
-        let plain = try self.rotary("null").frequencies(dimension: 16, maximumLength: 1)
-        for length in [1, 2047, 2048] { #expect(rotary.frequencies(dimension: 16, maximumLength: length) == plain) }
+        let plain = try self.rotary("null").frequencies(dimension: 16, lengthClass: 0)
+        #expect(rotary.frequencies(dimension: 16, lengthClass: 0) == plain)
+        for length in [1, 2047, 2048] { #expect(rotary.lengthClass(promptLength: length) == 0) }
+    }
+
+    // _compute_longrope_parameters: inv_freq / factor of the pair; sqrt(1 + ln s / ln n0), s = 2048 / 64, n0 = 64
+    @Test func longRopeFrequencies() throws {
+        let rotary = try rotary(
+            #"{"type": "longrope", "short_factor": [1, 1, 2, 2], "long_factor": [1, 2, 4, 8], "#
+                + #""original_max_position_embeddings": 64}"#)
+        #expect(rotary.lengthClass(promptLength: 64) == 0 && rotary.lengthClass(promptLength: 65) == 1)
+        expect(rotary.frequencies(dimension: 8, lengthClass: 0), [1, 0.1, 0.005, 0.0005])
+        expect(rotary.frequencies(dimension: 8, lengthClass: 1), [1, 0.05, 0.0025, 0.000125])
+        #expect(abs(rotary.amplitude - 1.35400640) < 2e-7)
+        let message = refusal(
+            smallConfiguration(
+                "llama", ["rope_scaling": #"{"type": "longrope", "short_factor": [1], "long_factor": [1,1,1,1]}"#]))
+        #expect(message?.contains("it has 1 factors, and 4 pairs") == true)
+    }
+
+    // alpha = 2 ^ ceil(log2(n / n0) + 1) - 1 and theta' = theta alpha ^ (d / (d - 2)) for n > n0 = 32
+    @Test func doublingFrequencies() {
+        let rotary = RotaryEmbedding(theta: 10_000, scaling: .doubling(length: 32), trainedLength: 1024)
+        #expect([1, 32, 33, 64, 65, 128, 129].map { rotary.lengthClass(promptLength: $0) } == [0, 0, 1, 1, 2, 2, 3])
+        expect(rotary.frequencies(dimension: 8, lengthClass: 0), [1, 0.1, 0.01, 0.001])
+        // alpha 3 and 7
+        expect(rotary.frequencies(dimension: 8, lengthClass: 1), [1, 0.0693361274, 0.00480749857, 0.000333333333])
+        expect(rotary.frequencies(dimension: 8, lengthClass: 2), [1, 0.0522757958, 0.00273275882, 0.000142857143])
+    }
+
+    @Test func queriesGrowWithTheirPosition() {
+        let steps = QueryGrowth.inSteps(of: 16, beta: 0.1)
+        #expect([0, 15].map(steps.factor) == [1, 1])
+        // 1 + 0.1 ln 2 and 1 + 0.1 ln 3
+        #expect(
+            abs(steps.factor(position: 16) - 1.06931472) < 2e-7 && abs(steps.factor(position: 47) - 1.10986123) < 2e-7)
+        let logarithmic = QueryGrowth.logarithmic(beyond: 32)
+        #expect([0, 31].map(logarithmic.factor) == [1, 1])
+        // ln 64 / ln 32
+        #expect(abs(logarithmic.factor(position: 63) - 1.2) < 2e-7)
     }
 
     // The reference compares contexts with max_position_embeddings and ignores the original length.
@@ -119,7 +157,7 @@ import Testing
     @Test func yarnFrequencies() throws {
         let rotary = try rotary(#"{"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 4096}"#)
         expect(
-            rotary.frequencies(dimension: 16, maximumLength: 16384),
+            rotary.frequencies(dimension: 16, lengthClass: 0),
             [1.0, 0.316227766, 0.1, 0.025693506, 0.00625, 0.00138349648, 0.00025, 7.90569415e-05])
         // 0.1 ln 4 + 1
         #expect(abs(rotary.amplitude - 1.13862944) < 2e-7)
@@ -129,7 +167,7 @@ import Testing
         let rotary = try rotary(
             #"{"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 4096, "truncate": false}"#)
         expect(
-            rotary.frequencies(dimension: 16, maximumLength: 16384),
+            rotary.frequencies(dimension: 16, lengthClass: 0),
             [1.0, 0.316227766, 0.1, 0.0286136088, 0.00655697152, 0.00128563203, 0.00025, 7.90569415e-05])
     }
 
@@ -138,7 +176,7 @@ import Testing
             #"{"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 4096, "beta_fast": 8, "beta_slow": 2}"#
         )
         expect(
-            rotary.frequencies(dimension: 16, maximumLength: 16384),
+            rotary.frequencies(dimension: 16, lengthClass: 0),
             [1.0, 0.316227766, 0.1, 0.0316227766, 0.0075, 0.00158113883, 0.00025, 7.90569415e-05])
     }
 
@@ -163,7 +201,7 @@ import Testing
         let keys = #""low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 8192"#
         expect(
             try rotary("{\"rope_type\": \"llama3\", \"factor\": 8.0, \(keys)}").frequencies(
-                dimension: 32, maximumLength: 131_072),
+                dimension: 32, lengthClass: 0),
             [
                 1.0, 0.562341325, 0.316227766, 0.177827941, 0.1, 0.0562341325, 0.0316227766, 0.0177827941, 0.01,
                 0.00562341325,
@@ -171,7 +209,7 @@ import Testing
             ])
         expect(
             try rotary("{\"rope_type\": \"llama3\", \"factor\": 32.0, \(keys)}", theta: "500000.0")
-                .frequencies(dimension: 16, maximumLength: 131_072),
+                .frequencies(dimension: 16, lengthClass: 0),
             [
                 1.0, 0.193922745, 0.0376060309, 0.00729266474, 0.000429556797, 8.57025549e-06, 1.66196747e-06,
                 3.22293293e-07,
@@ -202,7 +240,8 @@ import Testing
         #expect(try limit("qwen3", linear) == 8192)
         #expect(
             try limit("qwen3", #"{"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 1024}"#) == 4096)
-        #expect(try limit("phi3", #"{"type": "longrope", "short_factor": [1.0], "long_factor": [2.0]}"#) == 2048)
+        #expect(
+            try limit("phi3", #"{"type": "longrope", "short_factor": [1,1,1,1], "long_factor": [2,2,2,2]}"#) == 2048)
         #expect(try limit("gemma3_text", linear) == 2048)
     }
 

@@ -132,7 +132,7 @@ static void activations(void) {
     enum { COUNT = 10007 };
     float *x = floats(COUNT), *up = floats(COUNT), found[2][COUNT];
     for (int i = 0; i < COUNT; i++) x[i] *= 25;
-    for (int kind = CK_SILU; kind <= CK_SOFTCAP; kind++)
+    for (int kind = CK_SILU; kind <= CK_XIELU; kind++)
         for (int gated = 0; gated < 2; gated++) {
             for (int i = 0; i < 2; i++) {
                 ck_activate activate = {.input = x,
@@ -143,7 +143,7 @@ static void activations(void) {
                                         .tokens = 1,
                                         .columns = COUNT,
                                         .activation = (ck_activation)kind,
-                                        .cap = 20};
+                                        .coefficients = {20, 1.5f}};
                 (i ? scalar : table)->activate(&activate, (ck_part){0, 1});
             }
             char what[100];
@@ -185,11 +185,13 @@ static void attend_by_spans(const ck_kernels *k, const ck_attend *whole, int64_t
     free(found);
 }
 
-/// `has_options`: part of a head turns, heads are normalized, scores are capped, and there are slopes and sinks.
+/// `has_options`: part of a head turns, heads are then normalized, queries grow, scores are capped, and there are slopes and
+/// sinks.
 static void attention(ck_format format, int64_t dimension, int64_t window, bool has_options) {
     enum { LENGTH = 300, QUERIES = 5, HEADS = 2, BLOCKS = 5 };
     int64_t stride = (QUERIES + 2 * HEADS) * dimension, padded = (dimension + 15) / 16 * 16;
     float *rows = floats(LENGTH * stride), *angles = floats(LENGTH * dimension), *weights = floats(QUERIES * dimension);
+    float *factors = floats(LENGTH);
     float slopes[QUERIES] = {0.5f, 0.25f, 0.1f, 0.01f, 0}, sinks[QUERIES] = {0, 3, -2, 1, 5};
     ck_slot slots[LENGTH];
     int32_t blocks[BLOCKS] = {3, 0, 4, 1, 2}, map[QUERIES] = {0, 0, 0, 1, 1};
@@ -221,8 +223,11 @@ static void attention(ck_format format, int64_t dimension, int64_t window, bool 
                           .slots = slots,
                           .cache = cache};
         if (has_options) {
-            store.query_norm = (ck_head_norm){{weights, weights, CK_NORM_LAYER, 1e-5f}, dimension};
-            store.key_norm = (ck_head_norm){{weights, NULL, CK_NORM_RMS, 1e-5f}, 0};
+            store.query_norm = (ck_head_norm){{weights, weights, CK_NORM_LAYER, 1e-5f}, dimension, NULL};
+            store.key_norm = (ck_head_norm){{weights, NULL, CK_NORM_RMS, 1e-5f}, 0, factors};
+            store.value_norm = (ck_head_norm){{weights, NULL, CK_NORM_RMS, 1e-5f}, 0, NULL};
+            store.query_factors = factors;
+            store.norms_follow = true;
         }
         k->store(&store, (ck_part){0, 1});
         ck_attention_item items[3] = {{0, 1, 0, blocks}, {1, 290, 1, blocks}, {291, 9, 291, blocks}};

@@ -16,14 +16,18 @@ import Testing
                     message.isTraced = length == 150
                     message.addRelease(SequenceID(slot: 2))
                     message.addChunk(
-                        SequenceID(slot: 0), firstPosition: 5, tokens: ArraySlice((0..<Int32(length))), output: .last)
-                    message.addChunk(SequenceID(slot: 1), firstPosition: 0, tokens: [7], output: .all)
+                        SequenceID(slot: 0), firstPosition: 5, tokens: ArraySlice((0..<Int32(length))),
+                        promptLength: 160, output: .last)
+                    message.addChunk(
+                        SequenceID(slot: 1), firstPosition: 0, tokens: [7], promptLength: 1, output: .all)
                 }
                 try message.broadcast(over: world)
                 lines.append(
                     "\(message.releaseCount) \(message.release(at: 0).slot) \(message.tokenCount) \(message.isTraced)")
                 message.forEachChunk { chunk in
-                    lines.append("\(chunk.sequence.slot) \(chunk.firstPosition) \(chunk.output) \(Array(chunk.tokens))")
+                    lines.append(
+                        "\(chunk.sequence.slot) \(chunk.firstPosition) \(chunk.promptLength) \(chunk.output) "
+                            + "\(Array(chunk.tokens))")
                 }
             }
             if world.rank == 0 { message.begin(.stop) }
@@ -32,6 +36,6 @@ import Testing
             return lines
         }
         #expect(seen[1] == seen[0] && seen[2] == seen[0])
-        #expect(seen[0].contains("1 2 151 true") && seen[0].last == "true 0")
+        #expect(seen[0].contains("1 2 151 true") && seen[0].contains("1 0 1 all [7]") && seen[0].last == "true 0")
     }
 }

@@ -24,8 +24,15 @@ struct AttentionOptions: CustomStringConvertible {
     var rotated: @Sendable (Int) -> Int = { $0 }
     var queryNorm: NormKind?
     var keyNorm: NormKind?
+    var valueNorm: NormKind?
     /// Whether heads have norms of their own, with biases.
     var hasOwnNorms = false
+    /// Whether query and key heads are multiplied by a factor of their token and weights, instead of being measured.
+    var isJoint = false
+    /// Whether query and key heads are rotated first.
+    var normsFollow = false
+    /// Whether queries have a factor of their token.
+    var queriesGrow = false
     var cap: Float = 0
     var hasSlopes = false
     var hasSinks = false
@@ -49,9 +56,24 @@ struct AttentionOptions: CustomStringConvertible {
         kind.map {
             HeadNorm(
                 NormWeights(
-                    kind: $0, weight: Self.constants[0], bias: hasOwnNorms ? Self.constants[1] : nil,
+                    kind: $0, weight: Self.constants[0], bias: hasOwnNorms && !isJoint ? Self.constants[1] : nil,
                     epsilon: Self.epsilon), stride: hasOwnNorms ? dimension : 0)
         }
+    }
+
+    /// - Parameter factors: a factor for each token.
+    func headOptions(dimension: Int, factors: UnsafePointer<Float>) -> HeadOptions {
+        func norm(_ kind: NormKind?) -> HeadNorm? {
+            headNorm(kind, dimension: dimension).map {
+                HeadNorm($0.norm, stride: $0.stride, factors: isJoint ? factors : nil)
+            }
+        }
+        var options = HeadOptions(
+            queryScale: AttentionRun.queryScale, queryNorm: norm(queryNorm), keyNorm: norm(keyNorm))
+        options.valueNorm = headNorm(valueNorm, dimension: dimension)
+        options.queryFactors = queriesGrow ? factors : nil
+        options.normsFollowRotation = normsFollow
+        return options
     }
 
     var scores: ScoreOptions {
@@ -77,6 +99,9 @@ struct AttentionRun {
 
     static func angle(position: Int, pair: Int) -> Float { Float(position) / Float(1 + pair) }
 
+    /// A factor on the queries, or on the heads, of the token at a position.
+    static func factor(position: Int) -> Float { 1 / Float(1 + position % 5) }
+
     /// Feeds rows in chunks, over a cache whose blocks lie in no order; the second sequence has all signs turned.
     init(
         table: KernelTable, workers: Int, type: KeyValueType, heads: Heads, options: AttentionOptions, window: Int,
@@ -97,6 +122,7 @@ struct AttentionRun {
             let pairs = options.rotated(heads.dimension) / 2
             let cosines = backend.arena.take(2 * length * pairs, of: Float.self)
             let sines = backend.arena.take(2 * length * pairs, of: Float.self)
+            let factors = backend.arena.take(2 * length, of: Float.self)
             var slots: [CacheSlot] = []
             for sequence in 0..<2 {
                 for at in position..<position + length {
@@ -107,14 +133,14 @@ struct AttentionRun {
                         cosines[token * pairs + pair] = cos(Self.angle(position: at, pair: pair))
                         sines[token * pairs + pair] = sin(Self.angle(position: at, pair: pair))
                     }
+                    factors[token] = Self.factor(position: at)
                     slots.append(CacheSlot(block: Self.blocks[sequence][at / 64], position: Int32(at)))
                 }
             }
             backend.rotateAndStore(
                 step, queryHeadCount: heads.queryCount,
-                angles: Angles(cosines: cosines, sines: sines, pairCount: pairs), queryScale: Self.queryScale,
-                queryNorm: options.headNorm(options.queryNorm, dimension: heads.dimension),
-                keyNorm: options.headNorm(options.keyNorm, dimension: heads.dimension), slots: slots, cache: cache)
+                angles: Angles(cosines: cosines, sines: sines, pairCount: pairs),
+                options.headOptions(dimension: heads.dimension, factors: factors), slots: slots, cache: cache)
             func row(_ values: Activations, _ index: Int, _ count: Int) -> [Float] {
                 Array(UnsafeBufferPointer(start: values.elements + index * values.stride, count: count))
             }

@@ -22,8 +22,14 @@ import Testing
         AttentionOptions(description: "a norm for all heads", queryNorm: .rms, keyNorm: .rms),
         AttentionOptions(description: "a norm for each key head", keyNorm: .layer, hasOwnNorms: true),
         AttentionOptions(
-            description: "everything", rotated: { $0 / 4 * 2 }, queryNorm: .layer, keyNorm: .rms, hasOwnNorms: true,
-            cap: 5, hasSlopes: true, hasSinks: true),
+            description: "norms after rotation", rotated: { $0 / 4 * 2 }, queryNorm: .rms, keyNorm: .layer,
+            normsFollow: true),
+        AttentionOptions(
+            description: "norms over all heads", queryNorm: .rms, keyNorm: .rms, hasOwnNorms: true, isJoint: true),
+        AttentionOptions(description: "norms of values, growing queries", valueNorm: .rms, queriesGrow: true),
+        AttentionOptions(
+            description: "everything", rotated: { $0 / 4 * 2 }, queryNorm: .layer, keyNorm: .rms, valueNorm: .layer,
+            hasOwnNorms: true, queriesGrow: true, cap: 5, hasSlopes: true, hasSinks: true),
     ]
 
     /// Every table, chunking and number of workers gives the same bits; the reference is near the definition.
@@ -112,9 +118,41 @@ import Testing
         }
     }
 
-    /// A head of a row, normalized (if asked) and rotated, and how far float32 may be from it.
-    private func turned(_ head: ArraySlice<Float>, norm: NormWeights?, position: Int, rotated: Int) -> [Bounded] {
-        var elements = norm?.expected(Array(head)) ?? head.map { Bounded(value: Double($0), tolerance: 0) }
+    /// A head, normalized by the factor of its token and by weights; each product rounds.
+    private func scaled(_ head: [Bounded], by weights: NormWeights, position: Int) -> [Bounded] {
+        let factor = Double(AttentionRun.factor(position: position))
+        return head.enumerated().map { index, element in
+            let exact = element.value * factor * Double(weights.weight[index])
+            return Bounded(value: exact, tolerance: 2 * Bounded.unit * abs(exact))
+        }
+    }
+
+    /// The norm of a head whose elements are off a little.
+    private func normalized(_ head: [Bounded], _ norm: NormWeights) -> [Bounded] {
+        let off = head.map { $0.tolerance + Bounded.unit * abs($0.value) }
+        let mean = norm.kind == .layer ? head.reduce(0) { $0 + $1.value } / Double(head.count) : 0
+        let squares = head.reduce(0) { $0 + ($1.value - mean) * ($1.value - mean) }
+        let scale = 1 / (squares / Double(head.count) + Double(norm.epsilon)).squareRoot()
+        // All errors together change the mean by at most their mean, and the root of the squares by at most their own.
+        let most = (off.reduce(0) { $0 + $1 * $1 }).squareRoot() / max(squares, 1e-30).squareRoot()
+        let ofMean = norm.kind == .layer ? off.reduce(0, +) / Double(head.count) : 0
+        return zip(norm.expected(head.map { Float($0.value) }), zip(head, off)).enumerated().map { index, element in
+            let (bounded, (x, off)) = element
+            let more = abs(Double(norm.weight[index])) * scale * (off + ofMean + abs(x.value - mean) * 2 * most)
+            return Bounded(value: bounded.value, tolerance: bounded.tolerance + more)
+        }
+    }
+
+    /// A head of a row, normalized (if asked) before or after its rotation, and how far float32 may be from it.
+    private func turned(
+        _ head: ArraySlice<Float>, norm: NormWeights?, position: Int, rotated: Int, _ options: AttentionOptions
+    ) -> [Bounded] {
+        var elements = head.map { Bounded(value: Double($0), tolerance: 0) }
+        if let norm, options.isJoint {
+            elements = scaled(elements, by: norm, position: position)
+        } else if let norm, !options.normsFollow {
+            elements = norm.expected(Array(head))
+        }
         for pair in 0..<rotated / 2 {
             let angle = AttentionRun.angle(position: position, pair: pair)
             let (cosine, sine) = (Double(cos(angle)), Double(sin(angle)))
@@ -124,6 +162,7 @@ import Testing
             elements[pair] = Bounded(value: x.value * cosine - y.value * sine, tolerance: tolerance)
             elements[pair + rotated / 2] = Bounded(value: y.value * cosine + x.value * sine, tolerance: tolerance)
         }
+        if let norm, options.normsFollow { elements = normalized(elements, norm) }
         return elements
     }
 
@@ -132,24 +171,33 @@ import Testing
         let (n, options) = (run.heads.dimension, run.options)
         let queryNorm = options.headNorm(options.queryNorm, dimension: n)
         let keyNorm = options.headNorm(options.keyNorm, dimension: n)
+        let valueNorm = options.headNorm(options.valueNorm, dimension: n)
         for position in [0, 1, 63, 64, 150, 299] {
             func elements(_ head: Int, _ norm: NormWeights?, rotated: Int) -> [Bounded] {
-                turned(rows[position][head * n..<(head + 1) * n], norm: norm, position: position, rotated: rotated)
+                turned(
+                    rows[position][head * n..<(head + 1) * n], norm: norm, position: position, rotated: rotated, options
+                )
             }
             for head in 0..<run.heads.queryCount {
                 let exact = elements(head, queryNorm?.of(head: head), rotated: options.rotated(n))
                 for (i, exact) in exact.enumerated() {
-                    let scale = Double(AttentionRun.queryScale)
+                    let growth = options.queriesGrow ? Double(AttentionRun.factor(position: position)) : 1
+                    let scale = Double(AttentionRun.queryScale) * growth
+                    // The factor is a third or a fifth at times; then it and the product round.
+                    let rounding = options.queriesGrow ? 2 * Bounded.unit * abs(exact.value) : 0
                     let found = Double(run.queries[0][position][head * n + i])
                     #expect(
-                        abs(found - exact.value * scale) <= exact.tolerance * scale,
+                        abs(found - exact.value * scale) <= (exact.tolerance + rounding) * scale,
                         "query \(head), \(i) at \(position), \(options), seed \(testSeed)")
                 }
             }
             for head in 0..<run.heads.cacheCount {
                 let first = run.heads.queryCount + head
                 let keys = elements(first, keyNorm?.of(head: head), rotated: options.rotated(n))
-                let values = elements(first + run.heads.cacheCount, nil, rotated: 0)
+                let plain = rows[position][(first + run.heads.cacheCount) * n..<(first + run.heads.cacheCount + 1) * n]
+                let values =
+                    valueNorm?.of(head: head).expected(Array(plain))
+                    ?? plain.map { Bounded(value: Double($0), tolerance: 0) }
                 for (part, exact) in [(AttentionRun.Part.key, keys), (.value, values)] {
                     let found = run.stored(part, head: head, position: position, sequence: 0)
                     let most = exact.map { abs($0.value) }.max() ?? 0

@@ -66,6 +66,9 @@ extension HeadNorm {
 }
 
 extension Activation {
+    /// xIELU's coefficients in tests.
+    static let coefficients: (Float, Float) = (0.75, 1.5)
+
     /// The activation of x by its definition.
     func expected(_ x: Double) -> Bounded {
         let unit = Bounded.unit
@@ -85,6 +88,17 @@ extension Activation {
         case .relu: return Bounded(value: max(x, 0), tolerance: 0)
         case .reluSquared:
             return Bounded(value: max(x, 0) * max(x, 0), tolerance: max(x, 0) * max(x, 0) * unit + 0x1p-149)
+        case .xIELU:
+            let (positive, negative) = (Double(Self.coefficients.0), Double(Self.coefficients.1))
+            guard x <= 0 else {
+                let exact = positive * x * x + x / 2
+                return Bounded(value: exact, tolerance: 2 * unit * exact)
+            }
+            // The exponential less 1 and x rounds as its parts do, and so does the sum with x / 2.
+            let difference = expm1(x) - x
+            let error = Bounded.exponentialRoundings * exp(x) + 1 + 2 * abs(difference)
+            let exact = negative * difference + x / 2
+            return Bounded(value: exact, tolerance: unit * (negative * error + abs(exact) + abs(x / 2)))
         }
     }
 

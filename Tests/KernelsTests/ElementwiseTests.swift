@@ -83,12 +83,18 @@ import Testing
             let inputs = Array(samples.prefix(count))
             let ups = random.floats(count)
             let alone = try oneAnswer("alone") { backend in
-                Array(backend.activate(rows(inputs, width: count, backend), activation, isGated: false).contiguous)
+                Array(
+                    backend.activate(
+                        rows(inputs, width: count, backend), activation, isGated: false,
+                        coefficients: Activation.coefficients
+                    ).contiguous)
             }
             let gated = try oneAnswer("gate") { backend in
                 Array(
-                    backend.activate(rows(inputs + ups, width: 2 * count, backend), activation, isGated: true)
-                        .contiguous)
+                    backend.activate(
+                        rows(inputs + ups, width: 2 * count, backend), activation, isGated: true,
+                        coefficients: Activation.coefficients
+                    ).contiguous)
             }
             for (index, x) in inputs.enumerated() {
                 let exact = activation.expected(Double(x))
@@ -99,7 +105,37 @@ import Testing
         for table in Self.tables {
             let backend = try backend(table)
             defer { backend.pool.stop() }
-            #expect(backend.activate(rows([.nan], width: 1, backend), activation, isGated: false).elements[0].isNaN)
+            let found = backend.activate(
+                rows([.nan], width: 1, backend), activation, isGated: false, coefficients: Activation.coefficients)
+            #expect(found.elements[0].isNaN)
+        }
+    }
+
+    @Test(arguments: [1, 16, 40]) func squaresOfHeads(dimension: Int) throws {
+        var random = SeededGenerator(seed: testSeed)
+        let (tokens, heads, stride) = (3, 2, 5)
+        let inputs = random.floats(tokens * heads * dimension)
+        let found = try oneAnswer("squares of \(dimension)") { backend in
+            var sums = [Float](repeating: -1, count: tokens * stride)
+            sums.withUnsafeMutableBufferPointer { sums in
+                guard let first = sums.baseAddress else { return }
+                backend.addSquares(
+                    of: rows(inputs, width: heads * dimension, backend), headCount: heads, headDimension: dimension,
+                    into: first + 1, stride: stride)
+            }
+            return sums
+        }
+        for token in 0..<tokens {
+            for head in 0..<stride {
+                let sum = found[token * stride + head]
+                guard (1...heads).contains(head) else {
+                    #expect(sum == -1)
+                    continue
+                }
+                let x = inputs[(token * heads + head - 1) * dimension..<(token * heads + head) * dimension]
+                let exact = x.reduce(0) { $0 + Double($1) * Double($1) }
+                #expect(abs(Double(sum) - exact) <= Double(dimension + 1) * Bounded.unit * exact)
+            }
         }
     }
 
@@ -135,6 +171,12 @@ import Testing
                 backend.add(rows(b, width: width, backend), to: sum, scaledBy: scale)
                 return Array(sum.contiguous)
             }
+            let partly = try oneAnswer("a part of it") { backend in
+                let sum = rows(a, width: width, backend)
+                backend.add(rows(b, width: width, backend), to: sum, scaledBy: scale, keeping: 0.7)
+                return Array(sum.contiguous)
+            }
+            #expect(difference(partly, zip(a, b).map { ($0 * 0.7).addingProduct($1, scale) }) == nil)
             #expect(difference(found, zip(a, b).map { $0.addingProduct($1, scale) }) == nil)
             #expect(scale != 1 || difference(found, zip(a, b).map { $0 + $1 }) == nil)
         }

@@ -18,7 +18,8 @@ import Topology
             let before = allocation_count()
             message.begin(.step)
             for slot in 0..<2 {
-                message.addChunk(SequenceID(slot: slot), firstPosition: position, tokens: token[...], output: .last)
+                message.addChunk(
+                    SequenceID(slot: slot), firstPosition: position, tokens: token[...], promptLength: 1, output: .last)
             }
             try message.broadcast(over: runner.decoder.context.world)
             try runner.take(message) { _, _ in }

@@ -80,7 +80,7 @@ private struct GoldenModel: RunModel {
         let expected = golden.prompt_logprobs.dropFirst().compactMap(\.self) + golden.greedy_logprobs
         for plan in Self.plans {
             var run = TinyRun(model: model, plan: plan)
-            // The context is as long as the reference's, because some rotary scalings depend on its length.
+            run.promptLength = prompt.count
             run.limits = StepLimits(tokenCount: 64, sequenceCount: 1, sequenceLength: text.count)
             let rows = try run.logits(steps)
             try #require(rows.count == expected.count && rows.count == text.count - 1)

@@ -20,7 +20,7 @@ import Weights
             defer { pool.stop() }
             _ = try DecoderLoader(
                 configuration: decoder, source: model.weights, options: WeightOptions(), context: context, pool: pool
-            ).load(cache: CacheOptions(blockCount: 1, type: .float32), maximumLength: 64, progress: { _, _ in })
+            ).load(cache: CacheOptions(blockCount: 1, type: .float32), progress: { _, _ in })
         }
     }
 }

@@ -79,6 +79,15 @@ struct TinyModel: RunModel {
                  "sliding_window": 9, "sliding_window_pattern": 2}
                 """),
         TinyModel(
+            name: "gemma4",
+            json: """
+                {"model_type": "gemma4_text", "hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 8,
+                 "head_dim": 16, "global_head_dim": 24, "num_key_value_heads": 4, "num_global_key_value_heads": 2,
+                 "attention_k_eq_v": true, "intermediate_size": 136, "vocab_size": 101, "sliding_window": 9,
+                 "layer_types": ["sliding_attention", "full_attention", "sliding_attention"],
+                 "rope_parameters": {"full_attention": {"rope_type": "proportional", "partial_rotary_factor": 0.25}}}
+                """),
+        TinyModel(
             name: "gptneox",
             json: """
                 {"model_type": "gpt_neox", "hidden_size": 96, "num_hidden_layers": 3, "num_attention_heads": 8,
@@ -106,6 +115,84 @@ struct TinyModel: RunModel {
             json: """
                 {"model_type": "falcon", "hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 8,
                  "vocab_size": 101, "new_decoder_architecture": true, "num_kv_heads": 2}
+                """),
+        TinyModel(
+            name: "bloom",
+            json: """
+                {"model_type": "bloom", "hidden_size": 96, "n_layer": 2, "n_head": 8, "vocab_size": 101}
+                """),
+        TinyModel(
+            name: "opt",
+            json: """
+                {"model_type": "opt", "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 8, "ffn_dim": 176,
+                 "vocab_size": 101, "max_position_embeddings": 512, "word_embed_proj_dim": 40}
+                """),
+        TinyModel(
+            name: "olmo2",
+            json: """
+                {"model_type": "olmo2", "hidden_size": 96, "num_hidden_layers": 2, "num_attention_heads": 8,
+                 "num_key_value_heads": 2, "intermediate_size": 176, "vocab_size": 101, "max_position_embeddings": 512}
+                """),
+        TinyModel(
+            name: "cohere",
+            json: """
+                {"model_type": "cohere", "hidden_size": 96, "num_hidden_layers": 2, "num_attention_heads": 8,
+                 "num_key_value_heads": 4, "intermediate_size": 176, "vocab_size": 101, "max_position_embeddings": 512,
+                 "use_qk_norm": true}
+                """),
+        TinyModel(
+            name: "glm4",
+            json: """
+                {"model_type": "glm4", "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 8, "head_dim": 16,
+                 "num_key_value_heads": 2, "intermediate_size": 176, "vocab_size": 101, "max_position_embeddings": 512,
+                 "attention_bias": true}
+                """),
+        TinyModel(
+            name: "hunyuan",
+            json: """
+                {"model_type": "hunyuan_v1_dense", "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 8,
+                 "head_dim": 12, "num_key_value_heads": 2, "intermediate_size": 176, "vocab_size": 101}
+                """),
+        TinyModel(
+            name: "apertus",
+            json: """
+                {"model_type": "apertus", "hidden_size": 96, "num_hidden_layers": 2, "num_attention_heads": 8,
+                 "num_key_value_heads": 4, "intermediate_size": 200, "vocab_size": 101}
+                """),
+        TinyModel(
+            name: "ministral3",
+            json: """
+                {"model_type": "ministral3", "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 8,
+                 "num_key_value_heads": 2, "intermediate_size": 136, "vocab_size": 101, "max_position_embeddings": 256,
+                 "rope_parameters": {"rope_type": "yarn", "factor": 16, "original_max_position_embeddings": 16,
+                 "llama_4_scaling_beta": 0.1}}
+                """),
+        TinyModel(
+            name: "qwen",
+            json: """
+                {"model_type": "qwen", "hidden_size": 96, "num_hidden_layers": 2, "num_attention_heads": 8,
+                 "intermediate_size": 272, "vocab_size": 101, "kv_channels": 12, "seq_length": 16,
+                 "max_position_embeddings": 512}
+                """),
+        TinyModel(
+            name: "phi3 with longrope",
+            json: """
+                {"model_type": "phi3", "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 8,
+                 "num_key_value_heads": 2, "intermediate_size": 136, "vocab_size": 101, "max_position_embeddings": 512,
+                 "original_max_position_embeddings": 32, "rope_scaling": {"type": "longrope",
+                 "short_factor": [1, 1.1, 1.2, 1.3], "long_factor": [1, 2, 3, 4]}}
+                """),
+        TinyModel(
+            name: "baichuan2",
+            json: """
+                {"model_type": "baichuan", "hidden_size": 96, "num_hidden_layers": 2, "num_attention_heads": 8,
+                 "intermediate_size": 136, "vocab_size": 101, "model_max_length": 512}
+                """),
+        TinyModel(
+            name: "smollm3",
+            json: """
+                {"model_type": "smollm3", "hidden_size": 64, "num_hidden_layers": 4, "num_attention_heads": 8,
+                 "num_key_value_heads": 2, "intermediate_size": 136, "vocab_size": 101, "no_rope_layers": [1, 0, 1, 1]}
                 """),
     ]
 }

@@ -19,6 +19,8 @@ struct TinyRun {
     var threads = 1
     var cacheType = KeyValueType.float32
     var quantizesActivations = true
+    /// The length that rotations which depend on it are told.
+    var promptLength = 40
 
     var limits = StepLimits(tokenCount: 64, sequenceCount: 4, sequenceLength: 200)
     static let cacheBlockCount = 16
@@ -66,7 +68,7 @@ struct TinyRun {
         for chunk in step {
             message.addChunk(
                 SequenceID(slot: chunk.sequence), firstPosition: chunk.position, tokens: chunk.tokens[...],
-                output: .all)
+                promptLength: promptLength, output: .all)
         }
     }
 
@@ -85,9 +87,7 @@ struct TinyRun {
             tokenCount: limits.tokenCount, logitRows: StepLimits.logitRows, quantizesActivations: quantizesActivations,
             roundsInputs: table.roundsInputs)
         let loaded = try loader.load(
-            cache: CacheOptions(blockCount: Self.cacheBlockCount, type: cacheType),
-            maximumLength: limits.sequenceLength,
-            progress: { _, _ in })
+            cache: CacheOptions(blockCount: Self.cacheBlockCount, type: cacheType), progress: { _, _ in })
         // The allocated bytes must equal the inventory's sum exactly.
         guard loaded.weightByteCount == Int(memory.weights) else {
             throw Mismatch(found: loaded.weightByteCount, expected: Int(memory.weights))

@@ -2,7 +2,8 @@ import Tensors
 
 extension ModelFamily {
     /// Llama with one matrix for query, key and value; the 13B models have ALiBi instead of rotary embedding.
-    static let baichuan = ModelFamily("baichuan") { file throws(ConfigurationError) in
+    static let baichuan = ModelFamily("baichuan", models: "Baichuan 1, Baichuan 2 (original layout)") {
+        file throws(ConfigurationError) in
         var reader = DecoderReader(file)
         reader.keys.keyValueHeadCount = nil
         reader.keys.lengths = ["max_position_embeddings", "model_max_length"]
@@ -12,7 +13,7 @@ extension ModelFamily {
         if !reader.isRotary { decoder.changeAttention { attention, _ in attention.scores.linearBias = LinearBias() } }
         // Baichuan 2 is identified by a vocabulary that is not Baichuan's.
         if decoder.vocabularySize != 64_000, try file.optionalStrings("architectures") != ["BaiChuanForCausalLM"] {
-            decoder.otherFeatures.append("a head whose rows are normalized (NormHead)")
+            decoder.head.normalizesRows = true
         }
         return ModelDescription(
             decoder, .huggingFace.replacing(.init("self_attn.W_pack", .query, .key, .value)))

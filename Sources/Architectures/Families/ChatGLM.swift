@@ -2,7 +2,8 @@ import Tensors
 
 extension ModelFamily {
     /// ChatGLM 2 and 3, GLM-4 in its original form: interleaved rotation of half a head, fused projections.
-    static let chatGLM = ModelFamily("chatglm") { file throws(ConfigurationError) in
+    static let chatGLM = ModelFamily("chatglm", models: "ChatGLM2, ChatGLM3, glm-4-9b-chat (original layout)") {
+        file throws(ConfigurationError) in
         let isShared = try file.optionalBool("multi_query_attention") ?? false
         var reader = DecoderReader(file)
         reader.keys.layerCount = "num_layers"

@@ -2,7 +2,8 @@ import Tensors
 
 extension ModelFamily {
     /// DeepSeek V2, V3, R1: latent attention, mixtures of experts after some dense layers.
-    static let deepSeek = ModelFamily("deepseek_v2", "deepseek_v3") { file throws(ConfigurationError) in
+    static let deepSeek = ModelFamily("deepseek_v2", "deepseek_v3", models: "DeepSeek-V2, V3, R1", isComputed: false) {
+        file throws(ConfigurationError) in
         let isThird = try file.optionalString("model_type") == "deepseek_v3"
         var reader = DecoderReader(file)
         reader.length = isThird ? 4096 : 2048

@@ -2,7 +2,8 @@ import Tensors
 
 extension ModelFamily {
     /// Falcon: parallel attention and feed-forward with one norm or two; multi-query or grouped-query attention.
-    static let falcon = ModelFamily("falcon") { file throws(ConfigurationError) in
+    static let falcon = ModelFamily("falcon", models: "Falcon 7B, 11B, 40B, 180B (without ALiBi)") {
+        file throws(ConfigurationError) in
         let isNew = try file.optionalBool("new_decoder_architecture") ?? false
         let isShared = try file.optionalBool("multi_query") ?? true
         let isParallel = try file.optionalBool("parallel_attn") ?? true

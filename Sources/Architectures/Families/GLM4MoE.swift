@@ -2,7 +2,8 @@ import Tensors
 
 extension ModelFamily {
     /// GLM-4.5: mixtures of experts like DeepSeek's, half of each head rotated, query and key norms in some models.
-    static let glm4MoE = ModelFamily("glm4_moe") { file throws(ConfigurationError) in
+    static let glm4MoE = ModelFamily("glm4_moe", models: "GLM-4.5, GLM-4.5-Air", isComputed: false) {
+        file throws(ConfigurationError) in
         var reader = DecoderReader(file)
         reader.length = 131_072
         reader.norm.epsilon = 1e-5

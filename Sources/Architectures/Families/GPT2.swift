@@ -2,7 +2,7 @@ import Tensors
 
 extension ModelFamily {
     /// GPT-2: learned positions, layer norms, no gate, matrices stored as `[input, output]`.
-    static let gpt2 = ModelFamily("gpt2") { file throws(ConfigurationError) in
+    static let gpt2 = ModelFamily("gpt2", models: "GPT-2") { file throws(ConfigurationError) in
         var reader = DecoderReader(gpt: file)
         reader.isRotary = false
         var decoder = try reader.decoder()

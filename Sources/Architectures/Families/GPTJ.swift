@@ -2,7 +2,7 @@ import Tensors
 
 extension ModelFamily {
     /// GPT-J: parallel attention and feed-forward that share one norm, interleaved rotation of a part of each head.
-    static let gptJ = ModelFamily("gptj") { file throws(ConfigurationError) in
+    static let gptJ = ModelFamily("gptj", models: "GPT-J") { file throws(ConfigurationError) in
         var reader = DecoderReader(gpt: file)
         reader.ties = false
         reader.isRotary = false

@@ -2,7 +2,7 @@ import Tensors
 
 extension ModelFamily {
     /// GPT-NeoX, Pythia: parallel attention and feed-forward with a norm each; query, key and value fused head by head.
-    static let gptNeoX = ModelFamily("gpt_neox") { file throws(ConfigurationError) in
+    static let gptNeoX = ModelFamily("gpt_neox", models: "GPT-NeoX, Pythia") { file throws(ConfigurationError) in
         var reader = DecoderReader(file)
         reader.keys.keyValueHeadCount = nil
         reader.keys.normEpsilon = "layer_norm_eps"

@@ -2,7 +2,8 @@ import Tensors
 
 extension ModelFamily {
     /// gpt-oss: sinks, a window in every second layer, biases everywhere, experts with a clamped gate.
-    static let gptOSS = ModelFamily("gpt_oss") { file throws(ConfigurationError) in
+    static let gptOSS = ModelFamily("gpt_oss", models: "gpt-oss", isComputed: false) {
+        file throws(ConfigurationError) in
         var reader = DecoderReader(file)
         reader.length = 131_072
         reader.norm.epsilon = 1e-5

@@ -2,7 +2,8 @@ import Tensors
 
 extension ModelFamily {
     /// Llama with query, key and value fused in one matrix, ordered by key-value head.
-    static let internLM2 = ModelFamily("internlm2") { file throws(ConfigurationError) in
+    static let internLM2 = ModelFamily("internlm2", models: "InternLM2, InternLM2.5") {
+        file throws(ConfigurationError) in
         var reader = DecoderReader(file)
         reader.length = 2048
         var decoder = try reader.decoder()

@@ -2,7 +2,8 @@ import Tensors
 
 extension ModelFamily {
     /// Llama 4's text model: chunked attention, layers without rotation, experts in every layer or every second one.
-    static let llama4 = ModelFamily("llama4_text") { file throws(ConfigurationError) in
+    static let llama4 = ModelFamily("llama4_text", models: "Llama 4 (text)", isComputed: false) {
+        file throws(ConfigurationError) in
         var reader = DecoderReader(file)
         reader.length = 131_072
         reader.norm.epsilon = 1e-5

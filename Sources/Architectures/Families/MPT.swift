@@ -4,7 +4,7 @@ extension ModelFamily {
     /// MPT: ALiBi, layer norms, no gate, no biases.
     ///
     /// As transformers computes it, which ignores `no_bias`; a checkpoint that has biases all the same is refused.
-    static let mpt = ModelFamily("mpt") { file throws(ConfigurationError) in
+    static let mpt = ModelFamily("mpt", models: "MPT") { file throws(ConfigurationError) in
         var reader = DecoderReader(file)
         reader.keys.hiddenSize = "d_model"
         reader.keys.layerCount = "n_layers"

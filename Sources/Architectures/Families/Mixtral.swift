@@ -2,7 +2,8 @@ import Tensors
 
 extension ModelFamily {
     /// Mistral whose feed-forwards are mixtures of experts.
-    static let mixtral = ModelFamily("mixtral") { file throws(ConfigurationError) in
+    static let mixtral = ModelFamily("mixtral", models: "Mixtral", isComputed: false) {
+        file throws(ConfigurationError) in
         var reader = DecoderReader(file)
         reader.length = 131_072
         reader.norm.epsilon = 1e-5

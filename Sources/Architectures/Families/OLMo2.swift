@@ -2,11 +2,33 @@ import Tensors
 
 extension ModelFamily {
     /// OLMo 2: norms after attention and feed-forward, and over all heads of queries and keys.
-    static let olmo2 = ModelFamily("olmo2") { file throws(ConfigurationError) in
-        var reader = DecoderReader(file)
-        reader.length = 2048
-        reader.norm.epsilon = 1e-5
-        var decoder = try reader.decoder()
+    static let olmo2 = ModelFamily("olmo2", models: "OLMo 2") { file throws(ConfigurationError) in
+        ModelDescription(try DecoderReader(olmo: file).olmoDecoder(), .normsAfter)
+    }
+
+    /// OLMo 3: OLMo 2 with windows in most layers; rotary scaling acts only in the other layers.
+    static let olmo3 = ModelFamily("olmo3", models: "OLMo 3") { file throws(ConfigurationError) in
+        let reader = DecoderReader(olmo: file)
+        var decoder = try reader.olmoDecoder()
+        let window = try file.optionalInteger("sliding_window", in: DecoderReader.windows) ?? 4096
+        let windows = try file.windows(window, count: decoder.layers.count) { ($0 + 1) % 4 != 0 }
+        decoder.changeAttention { attention, layer in
+            attention.window = windows[layer]
+            if windows[layer] != nil { attention.rotation?.embedding.scaling = .none }
+        }
+        return ModelDescription(decoder, .normsAfter)
+    }
+}
+
+extension DecoderReader {
+    fileprivate init(olmo file: ConfigurationFile) {
+        self.init(file)
+        length = 2048
+        norm.epsilon = 1e-5
+    }
+
+    fileprivate func olmoDecoder() throws(ConfigurationError) -> DecoderConfiguration {
+        var decoder = try decoder()
         let norm = QueryKeyNorm(.allHeads, decoder.finalNorm)
         let hasBias = try file.optionalBool("attention_bias") ?? false
         decoder.changeAttention { attention, _ in
@@ -14,10 +36,6 @@ extension ModelFamily {
             (attention.hasInputBias, attention.hasOutputBias) = (hasBias, hasBias)
         }
         decoder.changeLayers { layer, _ in layer.norms = .after }
-        return ModelDescription(
-            decoder,
-            .huggingFace.replacing(
-                .init("post_attention_layernorm", .afterAttentionNorm),
-                .init("post_feedforward_layernorm", .afterFeedForwardNorm)))
+        return decoder
     }
 }

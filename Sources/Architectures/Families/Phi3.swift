@@ -2,7 +2,8 @@ import Tensors
 
 extension ModelFamily {
     /// Phi-3, Phi-4: Llama with fused projections; some models rotate only a part of each head.
-    static let phi3 = ModelFamily("phi3") { file throws(ConfigurationError) in
+    static let phi3 = ModelFamily("phi3", models: "Phi-3, Phi-3.5, Phi-4, Phi-4-mini") {
+        file throws(ConfigurationError) in
         var reader = DecoderReader(file)
         reader.length = 4096
         reader.norm.epsilon = 1e-5

@@ -2,7 +2,7 @@ import Tensors
 
 extension ModelFamily {
     /// The first Qwen: Llama with biases on query, key and value, and queries scaled beyond the trained length.
-    static let qwen = ModelFamily("qwen") { file throws(ConfigurationError) in
+    static let qwen = ModelFamily("qwen", models: "Qwen 1 (original layout)") { file throws(ConfigurationError) in
         var reader = DecoderReader(file)
         reader.keys.keyValueHeadCount = nil
         reader.keys.headDimension = "kv_channels"
@@ -12,12 +12,14 @@ extension ModelFamily {
         // The file gives the width of gate and up together.
         let width = try file.integer("intermediate_size", in: DecoderReader.sizes) / 2
         var decoder = try reader.decoder(intermediateSize: width)
-        decoder.changeAttention { attention, _ in attention.hasInputBias = true }
-        if try file.optionalBool("use_dynamic_ntk") ?? true {
-            decoder.otherFeatures.append("a rotary base that follows the prompt's length (use_dynamic_ntk)")
-        }
-        if try file.optionalBool("use_logn_attn") ?? true {
-            decoder.otherFeatures.append("queries scaled by the logarithm of their position (use_logn_attn)")
+        // Both act beyond `seq_length`, on which the model was trained.
+        let trained = try file.optionalInteger("seq_length", in: DecoderReader.lengths) ?? decoder.positionLimit
+        let isStretched = try file.optionalBool("use_dynamic_ntk") ?? true
+        let isGrowing = try file.optionalBool("use_logn_attn") ?? true
+        decoder.changeAttention { attention, _ in
+            attention.hasInputBias = true
+            if isStretched { attention.rotation?.embedding.scaling = .doubling(length: trained) }
+            if isGrowing { attention.scores.growth = .logarithmic(beyond: trained) }
         }
         return ModelDescription(
             decoder,

@@ -1,6 +1,6 @@
 extension ModelFamily {
     /// Llama with biases on query, key and value, and a sliding window in some layers if the file enables it.
-    static let qwen2 = ModelFamily("qwen2") { file throws(ConfigurationError) in
+    static let qwen2 = ModelFamily("qwen2", models: "Qwen1.5, Qwen2, Qwen2.5") { file throws(ConfigurationError) in
         var reader = DecoderReader(file)
         reader.length = 32_768
         var decoder = try reader.decoder()

@@ -2,7 +2,7 @@ import Tensors
 
 extension ModelFamily {
     /// Llama with a norm for each head of queries and keys, and the windows of Qwen 2.
-    static let qwen3 = ModelFamily("qwen3") { file throws(ConfigurationError) in
+    static let qwen3 = ModelFamily("qwen3", models: "Qwen3, dense") { file throws(ConfigurationError) in
         var reader = DecoderReader(file)
         reader.length = 32_768
         reader.sizes = ["head_dim": 128]

@@ -2,7 +2,8 @@ import Tensors
 
 extension ModelFamily {
     /// Qwen 2 with mixtures of experts, including a shared expert.
-    static let qwen2MoE = ModelFamily("qwen2_moe") { file throws(ConfigurationError) in
+    static let qwen2MoE = ModelFamily("qwen2_moe", models: "Qwen1.5-MoE, Qwen2-MoE", isComputed: false) {
+        file throws(ConfigurationError) in
         try qwenMixture(file) { decoder, experts, file throws(ConfigurationError) in
             experts.sharedSize =
                 try file.optionalInteger("shared_expert_intermediate_size", in: 0...1 << 20) ?? 0
@@ -16,7 +17,8 @@ extension ModelFamily {
     }
 
     /// Qwen 3 with mixtures of experts.
-    static let qwen3MoE = ModelFamily("qwen3_moe") { file throws(ConfigurationError) in
+    static let qwen3MoE = ModelFamily("qwen3_moe", models: "Qwen3-MoE", isComputed: false) {
+        file throws(ConfigurationError) in
         try qwenMixture(file) { decoder, _, file throws(ConfigurationError) in
             let norm = QueryKeyNorm(.perHead, decoder.finalNorm)
             let hasBias = try file.optionalBool("attention_bias") ?? false

@@ -2,17 +2,21 @@
 
 extension ModelFamily {
     /// LLaVA and others whose decoder is described under `text_config`.
-    static let visionLanguage = ModelFamily("llava", "llava_next", "gemma3", "llama4", "mistral3") {
+    static let visionLanguage = ModelFamily(
+        "llava", "llava_next", "gemma3", "gemma4", "llama4", "mistral3",
+        models: "LLaVA, Gemma 3, Gemma 4, Llama 4, Mistral 3 with images (text part)"
+    ) {
         file throws(ConfigurationError) in try description(ofPart: "text_config", of: file)
     }
 
     /// InternVL, whose decoder is described under `llm_config`.
-    static let internVL = ModelFamily("internvl_chat") { file throws(ConfigurationError) in
+    static let internVL = ModelFamily("internvl_chat", models: "InternVL (text part)") {
+        file throws(ConfigurationError) in
         try description(ofPart: "llm_config", of: file)
     }
 
     /// MiniCPM-V, whose decoder is Qwen 2 and is described at the top level of the file.
-    static let miniCPMV = ModelFamily("minicpmv") { file throws(ConfigurationError) in
+    static let miniCPMV = ModelFamily("minicpmv", models: "MiniCPM-V (text part)") { file throws(ConfigurationError) in
         var model = try ModelFamily.qwen2.describe(file)
         model.decoder.companions = try file.companions(width: model.decoder.hiddenSize)
         return model

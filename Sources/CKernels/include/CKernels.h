@@ -215,12 +215,12 @@ typedef struct ck_norm {
     float delta_scale;
 } ck_norm;
 
-/// a[i] += b[i] * scale.
+/// a[i] = a[i] * keep + b[i] * scale.
 typedef struct ck_add {
     float *a;
     const float *b;
     int64_t count;
-    float scale;
+    float scale, keep;
 } ck_add;
 
 /// The functions that are applied to each element between two products.
@@ -230,7 +230,8 @@ typedef enum ck_activation {
     CK_GELU_TANH = 2,    // x / 2 * (1 + tanh(u)) = x / (1 + exp(-2 u)), u = √(2/π) (x + 0.044715 x³)
     CK_RELU = 3,         // max(x, 0)
     CK_RELU_SQUARED = 4, // max(x, 0)²
-    CK_SOFTCAP = 5,      // cap * tanh(x / cap)
+    CK_SOFTCAP = 5,      // c * tanh(x / c), c = coefficients[0]
+    CK_XIELU = 6,        // p x² + x / 2 where x > 0, else n (exp(x) - 1 - x) + x / 2; coefficients p and n
 } ck_activation;
 
 /// output[t, i] = f(input[t, i]) * up[t, i], or f(input[t, i]) without `up`.
@@ -240,7 +241,7 @@ typedef struct ck_activate {
     float *output; // [tokens][output_stride]; may be `input`
     int64_t stride, output_stride, tokens, columns;
     ck_activation activation;
-    float cap; // of CK_SOFTCAP
+    float coefficients[2];
 } ck_activate;
 
 /// The place in the cache to which a token's keys and values go.
@@ -260,24 +261,36 @@ typedef struct ck_cache {
     ck_format format; // F32, F16, BF16, INT8 or FP8
 } ck_cache;
 
-/// The norm of query heads or of key heads.
+/// sums[t, h] = the sum of the squares of head h of row t.
+typedef struct ck_squares {
+    const float *rows; // [tokens][stride]: heads side by side
+    int64_t stride, tokens, heads, head_dim;
+    float *sums; // [tokens][sums_stride]
+    int64_t sums_stride;
+} ck_squares;
+
+/// The norm of query heads, of key heads or of value heads.
 typedef struct ck_head_norm {
-    ck_norm_weights norm; // of the first head
+    ck_norm_weights norm; // of the first head; no weights: heads are not normalized
     int64_t stride;       // from the weights of one head to those of the next; 0 if all heads share them
+    // [tokens]: what the elements of all heads are multiplied by besides the weights; NULL: each head is measured
+    const float *_Nullable factors;
 } ck_head_norm;
 
-/// Normalizes queries and keys (if norms are given), rotates them by their angles, scales queries, and stores keys and
-/// values in the cache.
+/// Normalizes queries, keys and values (if norms are given), rotates queries and keys by their angles, scales queries,
+/// and stores keys and values in the cache.
 ///
-/// Rows hold [queries | keys | values]; queries and keys are changed in place. Of the first `rotated` elements of a
-/// head, element i is rotated with element i + rotated / 2. The other elements are only scaled.
+/// Rows hold [queries | keys | values], which are changed in place. Of the first `rotated` elements of a head, element i
+/// is rotated with element i + rotated / 2. The other elements are only scaled.
 typedef struct ck_store {
     float *rows; // [tokens][stride]
     int64_t stride, tokens, query_heads;
     int64_t rotated;                                  // even, 0 to head_dim
     const float *_Nullable cosines, *_Nullable sines; // [tokens][rotated / 2]; needed if any element is rotated
     float query_scale;
-    ck_head_norm query_norm, key_norm;
+    const float *_Nullable query_factors; // [tokens]: a further factor on queries
+    ck_head_norm query_norm, key_norm, value_norm;
+    bool norms_follow;    // queries and keys are rotated before they are normalized
     const ck_slot *slots; // [tokens]
     ck_cache cache;
 } ck_store;
@@ -363,6 +376,7 @@ typedef struct ck_kernels {
     ck_kernel norm;          // ck_norm; parts: tokens
     ck_kernel add;           // ck_add; parts: elements
     ck_kernel activate;      // ck_activate; parts: columns
+    ck_kernel squares;       // ck_squares; parts: tokens
     ck_kernel store;         // ck_store; parts: tokens
     ck_kernel attend;        // ck_attend; parts: (item, cache head) pairs, dealt in turn
     ck_kernel attend_spans;  // ck_attend_spans; parts: (item, cache head, span) triples, dealt in turn

@@ -188,6 +188,26 @@ static void normalize_row(const float *x, float *out, int64_t columns, ck_norm_w
     }
 }
 
+/// Normalizes head `head` of token `token`, in place.
+static void normalize_head(float *x, int64_t n, const ck_head_norm *a, int64_t head, int64_t token) {
+    ck_norm_weights norm = ck_norm_of_head(a, head);
+    if (!norm.weight) return;
+    if (!a->factors) normalize_row(x, x, n, norm);
+    for (int64_t i = 0; a->factors && i < n; i++) x[i] = x[i] * a->factors[token] * norm.weight[i];
+}
+
+static void squares(const void *arguments, ck_part part) {
+    const ck_squares *a = arguments;
+    ck_range tokens = ck_share(a->tokens, part);
+    for (int64_t t = tokens.begin; t < tokens.end; t++)
+        for (int64_t h = 0; h < a->heads; h++) {
+            const float *x = a->rows + t * a->stride + h * a->head_dim;
+            float lanes[16] = {0};
+            for (int64_t i = 0; i < a->head_dim; i++) lanes[i % 16] = fmaf(x[i], x[i], lanes[i % 16]);
+            a->sums[t * a->sums_stride + h] = sum_lanes(lanes);
+        }
+}
+
 static void norm(const void *arguments, ck_part part) {
     const ck_norm *a = arguments;
     ck_range tokens = ck_share(a->tokens, part);
@@ -202,7 +222,7 @@ static void norm(const void *arguments, ck_part part) {
 static void add(const void *arguments, ck_part part) {
     const ck_add *a = arguments;
     ck_range elements = ck_share(a->count, part);
-    for (int64_t i = elements.begin; i < elements.end; i++) a->a[i] = fmaf(a->b[i], a->scale, a->a[i]);
+    for (int64_t i = elements.begin; i < elements.end; i++) a->a[i] = fmaf(a->b[i], a->scale, a->a[i] * a->keep);
 }
 
 static float exponential(float x) {
@@ -237,7 +257,7 @@ static float gelu(float x) {
     return fmaf(most * -0.5f, erfc, x >= 0 ? x : 0);
 }
 
-static float activation(ck_activation kind, float x, float cap) {
+static float activation(ck_activation kind, float x, const float *coefficients) {
     // Not `x > 0 ? x : 0`, which would make a NaN 0.
     float positive = 0 >= x ? 0 : x;
     switch (kind) {
@@ -246,7 +266,9 @@ static float activation(ck_activation kind, float x, float cap) {
     case CK_GELU_TANH: return x / (1.0f + exponential(x * fmaf(x * x, CK_GELU_CUBIC, CK_GELU_LINEAR)));
     case CK_RELU: return positive;
     case CK_RELU_SQUARED: return positive * positive;
-    case CK_SOFTCAP: return cap * hyperbolic_tangent(x / cap);
+    case CK_SOFTCAP: return coefficients[0] * hyperbolic_tangent(x / coefficients[0]);
+    case CK_XIELU:
+        return 0 >= x ? fmaf(coefficients[1], exponential(x) - 1.0f - x, 0.5f * x) : x * fmaf(coefficients[0], x, 0.5f);
     }
 }
 
@@ -255,7 +277,7 @@ static void activate(const void *arguments, ck_part part) {
     ck_range columns = ck_share(a->columns, part);
     for (int64_t t = 0; t < a->tokens; t++)
         for (int64_t i = columns.begin; i < columns.end; i++) {
-            float y = activation(a->activation, a->input[t * a->stride + i], a->cap);
+            float y = activation(a->activation, a->input[t * a->stride + i], a->coefficients);
             a->output[t * a->output_stride + i] = a->up ? y * a->up[t * a->stride + i] : y;
         }
 }
@@ -294,9 +316,9 @@ static void store(const void *arguments, ck_part part) {
         for (int64_t h = 0; h < a->query_heads + c->heads; h++) {
             float *x = a->rows + t * a->stride + h * c->head_dim;
             const bool is_query = h < a->query_heads;
-            ck_norm_weights norm =
-                is_query ? ck_norm_of_head(&a->query_norm, h) : ck_norm_of_head(&a->key_norm, h - a->query_heads);
-            if (norm.weight) normalize_row(x, x, c->head_dim, norm);
+            const ck_head_norm *norm = is_query ? &a->query_norm : &a->key_norm;
+            const int64_t head = is_query ? h : h - a->query_heads;
+            if (!a->norms_follow) normalize_head(x, c->head_dim, norm, head, t);
             for (int64_t i = 0; i < half; i++) {
                 float cosine = a->cosines[t * half + i], sine = a->sines[t * half + i];
                 float first = fmaf(x[i], cosine, -(x[i + half] * sine));
@@ -304,10 +326,13 @@ static void store(const void *arguments, ck_part part) {
                 x[i] = first;
                 x[i + half] = second;
             }
-            for (int64_t i = 0; is_query && i < c->head_dim; i++) x[i] *= a->query_scale;
+            if (a->norms_follow) normalize_head(x, c->head_dim, norm, head, t);
+            const float scale = ck_query_scale(a, t);
+            for (int64_t i = 0; is_query && i < c->head_dim; i++) x[i] *= scale;
         }
         float *keys = a->rows + t * a->stride + a->query_heads * c->head_dim, *values = keys + c->heads * c->head_dim;
         for (int64_t h = 0; h < c->heads; h++) {
+            normalize_head(values + h * c->head_dim, c->head_dim, &a->value_norm, h, t);
             if (ck_is_integer(c->format)) {
                 int64_t at = scale_index(c, slot.block, h, slot.position);
                 c->key_scales[at] = quantize_head(keys + h * c->head_dim, c->head_dim);
@@ -480,6 +505,7 @@ const ck_kernels ck_scalar = {
     .norm = norm,
     .add = add,
     .activate = activate,
+    .squares = squares,
     .store = store,
     .attend = attend,
     .attend_spans = attend_spans,

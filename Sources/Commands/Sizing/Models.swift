@@ -11,6 +11,9 @@ struct Models: ParsableCommand {
     @Option(help: "How it is printed.")
     var format: Format = .text
 
+    @Flag(help: "List the families instead, as a table in Markdown.")
+    var families = false
+
     struct Row: Encodable {
         let model: String
         let repository: String
@@ -42,6 +45,7 @@ struct Models: ParsableCommand {
     }
 
     func run() throws {
+        if families { return try writeOut(ModelFamily.table + "\n") }
         try Sizing.answering {
             let rows = try ModelCatalogue.entries.map { entry in
                 let decoder = try FoundModel(entry).description().decoder
