@@ -1,4 +1,3 @@
-import Glibc
 import ModelOptions
 import ProgramEntry
 import Tokenization
@@ -11,7 +10,7 @@ public struct ModelTokenizer {
     let failure: (any Error)?
 
     init(of model: OpenedModel) {
-        guard let directory = model.directory, access(directory + "/tokenizer.json", F_OK) == 0 else {
+        guard let directory = model.directory, Tokenizer.isPresent(in: directory) else {
             (value, failure) = (nil, nil)
             return
         }
@@ -31,7 +30,7 @@ public struct ModelTokenizer {
         guard let value else {
             throw RunError(
                 .missingInput,
-                "\(purpose) needs a tokenizer, and \(model.name) has no tokenizer.json: give --prompt-token-ids and no text"
+                "\(purpose) needs a tokenizer, and \(model.name) has no tokenizer.json or other tokenizer file: give --prompt-token-ids and no text"
             )
         }
         return value

@@ -2,13 +2,24 @@ import Messages
 
 /// A token that is looked for in the text before the model sees it.
 struct AddedToken: Sendable {
+    /// When a token is looked for.
+    enum Stage: Sendable {
+        /// Before normalization.
+        case text
+        /// After normalization, in its own normalized form.
+        case normalizedText
+        /// After normalization, as it is spelled: a user-defined piece of sentencepiece.
+        case pieces
+        /// Never: its name is a plain word, and only a post-processor uses it.
+        case never
+    }
+
     /// The token's id: what the file says, until `list` assigns the one that counts.
     private(set) var id: Int32
     let content: [UInt8]
     /// Whether decoding that skips special tokens leaves it out.
     private(set) var isSpecial: Bool
-    /// Whether it is matched after normalization, in its own normalized form.
-    let isNormalized: Bool
+    let stage: Stage
     /// Whether a match includes the white space before it.
     let stripsLeft: Bool
     let stripsRight: Bool
@@ -60,13 +71,49 @@ struct AddedToken: Sendable {
         return tokens
     }
 
+    /// Gives tokens that are named beside the vocabulary their ids, and adds them to it.
+    ///
+    /// A token without an id of its own has that of its spelling in the vocabulary, or else the next one.
+    static func list(
+        _ named: [NamedToken], into vocabulary: inout Vocabulary, _ stage: Stage
+    ) throws(TokenizationError) -> [AddedToken] {
+        var tokens: [AddedToken] = []
+        for name in named where !name.content.isEmpty {
+            let id = name.id ?? vocabulary.id(of: name.content).map { Int($0) } ?? vocabulary.count
+            guard vocabulary.hasRoom(for: id) else { throw name.malformed("the id \(id) is too high") }
+            let token = try AddedToken(name, id: Int32(id), stage)
+            vocabulary.add(token)
+            tokens.append(token)
+        }
+        return tokens
+    }
+
+    /// Makes a token without flags.
+    init(id: Int32, _ content: [UInt8], isSpecial: Bool, _ stage: Stage) {
+        self.id = id
+        self.content = content
+        self.isSpecial = isSpecial
+        self.stage = stage
+        (stripsLeft, stripsRight, isSingleWord) = (false, false, false)
+    }
+
+    private init(_ name: NamedToken, id: Int32, _ stage: Stage) throws(TokenizationError) {
+        self.id = id
+        self.content = name.content
+        self.stage = name.isPlainWord ? .never : stage
+        isSpecial = name.isSpecial
+        stripsLeft = try name.flags?["lstrip"].bool(or: false) ?? false
+        stripsRight = try name.flags?["rstrip"].bool(or: false) ?? false
+        isSingleWord = try name.flags?["single_word"].bool(or: false) ?? false
+    }
+
     /// Reads an element of `added_tokens`.
     private init(_ field: FileField) throws(TokenizationError) {
         // Any 32-bit number is accepted, because the id in the file is ignored.
         id = Int32(clamping: try field["id"].integer(in: 0...Int(UInt32.max)))
         content = try field["content"].bytes()
         isSpecial = try field["special"].bool(or: false)
-        isNormalized = try field["normalized"].bool(or: !isSpecial)
+        stage = try field["normalized"].bool(or: !isSpecial) ? .normalizedText : .text
         stripsLeft = try field["lstrip"].bool(or: false)
         stripsRight = try field["rstrip"].bool(or: false)
         isSingleWord = try field["single_word"].bool(or: false)
@@ -81,42 +128,14 @@ struct AddedTokenMatcher: Sendable {
         let token: Int32?
     }
 
-    /// A node of the trie.
-    ///
-    /// Its children form a list that is linked by `nextSibling`. Index 0, the root, is nobody's child and means "none".
-    private struct Node {
-        let byte: UInt8
-        var firstChild = 0
-        var nextSibling = 0
-        var token: Int?
-    }
-
     private let tokens: [AddedToken]
-    private var nodes = [Node(byte: 0)]
-    private var startsToken = [Bool](repeating: false, count: 256)
+    private let trie: PieceTrie
 
     /// Makes a matcher that looks for each token's spelling.
     init(_ entries: [(token: AddedToken, spelling: [UInt8])]) {
         tokens = entries.map(\.token)
-        for (index, entry) in entries.enumerated() {
-            guard let first = entry.spelling.first else { continue }
-            startsToken[Int(first)] = true
-            var node = 0
-            for byte in entry.spelling { node = child(of: node, byte) ?? addChild(to: node, byte) }
-            if nodes[node].token == nil { nodes[node].token = index }
-        }
-    }
-
-    private func child(of node: Int, _ byte: UInt8) -> Int? {
-        var child = nodes[node].firstChild
-        while child != 0, nodes[child].byte != byte { child = nodes[child].nextSibling }
-        return child == 0 ? nil : child
-    }
-
-    private mutating func addChild(to node: Int, _ byte: UInt8) -> Int {
-        nodes.append(Node(byte: byte, nextSibling: nodes[node].firstChild))
-        nodes[node].firstChild = nodes.count - 1
-        return nodes.count - 1
+        // Of equal spellings the first one's token counts, and in the trie it is the last.
+        trie = PieceTrie(entries.enumerated().reversed().map { ($0.element.spelling, Int32($0.offset)) })
     }
 
     /// Cuts `text` at its added tokens; special ones are matched only if `takesSpecial` is true.
@@ -124,14 +143,14 @@ struct AddedTokenMatcher: Sendable {
         var segments: [Segment] = []
         var end = 0
         var offset = 0
-        while nodes.count > 1, offset < text.count {
-            guard startsToken[Int(text[offset])], let match = longestMatch(in: text, at: offset) else {
+        while !trie.isEmpty, offset < text.count {
+            guard trie.hasKey(startingWith: text[offset]), let match = trie.longestPrefix(of: text, from: offset) else {
                 offset += 1
                 continue
             }
             let found = offset..<match.end
             offset = match.end
-            let token = tokens[match.token]
+            let token = tokens[Int(match.value)]
             // A match that does not count is skipped whole, as in the reference.
             if token.isSpecial && !takesSpecial { continue }
             if token.isSingleWord && !Self.isSingleWord(found, in: text) { continue }
@@ -144,18 +163,6 @@ struct AddedTokenMatcher: Sendable {
         }
         if end < text.count { segments.append(Segment(range: end..<text.count, token: nil)) }
         return segments
-    }
-
-    private func longestMatch(in text: [UInt8], at start: Int) -> (token: Int, end: Int)? {
-        var longest: (token: Int, end: Int)?
-        var node = 0
-        var offset = start
-        while offset < text.count, let next = child(of: node, text[offset]) {
-            node = next
-            offset += 1
-            if let token = nodes[node].token { longest = (token, offset) }
-        }
-        return longest
     }
 
     private static func isSingleWord(_ range: Range<Int>, in text: [UInt8]) -> Bool {

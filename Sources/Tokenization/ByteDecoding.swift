@@ -76,7 +76,8 @@ struct ByteFallbackDecoding: DecodingStep {
         endRun(into: &events)
     }
 
-    private static func byte(named piece: [UInt8]) -> UInt8? {
+    /// The byte that a piece such as "<0xE4>" names; nil for other pieces.
+    static func byte(named piece: [UInt8]) -> UInt8? {
         guard piece.count == 6, piece.starts(with: "<0x".utf8), piece[5] == UInt8(ascii: ">"),
             let high = hexadecimalDigit(piece[3]), let low = hexadecimalDigit(piece[4])
         else { return nil }

@@ -1,39 +1,10 @@
-/// The state of byte-pair encoding: a piece's symbols as a linked list, a heap of possible merges, and a cache.
+/// The state of byte-pair encoding: a piece's symbols as a linked list, and a heap of possible merges.
 struct BytePairMerger {
-    /// Longer pieces hardly ever occur twice; remembering them would only fill the memory.
-    private static let longestRemembered = 48
-    /// When this many pieces are remembered, all are forgotten: that is simple, and rare enough to cost nothing.
-    private static let cacheCapacity = 1 << 15
-
     private var symbols: [Int32] = []
     private var previous: [Int32] = []
     private var next: [Int32] = []
     /// A binary heap of rank << 32 | position of the left symbol: lowest rank first, then leftmost.
     private var heap: [UInt64] = []
-
-    private var cache = ByteTable(minimumCapacity: 1 << 10)
-    private var rememberedEnds = [0]
-    private var remembered: [TokenID] = []
-
-    /// Appends the tokens of a piece if it was seen before; else returns false.
-    func recall(_ text: [UInt8], _ range: Range<Int>, into tokens: inout [TokenID]) -> Bool {
-        guard range.count <= Self.longestRemembered, let entry = cache.value(of: text, range) else { return false }
-        for index in rememberedEnds[Int(entry)]..<rememberedEnds[Int(entry) + 1] { tokens.append(remembered[index]) }
-        return true
-    }
-
-    /// Keeps the tokens of a piece for the next time.
-    mutating func remember(_ text: [UInt8], _ range: Range<Int>, _ tokens: ArraySlice<TokenID>) {
-        guard range.count <= Self.longestRemembered else { return }
-        if cache.count >= Self.cacheCapacity {
-            cache.removeAll()
-            rememberedEnds.removeSubrange(1...)
-            remembered.removeAll(keepingCapacity: true)
-        }
-        guard cache.insert(Int32(cache.count), for: text, range) else { return }
-        remembered += tokens
-        rememberedEnds.append(remembered.count)
-    }
 
     /// Forgets the symbols of the last piece.
     mutating func clear() {

@@ -5,24 +5,52 @@ import Messages
 ///
 /// R. Sennrich, B. Haddow, A. Birch, "Neural Machine Translation of Rare Words with Subword Units", 2016.
 struct BytePairModel: Sendable {
-    private let vocabulary: Vocabulary
     private let merges: MergeTable
-    private let unknown: Int32?
-    private let fusesUnknown: Bool
-    private let ignoresMerges: Bool
+    /// The tokens of characters; unused where `symbolsOfBytes` is there.
+    private let symbols: ByteTable
+    /// The tokens of the byte alphabet's characters, by byte; nil unless pieces come as plain bytes.
+    private let symbolsOfBytes: [Int32]?
+    /// The tokens of whole pieces, which count before the rules; nil if only the rules count.
+    private let wholes: ByteTable?
+    private let wordCut: WordCut?
+    private let unknown: UnknownCharacters
     private let prefix: [UInt8]?
     private let suffix: [UInt8]?
-    /// The tokens "<0x00>" to "<0xFF>", by byte; nil unless the model falls back to bytes.
-    private let byteTokens: [Int32?]?
-    /// The tokens of the byte alphabet's characters, by byte; nil unless `spellsBytes`.
-    private let symbolsOfBytes: [Int32]?
-    /// The token of each whole piece, keyed by the bytes that it stands for.
-    private var idsOfBytes = ByteTable()
+    /// What stands for each symbol that takes part in rules and is no token, from the number of tokens on.
+    private let hidden: [Int32: [Int32]]
+
+    /// What becomes of a character without a token.
+    struct UnknownCharacters: Sendable {
+        /// The tokens "<0x00>" to "<0xFF>", by byte; nil unless the model falls back to bytes.
+        var byteTokens: [Int32?]?
+        /// The token for a character that has no bytes either; nil if it vanishes.
+        var token: Int32?
+        /// Whether one such token stands for several characters in a row.
+        var isFused = false
+
+        /// The byte tokens of a character; nil if the model lacks one of them.
+        func fallback(_ bytes: [UInt8]) -> [Int32]? {
+            guard let byteTokens else { return nil }
+            let ids = bytes.compactMap { byteTokens[Int($0)] }
+            return ids.count == bytes.count ? ids : nil
+        }
+
+        /// Whether a character without a token vanishes, so that what stands on either side becomes neighbours.
+        var vanishes: Bool { token == nil && !(byteTokens?.allSatisfy { $0 != nil } ?? false) }
+
+        /// The tokens "<0x00>" to "<0xFF>" of a vocabulary, by byte.
+        static func byteTokens(_ vocabulary: Vocabulary) -> [Int32?] {
+            (0...255).map { byte in
+                let digits = String(byte, radix: 16, uppercase: true)
+                return vocabulary.id(of: Array("<0x\(digits.count < 2 ? "0" : "")\(digits)>".utf8))
+            }
+        }
+    }
 
     /// Whether pieces come as plain bytes instead of characters of `ByteAlphabet`.
     ///
     /// The alphabet has one character for each byte, so leaving out the translation changes no token and saves time.
-    let spellsBytes: Bool
+    var spellsBytes: Bool { symbolsOfBytes != nil }
 
     /// Reads a `model` field; `endsInByteCharacters` says that the last pre-tokenizer spells bytes.
     init(_ field: FileField, _ vocabulary: Vocabulary, endsInByteCharacters: Bool) throws(TokenizationError) {
@@ -30,59 +58,101 @@ struct BytePairModel: Sendable {
         guard dropout.isAbsent || dropout.value.numberValue == 0 else {
             throw dropout.unsupported("dropping merges at random")
         }
-        self.vocabulary = vocabulary
         prefix = try field["continuing_subword_prefix"].bytesIfPresent()
         suffix = try field["end_of_word_suffix"].bytesIfPresent()
-        fusesUnknown = try field["fuse_unk"].bool(or: false)
-        ignoresMerges = try field["ignore_merges"].bool(or: false)
+        var unknown = UnknownCharacters()
+        unknown.isFused = try field["fuse_unk"].bool(or: false)
         let unknownField = try field["unk_token"]
-        unknown = try unknownField.bytesIfPresent().map { (name: [UInt8]) throws(TokenizationError) in
+        if let name = try unknownField.bytesIfPresent() {
             guard let id = vocabulary.id(of: name) else {
                 throw unknownField.malformed("\(quoted(name[...])) is not in the vocabulary")
             }
-            return id
+            unknown.token = id
         }
-        byteTokens = try field["byte_fallback"].bool(or: false) ? Self.byteTokens(vocabulary) : nil
-        merges = try Self.merges(try field["merges"], vocabulary, prefixCount: prefix?.count ?? 0)
+        if try field["byte_fallback"].bool(or: false) {
+            unknown.byteTokens = UnknownCharacters.byteTokens(vocabulary)
+        }
+        self.unknown = unknown
+        let rules = try Self.rules(try field["merges"], vocabulary, prefixCount: prefix?.count ?? 0)
+        merges = rules.table
+        hidden = [:]
 
+        let isPlain = prefix == nil && suffix == nil
+        symbolsOfBytes = endsInByteCharacters && isPlain ? Self.symbolsOfBytes(vocabulary) : nil
+        symbols = symbolsOfBytes == nil ? vocabulary.ids : ByteTable()
+        let ignoresMerges = try field["ignore_merges"].bool(or: false)
+        wholes = ignoresMerges ? symbolsOfBytes == nil ? vocabulary.ids : Self.idsOfBytes(vocabulary) : nil
+        let isCut =
+            symbolsOfBytes == nil && isPlain && !ignoresMerges && !unknown.vanishes
+            && vocabulary.id(of: WordCut.space) != nil
+        wordCut = isCut ? rules.wordCut : nil
+    }
+
+    /// Makes the model of a byte-level vocabulary; nil if a byte has no token.
+    ///
+    /// - Parameter prefersWholes: whether a piece that is a token is that token, whatever the rules say.
+    init?(byteLevel vocabulary: Vocabulary, _ rules: MergeRules, prefersWholes: Bool) {
+        guard let symbolsOfBytes = Self.symbolsOfBytes(vocabulary) else { return nil }
+        self.symbolsOfBytes = symbolsOfBytes
+        merges = rules.table
+        symbols = ByteTable()
+        wholes = prefersWholes ? Self.idsOfBytes(vocabulary) : nil
+        wordCut = nil
+        unknown = UnknownCharacters()
+        (prefix, suffix, hidden) = (nil, nil, [:])
+    }
+
+    /// Makes the model of a sentencepiece file.
+    ///
+    /// - Parameters:
+    ///   - symbols: the pieces that may take part in rules.
+    ///   - hidden: what stands for each symbol that is no token.
+    init(
+        symbols: ByteTable, _ rules: MergeRules, _ unknown: UnknownCharacters, hidden: [Int32: [Int32]]
+    ) {
+        self.symbols = symbols
+        symbolsOfBytes = nil
+        merges = rules.table
+        wholes = nil
+        wordCut = symbols.value(of: WordCut.space) == nil ? nil : rules.wordCut
+        self.unknown = unknown
+        (prefix, suffix) = (nil, nil)
+        self.hidden = hidden
+    }
+
+    private static func symbolsOfBytes(_ vocabulary: Vocabulary) -> [Int32]? {
         let symbols = ByteAlphabet.characters.compactMap { vocabulary.id(of: $0) }
-        spellsBytes = endsInByteCharacters && prefix == nil && suffix == nil && symbols.count == 256
-        symbolsOfBytes = spellsBytes ? symbols : nil
-        if spellsBytes && ignoresMerges {
-            for (id, spelling) in vocabulary.spellings.enumerated() {
-                guard let spelling, let bytes = ByteAlphabet.decode(spelling) else { continue }
-                _ = idsOfBytes.insert(Int32(id), for: bytes, 0..<bytes.count)
+        return symbols.count == 256 ? symbols : nil
+    }
+
+    /// The tokens by the bytes that they stand for.
+    private static func idsOfBytes(_ vocabulary: Vocabulary) -> ByteTable {
+        var ids = ByteTable(minimumCapacity: vocabulary.count)
+        for id in 0..<Int32(vocabulary.count) {
+            guard let spelling = vocabulary.spelling(of: id), let bytes = ByteAlphabet.decode(spelling) else {
+                continue
             }
+            _ = ids.insert(id, for: bytes, 0..<bytes.count)
         }
+        return ids
     }
 
-    private static func byteTokens(_ vocabulary: Vocabulary) -> [Int32?] {
-        (0...255).map { byte in
-            let digits = String(byte, radix: 16, uppercase: true)
-            return vocabulary.id(of: Array("<0x\(digits.count < 2 ? "0" : "")\(digits)>".utf8))
-        }
-    }
-
-    private static func merges(
+    private static func rules(
         _ field: FileField, _ vocabulary: Vocabulary, prefixCount: Int
-    ) throws(TokenizationError) -> MergeTable {
-        guard let rules = field.value.elements else { throw field.fault(expected: "a list") }
-        var merges = MergeTable(minimumCapacity: rules.count)
-        for (rank, rule) in rules.enumerated() where !isVersion(rule) {
+    ) throws(TokenizationError) -> MergeRules {
+        guard let list = field.value.elements else { throw field.fault(expected: "a list") }
+        var rules = MergeRules(minimumCapacity: list.count)
+        for (rank, rule) in list.enumerated() where !isVersion(rule) {
             guard rank <= Int(Int32.max), let (left, right) = pair(rule) else {
                 throw field.malformed("rule \(rank) is not a pair of tokens")
             }
-            guard let leftID = vocabulary.id(of: left), let rightID = vocabulary.id(of: right) else {
-                let pair = "\(quoted(left)) and \(quoted(right))"
-                throw field.malformed("rule \(rank) joins \(pair), which are not both in the vocabulary")
+            do {
+                try rules.add(left, right, rank: rank, vocabulary, prefixCount: prefixCount)
+            } catch {
+                throw field.malformed(error.reason)
             }
-            let joined = left + right.dropFirst(prefixCount)
-            guard let result = vocabulary.id(of: joined) else {
-                throw field.malformed("rule \(rank) makes \(quoted(joined[...])), not in the vocabulary")
-            }
-            merges[leftID, rightID] = MergeTable.Merge(rank: UInt32(rank), result: result)
         }
-        return merges
+        return rules
     }
 
     /// Whether this is the first line of a merges file, which some converters took for a rule.
@@ -105,10 +175,26 @@ struct BytePairModel: Sendable {
     }
 
     /// Appends the tokens of a piece, the bytes of `text` in `range`.
-    func encode(_ text: [UInt8], _ range: Range<Int>, into tokens: inout [TokenID], _ merger: inout BytePairMerger) {
-        if merger.recall(text, range, into: &tokens) { return }
+    func encode(
+        _ text: [UInt8], _ range: Range<Int>, into tokens: inout [TokenID], _ merger: inout BytePairMerger,
+        _ cache: inout PieceCache
+    ) {
+        guard let wordCut else { return encodeWord(text, range, into: &tokens, &merger, &cache) }
+        var start = range.lowerBound
+        while start < range.upperBound {
+            let end = wordCut.endOfWord(in: text, start..<range.upperBound)
+            encodeWord(text, start..<end, into: &tokens, &merger, &cache)
+            start = end
+        }
+    }
+
+    private func encodeWord(
+        _ text: [UInt8], _ range: Range<Int>, into tokens: inout [TokenID], _ merger: inout BytePairMerger,
+        _ cache: inout PieceCache
+    ) {
+        if cache.recall(text, range, into: &tokens) { return }
         let start = tokens.count
-        if ignoresMerges, let whole = spellsBytes ? idsOfBytes.value(of: text, range) : vocabulary.id(of: text, range) {
+        if let whole = wholes?.value(of: text, range) {
             tokens.append(TokenID(whole))
         } else {
             merger.clear()
@@ -118,8 +204,9 @@ struct BytePairModel: Sendable {
                 appendCharacters(of: text, range, to: &merger)
             }
             merger.merge(by: merges, into: &tokens)
+            if !hidden.isEmpty { replaceHidden(in: &tokens, from: start) }
         }
-        merger.remember(text, range, tokens[start...])
+        cache.remember(text, range, tokens[start...])
     }
 
     private func appendCharacters(of text: [UInt8], _ range: Range<Int>, to merger: inout BytePairMerger) {
@@ -130,23 +217,23 @@ struct BytePairModel: Sendable {
             defer { offset = end }
             let id =
                 if prefix == nil && suffix == nil {
-                    vocabulary.id(of: text, offset..<end)
+                    symbols.value(of: text, offset..<end)
                 } else {
-                    vocabulary.id(of: decorated(text, offset..<end, in: range))
+                    symbols.value(of: decorated(text, offset..<end, in: range))
                 }
             if let id {
-                if pendingUnknown, let unknown { merger.append(unknown) }
+                if pendingUnknown, let token = unknown.token { merger.append(token) }
                 pendingUnknown = false
                 merger.append(id)
-            } else if let bytes = fallback(decorated(text, offset..<end, in: range)) {
+            } else if let bytes = unknown.fallback(decorated(text, offset..<end, in: range)) {
                 // A pending unknown token is appended after these, as in the reference.
                 for id in bytes { merger.append(id) }
-            } else if let unknown {
-                if pendingUnknown && !fusesUnknown { merger.append(unknown) }
+            } else if let token = unknown.token {
+                if pendingUnknown && !unknown.isFused { merger.append(token) }
                 pendingUnknown = true
             }
         }
-        if pendingUnknown, let unknown { merger.append(unknown) }
+        if pendingUnknown, let token = unknown.token { merger.append(token) }
     }
 
     /// The character with the prefix of inner characters and the suffix of last ones.
@@ -157,10 +244,15 @@ struct BytePairModel: Sendable {
         return spelling
     }
 
-    /// The byte tokens of a character; nil if the model lacks one of them.
-    private func fallback(_ bytes: [UInt8]) -> [Int32]? {
-        guard let byteTokens else { return nil }
-        let ids = bytes.compactMap { byteTokens[Int($0)] }
-        return ids.count == bytes.count ? ids : nil
+    private func replaceHidden(in tokens: inout [TokenID], from start: Int) {
+        let symbols = tokens[start...].map(\.rawValue)
+        guard symbols.contains(where: { hidden[$0] != nil }) else { return }
+        tokens.removeSubrange(start...)
+        for symbol in symbols {
+            for id in hidden[symbol] ?? [symbol] {
+                let isRepeated = id == unknown.token && tokens.count > start && tokens.last?.rawValue == id
+                if !(isRepeated && unknown.isFused) { tokens.append(TokenID(id)) }
+            }
+        }
     }
 }

@@ -8,37 +8,18 @@ typealias FileField = JSONField<TokenizationError>
 extension JSONField<TokenizationError> {
     /// How deep a file may be nested: deeper than any tokenizer is, and few enough levels for a small thread's stack.
     private static let maximumDepth = 64
-    /// Bytes at which reading gives up: the largest published file has 35 MB, and a pipe or a device may never end.
-    private static let longest = 1 << 30
 
     /// Reads a file as one JSON value.
     init(contentsOf path: String, _ dialect: JSONDialect = .serde) throws(TokenizationError) {
-        let bytes = try Self.read(path)
-        if let hint = pointerHint(bytes.prefix(64)) { throw .malformed(path: path, field: "the file", reason: hint) }
+        try self.init(try readFile(path), path: path, dialect)
+    }
+
+    /// Takes the contents of a file as one JSON value.
+    init(_ bytes: [UInt8], path: String, _ dialect: JSONDialect = .serde) throws(TokenizationError) {
         do {
             self.init(try JSONValue(parsing: bytes, as: dialect, maximumDepth: Self.maximumDepth), file: path)
         } catch {
             throw .malformedJSON(path: path, offset: error.offset, reason: error.reason)
-        }
-    }
-
-    private static func read(_ path: String) throws(TokenizationError) -> [UInt8] {
-        guard let file = fopen(path, "rbe") else {
-            let code = errno
-            throw code == ENOENT || code == ENOTDIR
-                ? .missingFile(path: path) : .unreadableFile(path: path, reason: String(cString: strerror(code)))
-        }
-        defer { fclose(file) }
-        var bytes: [UInt8] = []
-        var chunk = [UInt8](repeating: 0, count: 1 << 20)
-        while true {
-            let count = fread(&chunk, 1, chunk.count, file)
-            if ferror(file) != 0 { throw .unreadableFile(path: path, reason: String(cString: strerror(errno))) }
-            if count == 0 { return bytes }
-            bytes += chunk[..<count]
-            guard bytes.count <= longest else {
-                throw .unreadableFile(path: path, reason: "it is longer than \(longest) bytes")
-            }
         }
     }
 
@@ -88,4 +69,32 @@ extension TokenizationError: JSONFieldFailure {
         self = .malformed(
             path: fault.file, field: fault.field.isEmpty ? "the file" : fault.field, reason: "it \(fault.reason)")
     }
+}
+
+/// Bytes at which reading gives up: the largest published file has 35 MB, and a pipe or a device may never end.
+private let longestFile = 1 << 30
+
+/// The contents of a file.
+///
+/// - Throws: `missingFile`; `unreadableFile`; `malformed` for a pointer of Git LFS in the file's place.
+func readFile(_ path: String) throws(TokenizationError) -> [UInt8] {
+    guard let file = fopen(path, "rbe") else {
+        let code = errno
+        throw code == ENOENT || code == ENOTDIR
+            ? .missingFile(path: path) : .unreadableFile(path: path, reason: String(cString: strerror(code)))
+    }
+    defer { fclose(file) }
+    var bytes: [UInt8] = []
+    var chunk = [UInt8](repeating: 0, count: 1 << 20)
+    while true {
+        let count = fread(&chunk, 1, chunk.count, file)
+        if ferror(file) != 0 { throw .unreadableFile(path: path, reason: String(cString: strerror(errno))) }
+        if count == 0 { break }
+        bytes += chunk[..<count]
+        guard bytes.count <= longestFile else {
+            throw .unreadableFile(path: path, reason: "it is longer than \(longestFile) bytes")
+        }
+    }
+    if let hint = pointerHint(bytes.prefix(64)) { throw .malformed(path: path, field: "the file", reason: hint) }
+    return bytes
 }

@@ -7,6 +7,10 @@ enum Normalizer: Sendable {
     case prepend([UInt8])
     case replace(TextPattern, with: [UInt8])
     case byteCharacters
+    case precompiled(PrecompiledNormalizer)
+    /// Removes control characters, and makes other white space and invisible characters spaces.
+    case nmt
+    case sentencePiece(SentencePieceNormalizer)
 
     /// Reads the steps of a `normalizer` field.
     static func list(_ field: FileField) throws(TokenizationError) -> [Normalizer] {
@@ -33,12 +37,23 @@ enum Normalizer: Sendable {
         case "Replace":
             self = .replace(try TextPattern(try field["pattern"]), with: try field["content"].bytes())
         case "ByteLevel": self = .byteCharacters
+        case "Nmt": self = .nmt
+        case "Precompiled":
+            let table = try field["precompiled_charsmap"]
+            guard let bytes = base64(try table.bytes()[...]) else { throw table.malformed("it is not base64") }
+            do {
+                self = .precompiled(PrecompiledNormalizer(map: try CharacterMap(bytes)))
+            } catch {
+                throw table.malformed(error.reason)
+            }
         default: throw field.unsupported("the normalizer \"\(type)\"")
         }
     }
 
-    /// Applies this step to a text.
-    func normalize(_ text: [UInt8], _ workspace: PatternWorkspace) throws(TokenizationError) -> [UInt8] {
+    /// Applies this step to a text; `opensText` says that nothing stands before it.
+    func normalize(
+        _ text: [UInt8], opensText: Bool, _ workspace: PatternWorkspace
+    ) throws(TokenizationError) -> [UInt8] {
         switch self {
         case .form(let form):
             return form.normalize(text)
@@ -48,7 +63,10 @@ enum Normalizer: Sendable {
         case .stripAccents:
             return mapScalars(text) { scalar in
                 switch scalar.properties.generalCategory {
-                case .nonspacingMark, .spacingMark, .enclosingMark: ""
+                // The reference's table of marks is that of Unicode 9.
+                case .nonspacingMark where scalar.isOfUnicode(9), .spacingMark where scalar.isOfUnicode(9),
+                    .enclosingMark where scalar.isOfUnicode(9):
+                    ""
                 default: String(Character(scalar))
                 }
             }
@@ -67,6 +85,23 @@ enum Normalizer: Sendable {
             var spelled: [UInt8] = []
             ByteAlphabet.spell(text, 0..<text.count, into: &spelled)
             return spelled
+        case .precompiled(let normalizer):
+            return normalizer.normalize(text)
+        case .nmt:
+            return mapScalars(text, Self.nmt)
+        case .sentencePiece(let normalizer):
+            return normalizer.normalize(text, opensText: opensText)
+        }
+    }
+
+    /// What the step `Nmt` makes of a character.
+    ///
+    /// Source: `tokenizers/src/normalizers/unicode.rs` (`do_nmt`).
+    private static func nmt(_ scalar: Unicode.Scalar) -> String {
+        switch scalar.value {
+        case 0x01...0x08, 0x0B, 0x0E...0x1F, 0x7F, 0x8F, 0x9F: ""
+        case 0x09, 0x0A, 0x0C, 0x0D, 0x1680, 0x200B...0x200F, 0x2028, 0x2029, 0x2581, 0xFEFF, 0xFFFD: " "
+        default: String(Character(scalar))
         }
     }
 
@@ -76,10 +111,12 @@ enum Normalizer: Sendable {
 }
 
 extension [Normalizer] {
-    /// Applies all steps to a text, in order.
-    func normalize(_ text: [UInt8], _ workspace: PatternWorkspace) throws(TokenizationError) -> [UInt8] {
+    /// Applies all steps to a text, in order; `opensText` says that nothing stands before it.
+    func normalize(
+        _ text: [UInt8], opensText: Bool, _ workspace: PatternWorkspace
+    ) throws(TokenizationError) -> [UInt8] {
         var text = text
-        for normalizer in self { text = try normalizer.normalize(text, workspace) }
+        for normalizer in self { text = try normalizer.normalize(text, opensText: opensText, workspace) }
         return text
     }
 }

@@ -6,12 +6,13 @@
 ///
 ///     \s \S     Oniguruma: the property White_Space. PCRE2 adds U+180E.
 ///     \w        Oniguruma: letters, marks, decimal digits, connectors. PCRE2 10.42: letters, all numbers, "_".
+///     \b \B     the ends of words, by the same difference.
 ///     \h \H     Oniguruma: hexadecimal digits. PCRE2: horizontal space.
 ///     \uHHHH    a code point; an error in PCRE2.
 ///     (?m)      Oniguruma: the dot matches newlines, in PCRE2 (?s).
 ///     x{1,3}+   Oniguruma: (?:x{1,3})+. PCRE2: possessive.
 ///     x{,3}     Oniguruma: x{0,3}. PCRE2 10.42: plain text.
-///     [a[b]] && Oniguruma: sets inside sets. Refused.
+///     [a[b]]    Oniguruma: the union of the sets, [ab]. Negated sets inside sets, and intersections, are refused.
 ///
 /// One difference remains: ignoring case, Oniguruma matches "ß" with `(?i:ss)`; PCRE2 folds single characters only.
 ///
@@ -88,6 +89,7 @@ struct PatternDialect {
 
     private mutating func takeEscape(insideSet: Bool) throws(Refusal) {
         guard let next = peek(1) else { throw Refusal(reason: "it ends in a backslash") }
+        let w = "[\(Self.word)]"
         switch next {
         case UInt8(ascii: "s"): emit(insideSet ? Self.space : "[\(Self.space)]")
         // Inside a set, PCRE2's \S lacks only U+180E.
@@ -96,6 +98,8 @@ struct PatternDialect {
         case UInt8(ascii: "h"): emit(insideSet ? Self.hexadecimal : "[\(Self.hexadecimal)]")
         case UInt8(ascii: "W") where !insideSet: emit("[^\(Self.word)]")
         case UInt8(ascii: "H") where !insideSet: emit("[^\(Self.hexadecimal)]")
+        case UInt8(ascii: "b") where !insideSet: emit("(?:(?<=\(w))(?!\(w))|(?<!\(w))(?=\(w)))")
+        case UInt8(ascii: "B") where !insideSet: emit("(?:(?<=\(w))(?=\(w))|(?<!\(w))(?!\(w)))")
         case UInt8(ascii: "W"), UInt8(ascii: "H"):
             throw Refusal(reason: "\\W or \\H inside a set")
         case UInt8(ascii: "u"):
@@ -125,18 +129,28 @@ struct PatternDialect {
         copy()
         if peek() == UInt8(ascii: "^") { copy() }
         if peek() == UInt8(ascii: "]") { copy() }
+        var depth = 0
         while let byte = peek() {
             switch byte {
+            case UInt8(ascii: "]") where depth > 0:
+                depth -= 1
+                position += 1
+                guard peek() != UInt8(ascii: "-") else { throw Refusal(reason: "a range from a set inside a set") }
             case UInt8(ascii: "]"):
                 copy()
                 return
             case UInt8(ascii: "\\"):
                 try takeEscape(insideSet: true)
             case UInt8(ascii: "["):
-                guard peek(1) == UInt8(ascii: ":"), let end = endOfPOSIXClass() else {
-                    throw Refusal(reason: "a set inside a set")
+                if peek(1) == UInt8(ascii: ":"), let end = endOfPOSIXClass() {
+                    copy(end - position)
+                    continue
                 }
-                copy(end - position)
+                guard let first = peek(1), first != UInt8(ascii: "^"), first != UInt8(ascii: "]"),
+                    output.last != UInt8(ascii: "-")
+                else { throw Refusal(reason: "a set inside a set that is negated, empty or the end of a range") }
+                depth += 1
+                position += 1
             case UInt8(ascii: "&") where peek(1) == UInt8(ascii: "&"):
                 throw Refusal(reason: "an intersection of sets (&&)")
             default:

@@ -4,6 +4,11 @@ struct PieceDecoder: Sendable {
     private var events: [DecodingEvent] = []
     private var nextEvents: [DecodingEvent] = []
 
+    /// Takes the steps themselves.
+    init(_ steps: [any DecodingStep]) {
+        self.steps = steps
+    }
+
     /// Reads a `decoder` field; `showsRunsEarly` is passed to `ByteFallbackDecoding`.
     init(_ field: FileField, showsRunsEarly: Bool) throws(TokenizationError) {
         for component in try field.flattened(membersOf: "decoders") {

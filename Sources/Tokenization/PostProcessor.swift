@@ -3,6 +3,9 @@ struct PostProcessor: Sendable {
     private(set) var before: [TokenID] = []
     private(set) var after: [TokenID] = []
 
+    /// Puts nothing around a text.
+    init() {}
+
     /// Reads a `post_processor` field.
     init(_ field: FileField) throws(TokenizationError) {
         for component in try field.flattened(membersOf: "processors") {
@@ -11,6 +14,9 @@ struct PostProcessor: Sendable {
             // It moves the tokens' offsets in the text, which are not reported here.
             case "ByteLevel": break
             case "TemplateProcessing": try wrap(component)
+            case "BertProcessing", "RobertaProcessing":
+                before = [try Self.named(component, "cls")] + before
+                after.append(try Self.named(component, "sep"))
             default: throw component.unsupported("the post-processor \"\(type)\"")
             }
         }
@@ -21,6 +27,17 @@ struct PostProcessor: Sendable {
 
     /// Puts exactly this token, or none, after every text.
     mutating func end(with token: TokenID?) { after = token.map { [$0] } ?? [] }
+
+    /// Puts exactly these tokens before every text.
+    mutating func begin(with tokens: [TokenID]) { before = tokens }
+
+    /// Reads a field that holds a token's spelling and its id.
+    private static func named(_ field: FileField, _ name: String) throws(TokenizationError) -> TokenID {
+        let pair = try field[name]
+        let elements = try pair.elements()
+        guard elements.count == 2 else { throw pair.malformed("it must be a token and its id") }
+        return TokenID(Int32(try elements[1].integer(in: 0...Vocabulary.maximumID)))
+    }
 
     private mutating func wrap(_ field: FileField) throws(TokenizationError) {
         var parts: [[TokenID]] = [[]]

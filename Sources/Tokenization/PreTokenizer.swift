@@ -11,7 +11,7 @@ enum PreTokenizer: Sendable {
     /// GPT-2's pattern, by which `ByteLevel` splits.
     ///
     /// Source: the GPT-2 release, https://github.com/openai/gpt-2 (`encoder.py`).
-    private static let gpt2Words = #"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"#
+    static let gpt2Words = #"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"#
 
     /// Reads the steps of a `pre_tokenizer` field.
     static func list(_ field: FileField) throws(TokenizationError) -> [PreTokenizer] {
@@ -20,6 +20,18 @@ enum PreTokenizer: Sendable {
             steps += try self.steps(component)
         }
         return steps
+    }
+
+    /// Cuts a text into the matches of a pattern that covers all of it.
+    ///
+    /// - Parameter path: the file of a tokenizer that uses the pattern, for errors.
+    static func words(_ expression: String, path: String) throws(TokenizationError) -> PreTokenizer {
+        try words(FileField(.string(expression), file: path))
+    }
+
+    /// Cuts a text into the matches of a pattern that covers all of it.
+    static func words(_ field: FileField) throws(TokenizationError) -> PreTokenizer {
+        .split(Splitting(pattern: try TextPattern(expression: field), behavior: .isolated))
     }
 
     private static func steps(_ field: FileField) throws(TokenizationError) -> [PreTokenizer] {
@@ -53,6 +65,12 @@ enum PreTokenizer: Sendable {
             // For this step the reference uses Rust's regex, whose \w includes the joiners.
             let word = #"\w\x{200C}\x{200D}"#
             return [try split(#"[\#(word)]+|[^\#(word)\s]+"#, .removed, field, isInverted: true)]
+        case "CharDelimiterSplit":
+            let delimiter = try field["delimiter"].bytes()
+            guard let first = delimiter.first, utf8Length(startingWith: first) == delimiter.count else {
+                throw try field["delimiter"].malformed("must be one character")
+            }
+            return [.split(Splitting(pattern: .literal(delimiter), behavior: .removed))]
         case "WhitespaceSplit":
             return [try split(#"\s"#, .removed, field)]
         default:

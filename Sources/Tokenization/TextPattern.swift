@@ -15,7 +15,8 @@ enum TextPattern: Sendable {
         }
     }
 
-    private init(expression field: FileField) throws(TokenizationError) {
+    /// Compiles the expression that a field holds.
+    init(expression field: FileField) throws(TokenizationError) {
         let source = try field.bytes()
         do {
             self = .expression(try Pattern(oniguruma: source))

@@ -35,7 +35,7 @@ extension TokenizationError: CustomStringConvertible {
     public var description: String {
         switch self {
         case .missingFile(let path):
-            "\(escaped(path)): no such tokenizer\(unfoundHint(path)). Name a folder that holds tokenizer.json, or the file itself."
+            "\(escaped(path)): no such tokenizer\(unfoundHint(path)). Name a folder that holds tokenizer.json or another tokenizer file, or the file itself."
         case .unreadableFile(let path, let reason):
             "\(escaped(path)): cannot be read: \(escaped(reason))."
         case .malformedJSON(let path, let offset, let reason):

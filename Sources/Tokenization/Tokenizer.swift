@@ -1,6 +1,6 @@
 import Synchronization
 
-/// Converts text to tokens and back, as a `tokenizer.json` file describes.
+/// Converts text to tokens and back, as a published tokenizer's files describe.
 ///
 /// A tokenizer is immutable, and any thread may use it.
 public final class Tokenizer: Sendable {
@@ -14,9 +14,9 @@ public final class Tokenizer: Sendable {
         case plain
     }
 
-    /// The token that starts a text; nil if `tokenizer_config.json` names none that the vocabulary has.
+    /// The token that starts a text; nil if no file names one that the vocabulary has.
     public let beginOfText: TokenID?
-    /// The token that ends a text; nil if `tokenizer_config.json` names none that the vocabulary has.
+    /// The token that ends a text; nil if no file names one that the vocabulary has.
     public let endOfText: TokenID?
 
     /// Where loading deviated from what the files say, one line each.
@@ -28,66 +28,66 @@ public final class Tokenizer: Sendable {
     private let normalizedMatcher: AddedTokenMatcher
     private let normalizers: [Normalizer]
     private let preTokenizers: [PreTokenizer]
-    private let model: BytePairModel
+    private let model: PieceModel
     private let postProcessor: PostProcessor
     private let wholeDecoder: PieceDecoder
     private let streamDecoder: PieceDecoder
     private let workspaces = Mutex<[EncodingWorkspace]>([])
 
-    /// Loads a folder that holds `tokenizer.json`, or such a file itself.
+    /// Loads a folder that holds a tokenizer's files, or the main one of these files itself.
+    ///
+    /// Of several main files in a folder, the first of these counts: `tokenizer.json`; `tokenizer.model`, which is a
+    /// sentencepiece model or a rank file; `tekken.json`; `vocab.json` with `merges.txt`; other sentencepiece models;
+    /// other rank files.
     public init(contentsOf path: String) throws(TokenizationError) {
         let location = TokenizerLocation(path)
-        let file = try FileField(contentsOf: location.tokenizer)
-        // "truncation" and "padding" are ignored, as in transformers: no prompt is cut without the caller's knowledge.
-        normalizers = try Normalizer.list(try file["normalizer"])
-        var preTokenizers = try PreTokenizer.list(try file["pre_tokenizer"])
-        var endsInByteCharacters = false
-        if case .byteCharacters = preTokenizers.last { endsInByteCharacters = true }
-
-        let modelField = try file["model"]
-        // Older files leave the type out and mean BPE.
-        let type = try modelField["type"].isAbsent ? "BPE" : try modelField["type"].string()
-        var vocabulary: Vocabulary
-        switch type {
-        case "BPE":
-            vocabulary = try Vocabulary(try modelField["vocab"])
-            model = try BytePairModel(modelField, vocabulary, endsInByteCharacters: endsInByteCharacters)
-        default:
-            throw modelField.unsupported("the model \"\(type)\"")
-        }
-        if model.spellsBytes { preTokenizers.removeLast() }
-        self.preTokenizers = preTokenizers
-
-        var warnings: [String] = []
-        let added = try AddedToken.list(try file["added_tokens"], into: &vocabulary) { warnings.append($0) }
+        let description = try TokenizerDescription(location)
+        normalizers = description.normalizers
+        preTokenizers = description.preTokenizers
+        model = description.model
+        let vocabulary = description.vocabulary
         self.vocabulary = vocabulary
-        specialIDs = Set(added.filter(\.isSpecial).map(\.id))
-        plainMatcher = AddedTokenMatcher(added.filter { !$0.isNormalized }.map { ($0, $0.content) })
-        var normalized: [(AddedToken, [UInt8])] = []
+        let added = description.addedTokens
+        specialIDs = description.controlIDs.union(added.filter(\.isSpecial).map(\.id))
+        var before: [(AddedToken, [UInt8])] = []
+        var after: [(AddedToken, [UInt8])] = []
         let workspace = PatternWorkspace()
-        for token in added where token.isNormalized {
-            normalized.append((token, try normalizers.normalize(token.content, workspace)))
+        for token in added {
+            switch token.stage {
+            case .text: before.append((token, token.content))
+            case .normalizedText:
+                after.append((token, try normalizers.normalize(token.content, opensText: false, workspace)))
+            case .pieces: after.append((token, token.content))
+            case .never: break
+            }
         }
-        normalizedMatcher = AddedTokenMatcher(normalized)
+        plainMatcher = AddedTokenMatcher(before)
+        normalizedMatcher = AddedTokenMatcher(after)
+        wholeDecoder = description.wholeDecoder
+        streamDecoder = description.streamDecoder
 
-        let decoder = try file["decoder"]
-        wholeDecoder = try PieceDecoder(decoder, showsRunsEarly: false)
-        streamDecoder = try PieceDecoder(decoder, showsRunsEarly: true)
-
-        let ends = try location.textEnds()
-        beginOfText = ends.begin.spelling.flatMap { vocabulary.id(of: $0) }.map { TokenID($0) }
-        endOfText = ends.end.spelling.flatMap { vocabulary.id(of: $0) }.map { TokenID($0) }
+        let settings = try TokenizerSettings(beside: location, withTokens: false)
+        let begin = settings.begin.spelling ?? description.beginSpelling
+        let end = settings.end.spelling ?? description.endSpelling
+        beginOfText = begin.flatMap { vocabulary.id(of: $0) }.map { TokenID($0) }
+        endOfText = end.flatMap { vocabulary.id(of: $0) }.map { TokenID($0) }
         // A switch that is set overrides the post-processor. That is what the tokenizers of Llama, Gemma, Cohere and
         // GPT-NeoX did in transformers until version 4, and what llama.cpp does for all.
-        var postProcessor = try PostProcessor(try file["post_processor"])
-        for (end, token) in [(ends.begin, beginOfText), (ends.end, endOfText)] where end.isAdded == true && token == nil
-        {
+        var postProcessor = description.postProcessor
+        var warnings = description.warnings
+        for (end, token) in [(settings.begin, beginOfText), (settings.end, endOfText)]
+        where end.isAdded == true && token == nil {
             warnings.append("\(end.place) is true, but no token of the vocabulary is named for it; none is added")
         }
-        if let isAdded = ends.begin.isAdded { postProcessor.begin(with: isAdded ? beginOfText : nil) }
-        if let isAdded = ends.end.isAdded { postProcessor.end(with: isAdded ? endOfText : nil) }
+        if let isAdded = settings.begin.isAdded { postProcessor.begin(with: isAdded ? beginOfText : nil) }
+        if let isAdded = settings.end.isAdded { postProcessor.end(with: isAdded ? endOfText : nil) }
         self.postProcessor = postProcessor
         self.warnings = warnings
+    }
+
+    /// Whether a folder holds a tokenizer's main file.
+    public static func isPresent(in folder: String) -> Bool {
+        TokenizerLocation.main(in: folder + "/") != nil
     }
 
     /// The highest id plus one; not every id below it need be in use.
@@ -139,8 +139,9 @@ public final class Tokenizer: Sendable {
     }
 
     private func encode(validUTF8 text: [UInt8], _ special: SpecialTokens) throws(TokenizationError) -> [TokenID] {
-        // Spelling and normalizing can make a text several times longer, and positions are 32 bits wide.
-        guard text.count <= Int(Int32.max) / 16 else { throw .textTooLong(byteCount: text.count) }
+        // Spelling can make a text several times longer, and positions are 32 bits wide.
+        let longest = Int(Int32.max) / 16
+        guard text.count <= longest else { throw .textTooLong(byteCount: text.count) }
         let workspace = workspaces.withLock { $0.popLast() } ?? EncodingWorkspace()
         defer { workspaces.withLock { $0.append(workspace) } }
 
@@ -152,8 +153,11 @@ public final class Tokenizer: Sendable {
                 continue
             }
             let isWhole = segment.range.count == text.count
-            let source = try normalizers.normalize(isWhole ? text : Array(text[segment.range]), workspace.patterns)
             let opensText = segment.range.lowerBound == 0
+            let source = try normalizers.normalize(
+                isWhole ? text : Array(text[segment.range]), opensText: opensText, workspace.patterns)
+            // A damaged file may replace a character by a long text.
+            guard source.count <= 4 * longest else { throw .textTooLong(byteCount: source.count) }
             for inner in normalizedMatcher.segments(of: source, takesSpecial: takesSpecial) {
                 try encode(inner, of: source, opensText, into: &tokens, workspace)
             }
@@ -173,7 +177,12 @@ public final class Tokenizer: Sendable {
         workspace.pieces.start(text, segment.range, opensText: opensText && segment.range.lowerBound == 0)
         for step in preTokenizers { try workspace.pieces.apply(step, workspace.patterns) }
         for piece in workspace.pieces.pieces {
-            model.encode(workspace.pieces.text, piece.range, into: &tokens, &workspace.merger)
+            switch model {
+            case .bytePair(let model):
+                model.encode(workspace.pieces.text, piece.range, into: &tokens, &workspace.merger, &workspace.cache)
+            case .unigram(let model):
+                model.encode(workspace.pieces.text, piece.range, into: &tokens, &workspace.lattice, &workspace.cache)
+            }
         }
     }
 }
@@ -184,5 +193,7 @@ public final class Tokenizer: Sendable {
 private final class EncodingWorkspace: @unchecked Sendable {
     let patterns = PatternWorkspace()
     var pieces = PieceList()
+    var cache = PieceCache()
     var merger = BytePairMerger()
+    var lattice = UnigramLattice()
 }

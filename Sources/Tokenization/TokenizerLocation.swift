@@ -2,51 +2,49 @@ import FoundationEssentials
 
 /// The paths of a tokenizer's files.
 struct TokenizerLocation {
-    /// The path of `tokenizer.json`.
-    let tokenizer: String
-    private let configuration: String
+    /// The names of main files, the preferred one first.
+    ///
+    /// `tokenizer.json` says everything that a tokenizer does; of the others, readers must know parts.
+    private static let names = [
+        "tokenizer.json", "tokenizer.model", "tokenizer.model.v7", "tokenizer.model.v3", "tokenizer.model.v2",
+        "tokenizer.model.v1", "tekken.json", "vocab.json", "spiece.model",
+    ]
+    /// The endings of main files whose names differ from model to model.
+    private static let endings = [".tiktoken", ".model"]
 
-    /// Takes a folder or the path of the file itself.
+    /// The path of the main file.
+    let main: String
+    private let folder: String
+
+    /// Takes a folder or the path of the main file itself.
     init(_ path: String) {
         var isFolder = false
         _ = FileManager.default.fileExists(atPath: path, isDirectory: &isFolder)
         let nameStart = path.lastIndex(of: "/").map { path.index(after: $0) } ?? path.startIndex
-        let folder = isFolder ? path + "/" : String(path[..<nameStart])
-        tokenizer = isFolder ? folder + "tokenizer.json" : path
-        configuration = folder + "tokenizer_config.json"
+        folder = isFolder ? path + "/" : String(path[..<nameStart])
+        main = isFolder ? Self.main(in: folder) ?? folder + Self.names[0] : path
     }
 
-    /// What `tokenizer_config.json` says about the ends of a text, if it is there.
-    func textEnds() throws(TokenizationError) -> (begin: TextEnd, end: TextEnd) {
-        guard FileManager.default.fileExists(atPath: configuration) else { return (TextEnd(), TextEnd()) }
-        let file = try FileField(contentsOf: configuration, .python)
-        return (
-            try TextEnd(spelling: spelling(file["bos_token"]), switch: file["add_bos_token"]),
-            try TextEnd(spelling: spelling(file["eos_token"]), switch: file["add_eos_token"])
-        )
+    /// The path of the main file in a folder, with "/" at the end of the folder's name; nil if there is none.
+    static func main(in folder: String) -> String? {
+        let exists = { (name: String) in FileManager.default.fileExists(atPath: folder + name) }
+        if let name = names.first(where: { exists($0) && ($0 != "vocab.json" || exists("merges.txt")) }) {
+            return folder + name
+        }
+        let found = ((try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []).sorted()
+        let name = endings.lazy.compactMap { ending in found.first { $0.hasSuffix(ending) } }.first
+        return name.map { folder + $0 }
     }
 
-    /// Reads a token, which is written as its text, or as an object with its text and flags.
-    private func spelling(_ field: FileField) throws(TokenizationError) -> [UInt8]? {
-        if case .object = field.value { return try field["content"].bytesIfPresent() }
-        return try field.bytesIfPresent()
-    }
-}
+    /// The name of the main file, without its folder.
+    var name: String { String(main[(main.lastIndex(of: "/").map { main.index(after: $0) } ?? main.startIndex)...]) }
 
-/// One end of a text, as `tokenizer_config.json` describes it.
-struct TextEnd {
-    /// The spelling of the token that may stand there; nil if none is named.
-    var spelling: [UInt8]?
-    /// Whether the token is added: `add_bos_token` or `add_eos_token`; nil where the post-processor decides.
-    var isAdded: Bool?
-    /// The file and the field, for warnings.
-    var place = ""
+    /// The path of another file in the folder.
+    func path(of name: String) -> String { folder + name }
 
-    init() {}
-
-    init(spelling: [UInt8]?, switch field: FileField) throws(TokenizationError) {
-        self.spelling = spelling
-        isAdded = field.isAbsent ? nil : try field.bool(or: false)
-        place = field.place
+    /// Another file in the folder as Python reads it; nil if there is none.
+    func companion(_ name: String) throws(TokenizationError) -> FileField? {
+        guard FileManager.default.fileExists(atPath: folder + name) else { return nil }
+        return try FileField(contentsOf: folder + name, .python)
     }
 }

@@ -21,18 +21,30 @@ enum NormalizationForm: Sendable {
         let limit: UInt8 = self == .nfc ? 0xCC : 0x80
         if text.allSatisfy({ $0 < limit }) { return text }
         return Self.facts.withLock { facts in
-            var scalars: [Unicode.Scalar] = []
-            scalars.reserveCapacity(text.count)
-            for scalar in String(decoding: text, as: UTF8.self).unicodeScalars {
-                facts.decompose(scalar, isCompatible: isCompatible, into: &scalars)
-            }
-            Self.order(&scalars)
-            if composes { facts.compose(&scalars) }
             var normalized: [UInt8] = []
             normalized.reserveCapacity(text.count)
-            for scalar in scalars { normalized.append(contentsOf: scalar.utf8) }
-            return normalized
+            var plainStart = 0
+            while let first = text[plainStart...].firstIndex(where: { $0 >= limit }) {
+                // Marks join with the character before them, and nothing joins with a plain character after it.
+                var start = max(plainStart, first - 1)
+                while start > plainStart, text[start] & 0xC0 == 0x80 { start -= 1 }
+                let end = text[first...].firstIndex { $0 < limit && $0 & 0xC0 != 0x80 } ?? text.count
+                normalized += text[plainStart..<start]
+                append(text[start..<end], to: &normalized, &facts)
+                plainStart = end
+            }
+            return normalized + text[plainStart...]
         }
+    }
+
+    private func append(_ text: ArraySlice<UInt8>, to normalized: inout [UInt8], _ facts: inout CharacterFacts) {
+        var scalars: [Unicode.Scalar] = []
+        for scalar in String(decoding: text, as: UTF8.self).unicodeScalars {
+            facts.decompose(scalar, isCompatible: isCompatible, into: &scalars)
+        }
+        Self.order(&scalars)
+        if composes { facts.compose(&scalars) }
+        for scalar in scalars { normalized.append(contentsOf: scalar.utf8) }
     }
 
     /// Sorts each run of marks by combining class, and keeps the order of marks of one class (D108, D109).
@@ -56,6 +68,16 @@ enum NormalizationForm: Sendable {
     }
 
     private static let facts = Mutex(CharacterFacts())
+
+    /// Whether a character is in Unicode 11, whose decompositions the reference has.
+    ///
+    /// The reference leaves later characters, such as U+32FF, as they are.
+    static func isKnown(_ scalar: Unicode.Scalar) -> Bool { scalar.isOfUnicode(11) }
+}
+
+extension Unicode.Scalar {
+    /// Whether the character was in this version of Unicode already.
+    func isOfUnicode(_ major: Int) -> Bool { properties.age.map { ($0.major, $0.minor) <= (major, 0) } ?? false }
 }
 
 /// The canonical combining class; zero for all characters below U+0300.
@@ -77,9 +99,11 @@ private struct CharacterFacts {
         } else {
             let text = String(Character(scalar))
             if isCompatible {
-                compatible[scalar] = Array(text.decomposedStringWithCompatibilityMapping.unicodeScalars)
+                let parts = NormalizationForm.isKnown(scalar) ? text.decomposedStringWithCompatibilityMapping : text
+                compatible[scalar] = Array(parts.unicodeScalars)
             } else {
-                canonical[scalar] = Array(text.decomposedStringWithCanonicalMapping.unicodeScalars)
+                let parts = NormalizationForm.isKnown(scalar) ? text.decomposedStringWithCanonicalMapping : text
+                canonical[scalar] = Array(parts.unicodeScalars)
             }
             scalars += (isCompatible ? compatible[scalar] : canonical[scalar]) ?? [scalar]
         }
@@ -124,7 +148,7 @@ private struct CharacterFacts {
         decompose(first, isCompatible: false, into: &parts)
         let joined = String(String.UnicodeScalarView(parts + [second]))
             .precomposedStringWithCanonicalMapping.unicodeScalars
-        let composite = joined.count == 1 ? joined.first : nil
+        let composite = joined.count == 1 ? joined.first.flatMap { NormalizationForm.isKnown($0) ? $0 : nil } : nil
         composites.updateValue(composite, forKey: key)
         return composite
     }

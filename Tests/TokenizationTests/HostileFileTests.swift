@@ -68,7 +68,8 @@ import Tokenization
     }
 
     @Test(arguments: [
-        "[a&&[b]]", "[a[b]]", "(*LIMIT_MATCH=1)a", "(", "[", "\\", "a(?i)b", #"\p{Nonsense}"#, #"\u12"#,
+        "[a&&[b]]", "[a[^b]]", "[a-[b]]", "[[a]-c]", "[[]a]", "[[a]", "(*LIMIT_MATCH=1)a", "(", "[", "\\", "a(?i)b",
+        #"\p{Nonsense}"#, #"\u12"#,
     ])
     func refusesExpressions(_ expression: String) throws {
         let quoted = String(decoding: try JSONEncoder().encode(expression), as: UTF8.self)

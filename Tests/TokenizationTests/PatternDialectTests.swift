@@ -25,6 +25,7 @@ import Tokenization
         // Marks and connectors belong to words; superscripts and fractions do not.
         (#"\w+"#, "e\u{301}_\u{203F}2 \u{B2}", "| \u{B2}"),
         (#"[\w]"#, "\u{24B6}\u{BD}", "|\u{BD}"), (#"\W"#, "a\u{BD}", "a|"),
+        (#"1\b"#, "1e\u{301} 1\u{301} 1", "1e\u{301} 1\u{301} |"), (#"\B1"#, "e\u{301}1 1", "e\u{301}| 1"),
         (#"\h+"#, "xBad1 \t", "x| \t"), (#"[\h]"#, "g1", "g|"), (#"\u00e9"#, "é", "|"), (#"\x{e9}"#, "é", "|"),
         // Anchors match at lines, and (?m) changes the dot.
         (#"^a|a$"#, "a\na a", "|\n| |"), (#"a.b"#, "a\nb", "a\nb"), (#"(?m:a.b)"#, "a\nb", "|"),
@@ -33,6 +34,8 @@ import Tokenization
         (#"[a]{1,2}+[a]b"#, "aaaab", "|"), (#"ba{,2}"#, "baaa", "|a"), (#"a{x"#, "a{x", "|"), (#"a{,}"#, "a{,}", "|"),
         (#"(?i:'s)"#, "'S'\u{17F}", "||"), (#"\p{^L}"#, "a1", "a|"), (#"[[:digit:]]"#, "a1", "a|"),
         (#"\QE"#, "QE", "|"), (#"\p{N}{1,3}"#, "12345", "||"), (#"(?i)A"#, "a", "|"),
+        // Sets inside sets, as in the pattern of BLOOM.
+        (#" ?[^(\s|[.,!?…])]+"#, "ab, (cd) e…f", "|, (|)|…|"), (#"[a[bc[d]]e]+"#, "abcdef", "|f"),
         // An empty match right after a match does not count.
         (#"a*"#, "baac", "|b|c|"),
     ])

@@ -28,3 +28,20 @@ enum SmallTokenizer {
         try load(json).encode(text, special: special).map(\.rawValue)
     }
 }
+
+/// Runs `body` with a folder that holds these files and, if `path` is given, a link to the file there.
+func withTemporaryFolder<Result>(
+    linking path: String? = nil, as name: String? = nil, files: [String: String] = [:],
+    _ body: (_ folder: String) throws -> Result
+) throws -> Result {
+    let folder = FileManager.default.temporaryDirectory.appending(path: "tokenizer-\(UUID().uuidString)")
+    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(at: folder) }
+    if let path {
+        let file = URL(filePath: path)
+        try FileManager.default.createSymbolicLink(
+            at: folder.appending(path: name ?? file.lastPathComponent), withDestinationURL: file)
+    }
+    for (name, text) in files { try Data(text.utf8).write(to: folder.appending(path: name)) }
+    return try body(folder.path())
+}

@@ -17,7 +17,7 @@ struct Tokenize: ParsableCommand {
         case json
     }
 
-    @Option(help: ArgumentHelp("A folder with tokenizer.json, or the file itself.", valueName: "path"))
+    @Option(help: ArgumentHelp("A folder with a tokenizer's files, or one such file.", valueName: "path"))
     var model: String
     @Option(parsing: .unconditional, help: "Encode this text, even where it begins with a dash.")
     var text: String?
@@ -99,15 +99,15 @@ struct Tokenize: ParsableCommand {
     private func show(
         _ tokens: [TokenID], byteCount: Int, _ tokenizer: Tokenizer, _ printed: inout BufferedOutput
     ) throws {
-        let pieces = tokens.map { tokenizer.piece(of: $0) ?? "" }
+        // A text has far fewer different tokens than tokens.
+        var pieces: [TokenID: String] = [:]
+        for token in tokens where pieces[token] == nil { pieces[token] = try quoted(tokenizer.piece(of: token) ?? "") }
         switch format {
         case .json:
-            try printed.print(
-                "{\"ids\": \(list(tokens)), \"pieces\": \(try quoted(pieces)), \"count\": \(tokens.count)}")
+            let list = tokens.map { pieces[$0] ?? "" }.joined(separator: ",")
+            try printed.print("{\"ids\": \(self.list(tokens)), \"pieces\": [\(list)], \"count\": \(tokens.count)}")
         case .text:
-            for (token, piece) in zip(tokens, pieces) {
-                try printed.print("\(token.rawValue)\t\(try quoted(piece))")
-            }
+            for token in tokens { try printed.print("\(token.rawValue)\t\(pieces[token] ?? "")") }
             try printed.print("\(tokens.count) tokens, \(byteCount) bytes")
         }
     }
