@@ -234,6 +234,15 @@ public struct TensorNames: Sendable {
         ])
 }
 
+extension TensorNames {
+    /// Llama's names, plus a router and a module for each expert.
+    static let expertsInMLP = TensorNames.huggingFace.replacing(
+        .init("mlp.gate", .router), .init("mlp.experts.*.gate_proj", .expertGate),
+        .init("mlp.experts.*.up_proj", .expertUp), .init("mlp.experts.*.down_proj", .expertDown),
+        .init("mlp.shared_experts.gate_proj", .sharedGate), .init("mlp.shared_experts.up_proj", .sharedUp),
+        .init("mlp.shared_experts.down_proj", .sharedDown))
+}
+
 /// A stored tensor that holds a parameter, and the rows that belong to the parameter.
 public struct ParameterSource: Sendable {
     /// The module's name.

@@ -31,7 +31,7 @@ public struct Checkpoint: Sendable {
     /// all `*.safetensors`. If there is a `model.safetensors` that the index does not name, the index is a leftover and
     /// is ignored, as in transformers. Where the index disagrees with the files, the files count.
     ///
-    /// - Throws: `noDirectory`, `noWeights`, `missingFile` naming a shard, `brokenLink`, `duplicateTensor`, and what
+    /// - Throws: `noDirectory`, `noWeights`, `pickled`, `missingFile` naming a shard, `brokenLink`, `duplicateTensor`, and what
     ///   `SafetensorsFile` throws.
     public init(directory: String) throws(CheckpointError) {
         guard try fileKind(of: directory) == S_IFDIR else { throw .noDirectory(path: directory) }
@@ -132,9 +132,13 @@ public struct Checkpoint: Sendable {
 
     /// The names of the weight files of a directory without an index and without a `model.safetensors`.
     private static func unindexedFiles(in directory: String) throws(CheckpointError) -> [String] {
-        let shards = try fileNames(in: directory).filter { $0.hasSuffix(".safetensors") }
-        guard !shards.isEmpty else { throw .noWeights(directory: directory) }
-        return shards
+        let names = try fileNames(in: directory)
+        let shards = names.filter { $0.hasSuffix(".safetensors") }
+        guard shards.isEmpty else { return shards }
+        if let pickle = names.first(where: { name in [".bin", ".pt", ".pth"].contains { name.hasSuffix($0) } }) {
+            throw .pickled(path: "\(directory)/\(pickle)", directory: directory)
+        }
+        throw .noWeights(directory: directory)
     }
 
     /// All tensors of all files, by name; if two files hold one, the copy in the file that the index names.

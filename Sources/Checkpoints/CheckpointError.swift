@@ -20,6 +20,8 @@ public enum CheckpointError: Error, Equatable, Sendable, CustomStringConvertible
     case noRoom(path: String, byteCount: Int)
     /// A directory holds no weight file.
     case noWeights(directory: String)
+    /// A directory holds its weights only as a pickle, which runs code when it is read.
+    case pickled(path: String, directory: String)
     /// The header of a weight file, or a JSON file, violates its format.
     case malformedFile(path: String, problem: String)
     /// A file is a placeholder that says where the real one is kept, such as one of Git LFS.
@@ -44,7 +46,7 @@ public enum CheckpointError: Error, Equatable, Sendable, CustomStringConvertible
         switch self {
         case .noDirectory, .missingFile, .brokenLink, .unreadable, .noWeights: true
         case .noRoom, .malformedFile, .pointer, .truncated, .changed, .malformedTensor, .duplicateTensor,
-            .missingTensor, .unsupported, .unwritable:
+            .missingTensor, .unsupported, .unwritable, .pickled:
             false
         }
     }
@@ -66,6 +68,10 @@ public enum CheckpointError: Error, Equatable, Sendable, CustomStringConvertible
                 + "Raise the limit (ulimit -v)."
         case .noWeights(let directory):
             "\(escaped(directory)) holds no *.safetensors file. Give the directory that holds the weights."
+        case .pickled(let path, let directory):
+            "\(escaped(path)) is a pickle of PyTorch, which may run any code when it is read, so it is not. Convert it once: "
+                + "python3 -c 'import sys, transformers as t; t.AutoModelForCausalLM.from_pretrained(sys.argv[1], "
+                + "dtype=\"auto\").save_pretrained(sys.argv[1])' \(escaped(directory))"
         case .malformedFile(let path, let problem):
             "\(escaped(path)) is malformed: \(problem). Download it again, or write it again."
         case .pointer(let path, let hint):

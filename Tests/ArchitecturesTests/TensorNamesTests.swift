@@ -97,6 +97,33 @@ import Testing
         #expect(model.names.located { _ in false }.module(.embedding) == "transformer.wte")
     }
 
+    /// What tools put before a family's names, or in their place.
+    @Test(arguments: [
+        ("language_model.model.", "language_model.lm_head"), ("model.language_model.", "lm_head"),
+        ("model.", "lm_head"), ("", "lm_head"), ("transformer.model.", "transformer.lm_head"),
+    ])
+    func prefixesOfTools(prefix: String, head: String) {
+        let held: Set = ["\(prefix)embed_tokens.weight", "\(head).weight"]
+        let names = TensorNames.huggingFace.located(held.contains)
+        #expect(names.module(.query(layer: 3)) == "\(prefix)layers.3.self_attn.q_proj")
+        #expect(names.module(.head) == head && names.module(.finalNorm) == "\(prefix)norm")
+    }
+
+    /// StableLM 2 stores the norms of heads as tensors of their own.
+    @Test func normsOfHeadsHaveTensorsOfTheirOwn() throws {
+        let model = try model("stablelm", ["qk_layernorm": "true", "partial_rotary_factor": "1"])
+        let attention = model.decoder.layers[1].attention
+        let norm = try #require(model.decoder.parameters().first { $0.name == .layer(1, .keyNorm) })
+        let sources = model.names.sources(of: norm, in: model.decoder)
+        #expect(
+            sources.map(\.tensor)
+                == (0..<attention.keyValueHeadCount).map {
+                    "model.layers.1.self_attn.k_layernorm.norms.\($0).weight"
+                })
+        #expect(norm.shape == [sources.count * attention.headDimension])
+        #expect(sources.allSatisfy { $0.storedRows == attention.headDimension })
+    }
+
     @Test func expertsHaveTensorsOfTheirOwn() throws {
         let model = try model(
             "mixtral", ["num_local_experts": "4", "num_experts_per_tok": "2", "intermediate_size": "96"])

@@ -33,6 +33,16 @@ import Testing
         #expect(failure()?.isMissingInput == true)
     }
 
+    /// Weights as pickles are refused with the command that converts them.
+    @Test func picklesAreRefused() throws {
+        let path = try directory.write("pytorch_model-00001-of-00002.bin", "x")
+        let error = try #require(failure())
+        #expect(error == .pickled(path: path, directory: directory.path) && !error.isMissingInput)
+        #expect(error.description.contains("python3 -c") && error.description.hasSuffix(directory.path))
+        try directory.write("model.safetensors", shard("a"))
+        #expect(try Checkpoint(directory: directory.path).tensorNames == ["a"])
+    }
+
     @Test func oneFileBeforeAll() throws {
         try directory.write("other.safetensors", shard("b"))
         try directory.write("third.safetensors", shard("c"))
@@ -163,6 +173,7 @@ import Testing
         let errors: [CheckpointError] = [
             .noDirectory(path: path), .missingFile(path: path, reason: "r"), .brokenLink(path: path, target: hostile),
             .unreadable(path: path, reason: "r"), .noRoom(path: path, byteCount: 1), .noWeights(directory: path),
+            .pickled(path: path, directory: path),
             .malformedFile(path: path, problem: "p"), .pointer(path: path, hint: "h"),
             .truncated(path: path, missingByteCount: 1), .changed(path: path),
             .malformedTensor(name: hostile, path: path, problem: "p"),
@@ -288,7 +299,8 @@ import Testing
             safetensors([
                 Fixture("norm", bfloat16: [1.5, -2, 0.25], shape: [3]),
                 Fixture("half", .float16, [2], littleEndian(UInt16(0x3C00)) + littleEndian(UInt16(0xC200))),
-                Fixture("matrix", .float32, [1, 1], [0, 0, 0, 0]),
+                Fixture("heads", .float16, [2, 1], littleEndian(UInt16(0x3C00)) + littleEndian(UInt16(0xC200))),
+                Fixture("cube", .float32, [1, 1, 1], [0, 0, 0, 0]),
                 Fixture("wide", .float64, [1], [UInt8](repeating: 0, count: 8)),
                 Fixture("empty", .float32, [0], []),
             ]))
@@ -299,7 +311,9 @@ import Testing
         #expect(throws: CheckpointError.missingTensor(name: "bias", directory: directory.path)) {
             try checkpoint.vector(named: "bias")
         }
-        #expect(throws: CheckpointError.self) { try checkpoint.vector(named: "matrix") }
+        // The norms of several heads.
+        #expect(try checkpoint.vector(named: "heads") == [1, -3])
+        #expect(throws: CheckpointError.self) { try checkpoint.vector(named: "cube") }
         #expect(throws: CheckpointError.self) { try checkpoint.vector(named: "wide") }
     }
 

@@ -50,12 +50,3 @@ extension ModelFamily {
                 .init("mlp.shared_expert.down_proj", .sharedDown), .init("mlp.shared_expert_gate", .sharedScale)))
     }
 }
-
-extension TensorNames {
-    /// Llama's names, plus a router and a module for each expert.
-    static let expertsInMLP = TensorNames.huggingFace.replacing(
-        .init("mlp.gate", .router), .init("mlp.experts.*.gate_proj", .expertGate),
-        .init("mlp.experts.*.up_proj", .expertUp), .init("mlp.experts.*.down_proj", .expertDown),
-        .init("mlp.shared_experts.gate_proj", .sharedGate), .init("mlp.shared_experts.up_proj", .sharedUp),
-        .init("mlp.shared_experts.down_proj", .sharedDown))
-}
