@@ -8,6 +8,7 @@ let libraries: KeyValuePairs<String, [String]> = [
     "Messages": [],
     "Hashing": [],
     "JSON": ["Messages"],
+    "Jinja": ["JSON", "Messages"],
     "ModulePatterns": ["CPCRE2"],
     "Tensors": [],
     "Topology": ["Messages"],
@@ -29,8 +30,10 @@ let libraries: KeyValuePairs<String, [String]> = [
     "MemoryPlan": ["Architectures", "Topology", "Tensors"],
     "Sizing": ["Messages", "ModulePatterns", "MemoryPlan", "Architectures", "Topology", "Tensors"],
     "Engine": ["Hashing", "Models", "Layers", "Sampling", "Collectives", "Tensors", "Kernels"],
+    "Chat": ["Jinja", "JSON", "Messages", "Tokenization"],
     "Generation": ["Engine", "Tokenization", "Sampling"],
     "ProgramEntry": ["Messages", "CProcess", "ArgumentParser"],
+    "ChatOptions": ["Chat", "JSON", "ProgramEntry", "Tokenization", "ArgumentParser"],
     "ModelOptions": [
         "JSON", "Messages", "ProgramEntry", "Weights", "Quantization", "Checkpoints", "Architectures", "Topology",
         "Tensors", "ArgumentParser",
@@ -48,8 +51,8 @@ let commands: KeyValuePairs<String, (directory: String, dependencies: [String])>
     "generate": (
         "Generate",
         [
-            "ProgramEntry", "Bootstrap", "ModelOptions", "Generation", "Engine", "Sampling", "Tokenization",
-            "ArgumentParser",
+            "ProgramEntry", "Bootstrap", "ModelOptions", "Generation", "Engine", "Sampling", "Tokenization", "Chat",
+            "ChatOptions", "JSON", "ArgumentParser",
         ]
     ),
     "evaluate": (
@@ -77,7 +80,7 @@ let commands: KeyValuePairs<String, (directory: String, dependencies: [String])>
             "Topology", "Tensors", "ArgumentParser",
         ]
     ),
-    "tokenize": ("Tokenize", ["ProgramEntry", "Tokenization", "ArgumentParser"]),
+    "tokenize": ("Tokenize", ["ProgramEntry", "Tokenization", "Chat", "ChatOptions", "JSON", "ArgumentParser"]),
     "quantize": (
         "Quantize",
         [
@@ -92,6 +95,7 @@ let tests: KeyValuePairs<String, [String]> = [
     "MessagesTests": ["Messages"],
     "HashingTests": ["Hashing"],
     "JSONTests": ["JSON"],
+    "JinjaTests": ["Jinja", "JSON"],
     "TensorsTests": ["Tensors"],
     "TopologyTests": ["Topology"],
     "CollectivesTests": ["Collectives"],
@@ -109,6 +113,7 @@ let tests: KeyValuePairs<String, [String]> = [
     "SizingTests": ["Sizing", "Architectures", "Topology", "Tensors"],
     "ModelOptionsTests": ["ModelOptions", "ProgramEntry", "Topology"],
     "EngineTests": ["Engine", "Collectives"],
+    "ChatTests": ["Chat", "JSON", "Jinja", "Tokenization"],
     "GenerationTests": ["Generation"],
     "BootstrapTests": ["Bootstrap", "Collectives"],
     "JobWatchTests": ["JobWatch", "Collectives"],
@@ -142,6 +147,8 @@ let optimizedModules: Set<String> = [
     "Layers", "Hashing", "Models", "Engine",
     "Sampling", "Checkpoints",
     "Quantization", "Tokenization",
+    // Its limit of depth is for the stack frames of optimised code.
+    "Jinja",
     // These compare millions of elements with their definitions.
     "KernelsTests", "TestSupport",
 ]

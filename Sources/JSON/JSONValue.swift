@@ -135,6 +135,11 @@ public enum JSONDialect: Sendable {
 public struct JSONMember: Equatable, Sendable {
     public let name: String
     public let value: JSONValue
+
+    public init(name: String, value: JSONValue) {
+        self.name = name
+        self.value = value
+    }
 }
 
 /// Where a text stops being JSON, and why.
