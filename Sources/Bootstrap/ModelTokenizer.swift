@@ -54,12 +54,17 @@ extension OpenedModel {
         } catch {
             throw RunError(.badInput, "\(source): \(error)")
         }
-        if let bad = tokens.first(where: { Int($0) >= decoder.vocabularySize }) {
-            throw RunError(
-                .badInput,
-                "the tokenizer of \(name) gives token \(bad), but the model has only \(decoder.vocabularySize); they do not belong together"
-            )
-        }
-        return tokens
+        return try checked(tokens)
+    }
+
+    /// Gives back tokens that the model has.
+    ///
+    /// - Throws: `RunError` for a token that it does not have.
+    public func checked(_ tokens: [Int32]) throws(RunError) -> [Int32] {
+        guard let bad = tokens.first(where: { Int($0) >= decoder.vocabularySize }) else { return tokens }
+        throw RunError(
+            .badInput,
+            "the tokenizer of \(name) gives token \(bad), but the model has only \(decoder.vocabularySize); they do not belong together"
+        )
     }
 }

@@ -78,6 +78,9 @@ public final class Engine {
     /// Whether there is anything to compute.
     public var isIdle: Bool { scheduler.isIdle }
 
+    /// The known tokens of a finished request that stayed in the cache; nil if it did not stay.
+    public func tokens(inCacheOf request: RequestID) -> [Int32]? { scheduler.restingTokens(of: request) }
+
     /// Takes a request.
     ///
     /// The number of new tokens is limited to what the longest sequence has room for.

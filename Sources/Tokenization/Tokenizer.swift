@@ -93,9 +93,17 @@ public final class Tokenizer: Sendable {
     /// The highest id plus one; not every id below it need be in use.
     public var vocabularySize: Int { vocabulary.count }
 
+    /// The spellings of the special tokens.
+    public var specialSpellings: [String] { specialIDs.sorted().compactMap { piece(of: TokenID($0)) } }
+
     /// Encodes a text.
-    public func encode(_ text: String, special: SpecialTokens) throws(TokenizationError) -> [TokenID] {
-        try encode(validUTF8: Array(text.utf8), special)
+    ///
+    /// - Parameter mark: a character that stands inside names of special tokens which are plain text, and nowhere else;
+    ///   it is no part of the text. nil: there is no such name.
+    public func encode(
+        _ text: String, special: SpecialTokens, breaking mark: Unicode.Scalar? = nil
+    ) throws(TokenizationError) -> [TokenID] {
+        try encode(validUTF8: Array(text.utf8), special, mark: mark.map { Array(String($0).utf8) })
     }
 
     /// Encodes a text in UTF-8, such as a file's contents.
@@ -138,7 +146,9 @@ public final class Tokenizer: Sendable {
         specialIDs.contains(token.rawValue)
     }
 
-    private func encode(validUTF8 text: [UInt8], _ special: SpecialTokens) throws(TokenizationError) -> [TokenID] {
+    private func encode(
+        validUTF8 text: [UInt8], _ special: SpecialTokens, mark: [UInt8]? = nil
+    ) throws(TokenizationError) -> [TokenID] {
         // Spelling can make a text several times longer, and positions are 32 bits wide.
         let longest = Int(Int32.max) / 16
         guard text.count <= longest else { throw .textTooLong(byteCount: text.count) }
@@ -154,11 +164,13 @@ public final class Tokenizer: Sendable {
             }
             let isWhole = segment.range.count == text.count
             let opensText = segment.range.lowerBound == 0
+            let plain = mark.flatMap { text[segment.range].removing($0) }
             let source = try normalizers.normalize(
-                isWhole ? text : Array(text[segment.range]), opensText: opensText, workspace.patterns)
+                plain ?? (isWhole ? text : Array(text[segment.range])), opensText: opensText, workspace.patterns)
             // A damaged file may replace a character by a long text.
             guard source.count <= 4 * longest else { throw .textTooLong(byteCount: source.count) }
-            for inner in normalizedMatcher.segments(of: source, takesSpecial: takesSpecial) {
+            // Without the marks, names would be found that are plain text.
+            for inner in normalizedMatcher.segments(of: source, takesSpecial: takesSpecial && plain == nil) {
                 try encode(inner, of: source, opensText, into: &tokens, workspace)
             }
         }
@@ -184,6 +196,23 @@ public final class Tokenizer: Sendable {
                 model.encode(workspace.pieces.text, piece.range, into: &tokens, &workspace.lattice, &workspace.cache)
             }
         }
+    }
+}
+
+extension ArraySlice<UInt8> {
+    /// The bytes without every occurrence of a mark; nil if there is none.
+    fileprivate func removing(_ mark: [UInt8]) -> [UInt8]? {
+        var rest: [UInt8] = []
+        var index = startIndex
+        while index < endIndex {
+            if self[index] == mark[0], self[index...].starts(with: mark) {
+                index += mark.count
+            } else {
+                rest.append(self[index])
+                index += 1
+            }
+        }
+        return rest.count == count ? nil : rest
     }
 }
 

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Bootstrap
+import ChatOptions
 import Generation
 import ProgramEntry
 import Sampling
@@ -46,15 +47,18 @@ struct Generate: ParsableCommand {
                     promptArguments.interactive
                     ? RunNeeds(sequenceLength: nil, sequenceCount: 1)
                     : try RunNeeds(prompts, options: options, model: model, arguments: modelArguments)
-                return (Job(prompts: prompts, options: options), needs)
+                let format = try promptArguments.chatFormat(model: model, tokenizer: tokenizer)
+                return (Job(prompts: prompts, options: options, format: format), needs)
             },
             body: { session, job in
                 if samplingArguments.seed == nil, job.options.sampling.temperature > 0 {
                     complain("seed \(job.options.seed)")
                 }
-                let printer = Printer(isJSON: format == "json", isBatch: promptArguments.isBatch, options: job.options)
+                let printer = Printer(
+                    isJSON: format == "json", isBatch: promptArguments.isBatch, showsPrompt: job.format == nil,
+                    options: job.options)
                 if promptArguments.interactive {
-                    return try Conversation(session: session, options: job.options).run()
+                    return try Dialogue(session: session, options: job.options, format: job.format).run()
                 }
                 return try printer.run(job, session)
             },
@@ -82,4 +86,6 @@ struct Generate: ParsableCommand {
 struct Job {
     let prompts: [Prompt]
     let options: GenerationOptions
+    /// How conversations become tokens; nil without `--chat`.
+    let format: ChatFormat?
 }

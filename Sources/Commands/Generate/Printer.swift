@@ -19,6 +19,8 @@ struct Outcome {
 struct Printer {
     let isJSON: Bool
     let isBatch: Bool
+    /// Whether the prompt is printed before its continuation.
+    let showsPrompt: Bool
     let options: GenerationOptions
 
     func run(_ job: Job, _ session: RankSession) throws -> Outcome {
@@ -30,7 +32,7 @@ struct Printer {
             guard failure == nil else { return }
             do { try writeOut(text) } catch { failure = error }
         }
-        if streams, let tokenizer = session.tokenizer.value, let prompt = job.prompts.first {
+        if streams, showsPrompt, let tokenizer = session.tokenizer.value, let prompt = job.prompts.first {
             show(tokenizer.decode(prompt.tokens.map { TokenID($0) }, skippingSpecial: true))
         }
         let (results, _) = try generator.run(

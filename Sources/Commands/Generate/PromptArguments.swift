@@ -1,7 +1,9 @@
 import ArgumentParser
 import Bootstrap
-import Foundation
+import Chat
+import ChatOptions
 import Generation
+import JSON
 import ModelOptions
 import ProgramEntry
 import Tokenization
@@ -24,18 +26,24 @@ struct PromptArguments: ParsableArguments {
     @Flag(help: "Read prompts from standard input, one a line, and keep what came before.")
     var interactive = false
 
-    @Flag(help: .hidden)
-    var chat = false
+    @OptionGroup var chatArguments: ChatArguments
 
-    @Option(parsing: .unconditional, help: .hidden)
-    var system: String?
+    @Option(
+        help: "With --chat: on takes names of special tokens in messages for these tokens; plain takes them for text.")
+    var special: MessageSpecial = .plain
+
+    enum MessageSpecial: String, ExpressibleByArgument, CaseIterable {
+        case on
+        case plain
+    }
 
     var isBatch: Bool { prompts != nil }
 
     mutating func validate() throws {
-        if chat || system != nil {
-            throw ValidationError("--chat is not built yet; give the prompt as the model expects it with --prompt.")
+        if chatArguments.chat, promptTokenIds != nil {
+            throw ValidationError("--chat takes text, and --prompt-token-ids gives tokens: leave out one of them.")
         }
+        if special == .on, !chatArguments.chat { throw ValidationError("--special on needs --chat.") }
         let given = [prompt != nil, promptFile != nil, promptTokenIds != nil, prompts != nil, interactive].filter { $0 }
             .count
         guard given == 1 else {
@@ -63,8 +71,11 @@ struct PromptArguments: ParsableArguments {
             return [Prompt(tokens: ids, source: "--prompt-token-ids")]
         }
         if interactive { return [] }
+        let format = try chatFormat(model: model, tokenizer: tokenizer)
         return try texts().map { text in
-            let tokens = try model.encode(text.bytes, from: text.source, tokenizer: tokenizer)
+            let tokens =
+                try format.map { try chatTokens(of: text, as: $0, model: model) }
+                ?? model.encode(text.bytes, from: text.source, tokenizer: tokenizer)
             guard !tokens.isEmpty else {
                 throw RunError(.badInput, "\(text.source): the prompt is empty: it encodes to no token")
             }
@@ -72,21 +83,57 @@ struct PromptArguments: ParsableArguments {
         }
     }
 
+    /// How conversations become tokens; nil without `--chat`.
+    func chatFormat(model: OpenedModel, tokenizer: ModelTokenizer) throws -> ChatFormat? {
+        guard chatArguments.chat else { return nil }
+        do {
+            return try chatArguments.format(
+                of: model.directory, tokenizer: tokenizer.required(by: model, for: "--chat"),
+                recognizesSpecial: special == .on, read: readRankInput)
+        } catch let error as ChatError {
+            throw RunError(.badInput, "\(error)")
+        }
+    }
+
+    private func chatTokens(of text: Text, as format: ChatFormat, model: OpenedModel) throws -> [Int32] {
+        guard let value = text.value else { throw RunError(.badInput, "\(text.source): it is not UTF-8") }
+        guard let conversation = format.conversation(value) else {
+            throw RunError(.badInput, "\(text.source): it is no message and no list of messages with roles")
+        }
+        do {
+            return try model.checked(format.encode(conversation).map(\.rawValue))
+        } catch let error as ChatError {
+            throw RunError(.badInput, "\(text.source): \(error)")
+        }
+    }
+
+    /// A prompt as it was given, and the option, file or line that it comes from.
+    private struct Text {
+        let bytes: [UInt8]
+        let source: String
+        /// What it says as JSON: a string, or with `--chat` messages; nil if it is not UTF-8.
+        var value: JSONValue? { lineValue ?? String(validating: bytes, as: UTF8.self).map { .string($0) } }
+        var lineValue: JSONValue?
+    }
+
     /// The prompts as bytes, each with the option, file or line that it comes from.
-    private func texts() throws -> [(bytes: [UInt8], source: String)] {
-        if let prompt { return [(Array(prompt.utf8), "--prompt")] }
-        if let promptFile { return [(try readRankInput(promptFile), promptFile)] }
+    private func texts() throws -> [Text] {
+        if let prompt { return [Text(bytes: Array(prompt.utf8), source: "--prompt")] }
+        if let promptFile { return [Text(bytes: try readRankInput(promptFile), source: promptFile)] }
         guard let prompts else { return [] }
         let lines = try readRankInput(prompts).split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
-        let texts: [(bytes: [UInt8], source: String)] = try lines.enumerated().compactMap { number, line in
+        let texts: [Text] = try lines.enumerated().compactMap { number, line in
             guard line.contains(where: { !" \t\r".utf8.contains($0) }) else { return nil }
-            let decoder = JSONDecoder()
-            struct Object: Decodable { let prompt: String }
-            let data = Data(line)
             let place = "\(prompts), line \(number + 1)"
-            if let text = try? decoder.decode(String.self, from: data) { return (Array(text.utf8), place) }
-            if let object = try? decoder.decode(Object.self, from: data) { return (Array(object.prompt.utf8), place) }
-            throw RunError(.badInput, "\(place): it is no JSON string and no object with \"prompt\"")
+            let value = try? JSONValue(parsing: Array(line), as: .strict)
+            if let text = value?.stringValue ?? value?["prompt"]?.stringValue {
+                return Text(bytes: Array(text.utf8), source: place)
+            }
+            if chatArguments.chat, let value { return Text(bytes: [], source: place, lineValue: value) }
+            throw RunError(
+                .badInput,
+                "\(place): it is no JSON string and no object with \"prompt\""
+                    + (chatArguments.chat ? " or \"messages\"" : ""))
         }
         guard !texts.isEmpty else {
             throw RunError(.badInput, "\(prompts) holds no prompt: give one a line, as a JSON string")

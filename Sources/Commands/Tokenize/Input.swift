@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import JSON
 import ProgramEntry
 import Tokenization
 
@@ -31,6 +32,20 @@ func jsonLines<Value: Decodable>(
         if line.allSatisfy({ $0 == 0x20 || $0 == 0x09 || $0 == 0x0D }) { continue }
         let place = "\(path), line \(index + 1)"
         guard let value = try? JSONDecoder().decode(type, from: Data(line)) else {
+            throw RunError(.badInput, "\(place): not \(wanted). Correct this line.")
+        }
+        values.append((place, value))
+    }
+    return values
+}
+
+/// Reads a file of JSON values of any kind, one per line.
+func jsonLines(of path: String, _ wanted: String) throws(RunError) -> [(place: String, value: JSONValue)] {
+    var values: [(place: String, value: JSONValue)] = []
+    for (index, line) in try readInput(path).split(separator: 0x0A, omittingEmptySubsequences: false).enumerated() {
+        if line.allSatisfy({ $0 == 0x20 || $0 == 0x09 || $0 == 0x0D }) { continue }
+        let place = "\(path), line \(index + 1)"
+        guard let value = try? JSONValue(parsing: Array(line), as: .strict) else {
             throw RunError(.badInput, "\(place): not \(wanted). Correct this line.")
         }
         values.append((place, value))

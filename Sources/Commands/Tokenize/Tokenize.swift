@@ -1,5 +1,8 @@
 import ArgumentParser
+import Chat
+import ChatOptions
 import Foundation
+import JSON
 import ProgramEntry
 import Tokenization
 
@@ -36,12 +39,16 @@ struct Tokenize: ParsableCommand {
     var decodeJsonl: String?
     @Flag(help: "With --decode or --decode-jsonl: print what may be shown after each token, as JSON strings.")
     var stream = false
+    @OptionGroup var chatArguments: ChatArguments
     @OptionGroup var outputArguments: OutputArguments
 
     func validate() throws {
         let sourceCount = [text, file, jsonl, decodeJsonl].count { $0 != nil } + (decode == nil ? 0 : 1)
         guard sourceCount == 1 else {
             throw ValidationError("Give one of --text, --file, --jsonl, --decode and --decode-jsonl.")
+        }
+        if chatArguments.chat, text == nil, file == nil, jsonl == nil {
+            throw ValidationError("--chat needs a text: give --text, --file or --jsonl.")
         }
         guard !stream || decode != nil || decodeJsonl != nil else {
             throw ValidationError("--stream needs --decode or --decode-jsonl.")
@@ -62,8 +69,34 @@ struct Tokenize: ParsableCommand {
         }
     }
 
+    /// Encodes conversations: a user's message, or with `--jsonl` also messages.
+    private func printChats(by tokenizer: Tokenizer, to printed: inout BufferedOutput) throws {
+        do {
+            let format = try chatArguments.format(
+                of: model, tokenizer: tokenizer, recognizesSpecial: special == .on, read: { try readInput($0) })
+            func encode(_ value: JSONValue, _ place: String) throws -> [TokenID] {
+                guard let conversation = format.conversation(value) else {
+                    throw RunError(.badInput, "\(place): not a message, nor messages with roles. Correct this line.")
+                }
+                return try format.encode(conversation)
+            }
+            if let jsonl {
+                for (place, value) in try jsonLines(of: jsonl, "JSON") {
+                    try printed.print("{\"ids\": \(list(try encode(value, place)))}")
+                }
+                return
+            }
+            let message = try text ?? file.map { String(decoding: try readInput($0), as: UTF8.self) } ?? ""
+            try show(encode(.string(message), "--chat"), byteCount: message.utf8.count, tokenizer, &printed)
+        } catch let error as ChatError {
+            throw RunError(.badInput, "\(error)")
+        }
+    }
+
     private func printResults(of tokenizer: Tokenizer, to printed: inout BufferedOutput) throws {
-        if let text {
+        if chatArguments.chat {
+            try printChats(by: tokenizer, to: &printed)
+        } else if let text {
             try show(tokenizer.encode(text, special: special), byteCount: text.utf8.count, tokenizer, &printed)
         } else if let file {
             let bytes = try readInput(file)

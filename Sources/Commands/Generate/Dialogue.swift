@@ -1,19 +1,25 @@
 import Bootstrap
+import Chat
+import ChatOptions
 import Engine
 import Generation
 import Glibc
 import ProgramEntry
 
-/// Runs prompts from standard input, one per line; each continues the conversation so far, which stays in the cache.
-struct Conversation {
+/// Runs prompts from standard input, one per line; each continues what came before, which stays in the cache.
+///
+/// With a chat format, each line is a user's message, and the model answers. Otherwise each line is text that follows the
+/// text so far.
+struct Dialogue {
     let session: RankSession
     let options: GenerationOptions
+    let format: ChatFormat?
 
     func run() throws -> Outcome {
         let generator = session.makeGenerator()
         var lines = try InputLines()
         var kept: RequestID?
-        var used = 0
+        var conversation = format?.start ?? Conversation()
         var all: [GenerationResult] = []
         var first: Duration?
         var failure: (any Error)?
@@ -23,16 +29,31 @@ struct Conversation {
                 guard let line = try lines.next(isInterrupted: { session.isInterrupted }) else { break }
                 guard !line.isEmpty else { continue }
                 let source = "standard input, line \(lines.count)"
-                let tokens = try session.model.encode(
-                    line, from: source, tokenizer: session.tokenizer, isContinuation: kept != nil)
+                if format != nil {
+                    guard let text = String(validating: line, as: UTF8.self) else {
+                        throw RunError(.badInput, "\(source) is not UTF-8")
+                    }
+                    conversation.add(role: "user", text)
+                }
+                var known = kept.flatMap { session.engine.tokens(inCacheOf: $0) } ?? []
+                let tokens: [Int32]
+                if let format {
+                    let whole = try encoded(conversation, format, source)
+                    // A template may change what it wrote before, such as by leaving out thoughts.
+                    if !whole.starts(with: known) || whole.count == known.count { (kept, known) = (nil, []) }
+                    tokens = Array(whole.dropFirst(known.count))
+                } else {
+                    tokens = try session.model.encode(
+                        line, from: source, tokenizer: session.tokenizer, isContinuation: kept != nil)
+                }
                 guard !tokens.isEmpty else {
                     complain("\(source) encodes to no token, and is passed over")
                     continue
                 }
-                let room = session.limits.sequenceLength - used - tokens.count
+                let room = session.limits.sequenceLength - known.count - tokens.count
                 guard room > 0 else {
                     // The answers of a conversation that has begun are valid; one that cannot begin is an error.
-                    if kept == nil { throw tooLong(tokens.count, source) }
+                    if all.isEmpty { throw tooLong(tokens.count, source) }
                     complain(
                         "the conversation has reached \(session.limits.sequenceLength) tokens; start again, or raise "
                             + "--max-model-len")
@@ -51,8 +72,8 @@ struct Conversation {
                 try writeOut("\n")
                 all += results
                 first = first ?? generator.timeToFirstToken
-                used += tokens.count + (results.first?.outputs.first?.tokens.count ?? 0)
                 kept = last
+                if format != nil { conversation.add(role: "assistant", results.first?.outputs.first?.text ?? "") }
             }
         } catch let error as RunError {
             failure = error
@@ -60,6 +81,14 @@ struct Conversation {
         return Outcome(
             results: all, options: options, statistics: session.engine.statistics, timeToFirstToken: first,
             failure: failure)
+    }
+
+    private func encoded(_ conversation: Conversation, _ format: ChatFormat, _ source: String) throws -> [Int32] {
+        do {
+            return try session.model.checked(format.encode(conversation).map(\.rawValue))
+        } catch let error as ChatError {
+            throw RunError(.badInput, "\(source): \(error)")
+        }
     }
 
     private func tooLong(_ count: Int, _ source: String) -> RunError {
