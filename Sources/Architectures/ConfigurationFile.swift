@@ -88,6 +88,15 @@ public struct ConfigurationFile: Sendable {
 
     public func optionalString(_ key: String) throws(ConfigurationError) -> String? { try given(key)?.string() }
 
+    /// A text of a few that are known; nil if the value is no text.
+    func text(_ key: String, among known: [String]) throws(ConfigurationError) -> String? {
+        guard let text = field.value[key]?.stringValue else { return nil }
+        guard known.contains(text) else {
+            throw unsupported(key, "\(quoted(text)) is not supported; supported are \(known.joined(separator: ", "))")
+        }
+        return text
+    }
+
     public func optionalStrings(_ key: String) throws(ConfigurationError) -> [String]? {
         guard let found = try given(key) else { return nil }
         let strings = found.value.elements?.compactMap(\.stringValue)

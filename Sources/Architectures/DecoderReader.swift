@@ -49,6 +49,7 @@ struct DecoderReader {
     var rotatedShare: Double?
     /// The default base of the rotary embedding.
     var theta = 10_000.0
+    var longRope = LongRopeSpelling()
     /// Whether rotary scaling extends the context beyond the length that the file gives.
     var countsScaling = true
 
@@ -104,14 +105,17 @@ struct DecoderReader {
         let heads = try integer(keys.headCount, in: 1...1 << 16)
         var shared = heads
         if let key = keys.keyValueHeadCount {
-            shared = try file.optionalInteger(key, in: 1...heads) ?? sizes[key] ?? heads
+            // A null means a key-value head for each query head, whatever the default.
+            shared = try file.optionalInteger(key, in: 1...heads) ?? (file.contains(key) ? heads : sizes[key] ?? heads)
         }
         guard shared <= heads, heads % shared == 0 else {
             throw file.unsupported(
                 keys.keyValueHeadCount ?? keys.headCount,
                 "\(heads) query heads cannot share \(shared) key-value heads evenly")
         }
-        let given = try file.optionalInteger(keys.headDimension, in: 1...1 << 16) ?? sizes[keys.headDimension]
+        // A null means an even division of the hidden size, whatever the default.
+        let usual = file.contains(keys.headDimension) ? nil : sizes[keys.headDimension]
+        let given = try file.optionalInteger(keys.headDimension, in: 1...1 << 16) ?? usual
         guard let dimension = given ?? (hidden % heads == 0 ? hidden / heads : nil), heads * dimension <= 1 << 24 else {
             throw file.unsupported(
                 keys.hiddenSize, "\(hidden) is not \(heads) heads, and \(keys.headDimension) is not given")
@@ -129,7 +133,8 @@ struct DecoderReader {
         let dimension = Int(Double(headDimension) * (given ?? rotatedShare ?? 1))
         return try rotation(
             dimension: dimension,
-            RotaryEmbedding(file, trainedLength: trainedLength, thetaKey: keys.theta, defaultTheta: theta))
+            RotaryEmbedding(
+                file, trainedLength: trainedLength, thetaKey: keys.theta, defaultTheta: theta, longRope: longRope))
     }
 
     /// Returns a rotation of the first `dimension` features of each head.
@@ -246,6 +251,14 @@ extension ConfigurationFile {
         guard numbers.count == count else { throw unsupported(key, "\(numbers.count) numbers for \(count) layers") }
         return numbers.map { $0 != 0 }
     }
+
+    /// The window of sliding layers, which defaults to `usual` if the key is missing; null means none.
+    func window(usual: Int) throws(ConfigurationError) -> Int? {
+        contains("sliding_window") ? try optionalInteger("sliding_window", in: DecoderReader.windows) : usual
+    }
+
+    /// Whether the file says anything of rotary parameters.
+    var hasRotaryParameters: Bool { has("rope_parameters") || has("rope_scaling") }
 
     /// A number that defaults to `usual` if its key is missing; null means none.
     func number(_ key: String, in range: ClosedRange<Double>, usual: Double) throws(ConfigurationError) -> Double? {

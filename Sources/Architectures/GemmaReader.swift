@@ -53,12 +53,17 @@ extension ConfigurationFile {
     ) throws(ConfigurationError) {
         let counts = 1...attention.queryHeadCount
         var (dimension, count): (Int?, Int?) = (nil, nil)
-        if isFull {
-            attention.valuesAreKeys = try optionalBool("attention_k_eq_v") ?? false
-            dimension = try optionalInteger("global_head_dim", in: 1...1 << 16)
+        let byLayer = try optionalObject("per_layer_config")
+        if isFull { attention.valuesAreKeys = try optionalBool("attention_k_eq_v") ?? false }
+        if isFull, byLayer == nil {
+            dimension =
+                try optionalInteger("global_head_dim", in: 1...1 << 16) ?? (contains("global_head_dim") ? nil : 512)
             if attention.valuesAreKeys { count = try optionalInteger("num_global_key_value_heads", in: counts) }
         }
-        if let own = try optionalObject("per_layer_config")?.optionalObject("\(layer)") {
+        if let own = try byLayer?.optionalObject("\(layer)") {
+            if let other = own.keys.first(where: { !["head_dim", "num_key_value_heads"].contains($0) }) {
+                throw own.unsupported(other, "a layer of its own kind is not supported")
+            }
             dimension = try own.optionalInteger("head_dim", in: 1...1 << 16) ?? dimension
             count = try own.optionalInteger("num_key_value_heads", in: counts) ?? count
         }
@@ -73,11 +78,15 @@ extension ConfigurationFile {
     /// The rotation of the full layers of Gemma 4, whose last pairs may not turn.
     func gemmaRotation(_ dimension: Int, _ length: Int) throws(ConfigurationError) -> RotaryEmbedding {
         let object = try optionalObject("rope_parameters")?.optionalObject(LayerKind.full.rawValue)
-        guard let object, try object.optionalString("rope_type") == "proportional" else {
+        let type = try object?.optionalString("rope_type")
+        guard object == nil || type == "proportional" else {
             return try RotaryEmbedding(self, trainedLength: length, defaultTheta: 1_000_000, kind: .full)
         }
-        let theta = try object.optionalNumber("rope_theta", in: 1...1e15) ?? 1_000_000
-        let share = try object.optionalNumber("partial_rotary_factor", in: 0...1) ?? 1
+        guard try object?.optionalNumber("factor", in: 0...1e6) ?? 1 == 1 else {
+            throw unsupported("rope_parameters", "proportional scaling by a factor is not supported")
+        }
+        let theta = try object?.optionalNumber("rope_theta", in: 1...1e15) ?? 1_000_000
+        let share = try object?.optionalNumber("partial_rotary_factor", in: 0...1) ?? (object == nil ? 0.25 : 1)
         return RotaryEmbedding(
             theta: theta, scaling: .proportional(pairs: Int(share * Double(dimension) / 2)), trainedLength: length)
     }

@@ -41,7 +41,7 @@ public struct ModelFamily: Sendable {
         .llama, .mistral, .qwen2, .qwen3, .gemma2, .gemma3, .gemma4, .phi3, .gptOSS, .deepSeek, .qwen3MoE, .mixtral,
         .llama4,
         .glm4MoE, .qwen2MoE, .gemma, .olmo2, .olmo3, .glm, .glm4, .cohere, .cohere2, .granite, .smolLM3, .exaone4,
-        .seedOSS, .nemotron, .ernie45, .hunyuan, .apertus, .ministral, .ministral3, .starCoder2, .stableLM, .phi,
+        .seedOSS, .nemotron, .ernie45, .hunyuan, .apertus, .ministral3, .starCoder2, .stableLM, .phi,
         .miniCPM, .internLM, .internLM2, .chatGLM, .baichuan, .qwen, .falcon, .mpt, .bloom, .opt, .gptBigCode, .gptNeoX,
         .gptJ, .gpt2,
         .visionLanguage, .internVL, .miniCPMV,

@@ -4,6 +4,14 @@ import Messages
 // Reads rotary parameters from a configuration as transformers 5 does
 // (`PreTrainedConfig.convert_rope_params_to_dict` and `standardize_rope_params`).
 
+/// How a family's files spell LongRoPE.
+struct LongRopeSpelling {
+    /// The types of scaling that mean it.
+    var names: Set = ["longrope"]
+    /// The original length if the file gives none; nil: the trained length.
+    var originalLength: Int?
+}
+
 extension RotaryEmbedding {
     /// Context lengths that a configuration may give.
     private static let lengths = 1...1 << 30
@@ -26,9 +34,10 @@ extension RotaryEmbedding {
     ///   - thetaKey: the key of the base outside these objects.
     ///   - defaultTheta: the base if the file gives none.
     ///   - kind: the kind of layer to read if the file gives parameters by kind; nil: all kinds must be equal.
+    ///   - longRope: how the family spells LongRoPE.
     init(
         _ file: ConfigurationFile, trainedLength: Int, thetaKey: String = "rope_theta", defaultTheta: Double = 10_000,
-        kind: LayerKind? = nil
+        kind: LayerKind? = nil, longRope: LongRopeSpelling = LongRopeSpelling()
     ) throws(ConfigurationError) {
         let scaling = try Self.byLayerKind("rope_scaling", of: file, kind)
         let parameters = try Self.byLayerKind("rope_parameters", of: file, kind)
@@ -41,7 +50,7 @@ extension RotaryEmbedding {
             let own = try object.optionalNumber("rope_theta", in: Self.thetas)
             var rotary = RotaryEmbedding(
                 theta: own ?? sharedTheta ?? otherTheta ?? defaultTheta, trainedLength: trainedLength)
-            rotary.scaling = try Self.scaling(object, of: file, rotary)
+            rotary.scaling = try Self.scaling(object, of: file, rotary, longRope)
             guard read == nil || read == rotary else {
                 throw file.unsupported(
                     scaling.isEmpty ? "rope_parameters" : "rope_scaling",
@@ -86,7 +95,8 @@ extension RotaryEmbedding {
     ///
     /// - Parameter rotary: the base and the trained length; its scaling is not set yet.
     private static func scaling(
-        _ parameters: ConfigurationFile, of file: ConfigurationFile, _ rotary: RotaryEmbedding
+        _ parameters: ConfigurationFile, of file: ConfigurationFile, _ rotary: RotaryEmbedding,
+        _ longRope: LongRopeSpelling
     ) throws(ConfigurationError) -> Scaling {
         let newKind = try parameters.optionalString("rope_type")
         let oldKind = try parameters.optionalString("type")
@@ -94,6 +104,9 @@ extension RotaryEmbedding {
         let sharedOriginal = try file.optionalInteger("original_max_position_embeddings", in: lengths)
         let original = ownOriginal ?? sharedOriginal
         switch newKind ?? oldKind {
+        case .some(let kind) where longRope.names.contains(kind):
+            let length = original ?? longRope.originalLength ?? rotary.trainedLength
+            return .longRope(try self.longRope(parameters, original: length, rotary))
         case nil:
             let isPlain = try parameters.optionalNumber("factor", in: 0...1e6) ?? 1 == 1
             let isWhole = ownOriginal ?? rotary.trainedLength == rotary.trainedLength
@@ -125,8 +138,6 @@ extension RotaryEmbedding {
                 highFrequencyFactor: high, originalLength: original)
         case "yarn":
             return .yarn(try yarn(parameters, original: original ?? rotary.trainedLength, rotary))
-        case "longrope":
-            return .longRope(try longRope(parameters, original: original ?? rotary.trainedLength, rotary))
         case .some(let kind):
             throw parameters.unsupported(
                 "rope_type",

@@ -50,7 +50,9 @@ import Topology
     }
 
     @Test func mistral() throws {
-        #expect(try decoder(smallConfiguration("mistral")) == expected("mistral", attentions { _, _ in }))
+        #expect(
+            try decoder(smallConfiguration("mistral", ["sliding_window": " null"]))
+                == expected("mistral", attentions { _, _ in }))
         #expect(
             try decoder(smallConfiguration("mistral", ["sliding_window": "24"]))
                 == expected("mistral", attentions { attention, _ in attention.window = 24 }))
@@ -142,16 +144,17 @@ import Topology
 
     @Test func kindsOfLayersAreChecked() throws {
         func kinds(_ kind: String) -> [String: String] { ["layer_types": "[\"\(kind)\", \"\(kind)\", \"\(kind)\"]"] }
-        for (type, kind) in [("llama", "full_attention"), ("mistral", "full_attention"), ("qwen2", "full_attention")] {
+        for (type, kind) in [("llama", "full_attention"), ("qwen2", "full_attention")] {
             #expect(try decoder(smallConfiguration(type, kinds(kind))) == decoder(smallConfiguration(type)))
         }
         let window = ["sliding_window": "24"]
         #expect(
             try decoder(smallConfiguration("mistral", kinds("sliding_attention").merging(window) { $1 }))
                 == decoder(smallConfiguration("mistral", window)))
+        let full = try decoder(smallConfiguration("mistral", kinds("full_attention").merging(window) { $1 }))
+        #expect(full.layers.allSatisfy { $0.attention.window == nil })
         for (type, kind, more) in [
-            ("llama", "sliding_attention", [:]), ("mistral", "sliding_attention", [:]),
-            ("mistral", "full_attention", window),
+            ("llama", "sliding_attention", [:]), ("mistral", "full_atention", window),
             ("qwen2", "full_atention", [:]), ("qwen2", "linear_attention", window),
         ] {
             let message = refusal(smallConfiguration(type, kinds(kind).merging(more) { $1 }))

@@ -152,7 +152,7 @@ static void activations(void) {
         }
     for (int i = 0; i < 2; i++) {
         memcpy(found[i], x, sizeof found[i]);
-        (i ? scalar : table)->add(&(ck_add){found[i], up, COUNT, 0.3f}, (ck_part){0, 1});
+        (i ? scalar : table)->add(&(ck_add){found[i], up, COUNT, 0.3f, 0.9f}, (ck_part){0, 1});
     }
     compare("add", found[0], found[1], sizeof found[0]);
 }

@@ -14,6 +14,8 @@ import Weights
 struct TinyRun {
     var model: any RunModel
     var format = TinyFormat.float32
+    /// The formats of weights, if `format` is not to give them.
+    var options: WeightOptions?
     var plan = ParallelPlan(tensorDegree: 1, pipelineDegree: 1)
     var kernels: String?
     var threads = 1
@@ -79,7 +81,8 @@ struct TinyRun {
         let pool = WorkerPool(count: threads)
         let context = try ParallelContext(plan: plan, layerCount: decoder.layers.count, world: world)
         let loader = DecoderLoader(
-            configuration: decoder, source: weights, options: try format.options(), context: context, pool: pool)
+            configuration: decoder, source: weights, options: try self.options ?? format.options(), context: context,
+            pool: pool)
         let formats = try loader.options.formats(of: decoder, from: weights, shardCount: plan.tensorDegree)
         let memory = RankFootprint(
             decoder, plan: plan, rank: world.rank, cacheType: cacheType, format: { formats[$0] ?? .float32 })

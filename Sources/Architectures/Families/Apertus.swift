@@ -13,6 +13,9 @@ extension ModelFamily {
         decoder.changeAttention { attention, _ in
             attention.queryKeyNorm = norm
             (attention.hasInputBias, attention.hasOutputBias) = (hasBias, hasBias)
+            guard !file.hasRotaryParameters else { return }
+            attention.rotation?.embedding.scaling = .llama3(
+                factor: 8, lowFrequencyFactor: 1, highFrequencyFactor: 4, originalLength: 8192)
         }
         return ModelDescription(
             decoder,

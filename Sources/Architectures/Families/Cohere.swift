@@ -9,7 +9,7 @@ extension ModelFamily {
     /// Command R7B: Command R with windows in most layers; only these layers rotate.
     static let cohere2 = ModelFamily("cohere2", models: "Command R7B, Command A") { file throws(ConfigurationError) in
         var decoder = try DecoderReader(cohere: file).cohereDecoder()
-        let window = try file.optionalInteger("sliding_window", in: DecoderReader.windows) ?? 4096
+        let window = try file.window(usual: 4096)
         let every = try file.optionalInteger("sliding_window_pattern", in: 1...4096) ?? 4
         let windows = try file.windows(window, count: decoder.layers.count) { ($0 + 1) % every != 0 }
         decoder.changeAttention { attention, layer in

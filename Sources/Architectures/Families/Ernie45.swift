@@ -4,7 +4,7 @@ extension ModelFamily {
         var reader = DecoderReader(file)
         reader.length = 131_072
         reader.norm.epsilon = 1e-5
-        reader.sizes = ["head_dim": 128]
+        reader.sizes = ["num_key_value_heads": 2, "head_dim": 128]
         reader.theta = 500_000
         reader.pairing = .interleaved
         reader.ties = true

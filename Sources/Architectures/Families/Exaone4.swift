@@ -5,11 +5,13 @@ extension ModelFamily {
         var reader = DecoderReader(file)
         reader.length = 2048
         reader.norm.epsilon = 1e-5
+        reader.sizes = ["num_key_value_heads": 32]
         var decoder = try reader.decoder()
-        let window = try file.optionalInteger("sliding_window", in: DecoderReader.windows)
-        // The pattern is a text such as LLLG or a number; `layer_types` stands beside the texts of published files.
-        let every = try? file.optionalInteger("sliding_window_pattern", in: 1...4096)
-        let windows = try file.windows(window, count: decoder.layers.count) { ($0 + 1) % (every ?? 4) != 0 }
+        let window = try file.window(usual: 4096)
+        // The pattern is a number or a text, of which LLLG is the only published one.
+        let isText = try file.text("sliding_window_pattern", among: ["LLLG"]) != nil
+        let every = isText ? 4 : try file.optionalInteger("sliding_window_pattern", in: 0...4096) ?? 4
+        let windows = try file.windows(window, count: decoder.layers.count) { every > 0 && ($0 + 1) % every != 0 }
         let norm = QueryKeyNorm(.perHead, decoder.finalNorm)
         decoder.changeLayers { layer, _ in layer.norms = .after }
         decoder.changeAttention { attention, layer in

@@ -31,7 +31,7 @@ extension DecoderReader {
 
     fileprivate func glmDecoder() throws(ConfigurationError) -> DecoderConfiguration {
         var decoder = try decoder()
-        let hasBias = try file.optionalBool("attention_bias") ?? false
+        let hasBias = try file.optionalBool("attention_bias") ?? true
         decoder.changeAttention { attention, _ in attention.hasInputBias = hasBias }
         return decoder
     }

@@ -8,10 +8,12 @@ extension ModelFamily {
         reader.norm.weightOffset = 0
         reader.length = 131_072
         reader.isRotary = false
+        reader.sizes["num_key_value_heads"] = 4
         var decoder = try reader.gemmaDecoder()
         let count = decoder.layers.count
         let window = try file.optionalInteger("sliding_window", in: DecoderReader.windows) ?? 512
-        let windows = try file.windows(window, count: count) { ($0 + 1) % 6 != 0 }
+        var windows = try file.windows(window, count: count) { ($0 + 1) % 6 != 0 }
+        windows[count - 1] = nil
         let length = try reader.trainedLength()
         let near = try RotaryEmbedding(file, trainedLength: length, defaultTheta: 10_000, kind: .sliding)
         var attentions: [GroupedQueryAttention] = []
@@ -32,11 +34,15 @@ extension ModelFamily {
             layer.scalesStream = true
         }
         decoder.head.cap = try file.optionalNumber("final_logit_softcapping", in: 1e-3...1e6).map { Float($0) }
-        for (key, feature) in [
-            ("hidden_size_per_layer_input", "embeddings for each layer"),
-            ("num_kv_shared_layers", "layers that share a cache"),
-        ] where try file.optionalInteger(key, in: 0...1 << 20) ?? 0 > 0 {
+        for (key, usual, feature) in [
+            ("hidden_size_per_layer_input", 256, "embeddings for each layer"),
+            ("num_kv_shared_layers", 0, "layers that share a cache"),
+        ] where try file.optionalInteger(key, in: 0...1 << 20) ?? usual > 0 {
             decoder.otherFeatures.append("\(feature) (\(key))")
+        }
+        // A model that sees images looks ahead only inside them.
+        if try file.text("use_bidirectional_attention", among: ["all", "vision"]) == "all" {
+            decoder.otherFeatures.append("attention to later tokens")
         }
         if try file.optionalBool("enable_moe_block") ?? false { decoder.otherFeatures.append("mixtures of experts") }
         return ModelDescription(

@@ -9,7 +9,7 @@ extension ModelFamily {
         let hasBias = try file.optionalBool("bias") ?? true
         let rotary = try file.optionalObject("rotary")
         let base = try rotary?.optionalNumber("base", in: 1...1e15)
-        let isDynamic = try rotary?.optionalString("type") == "dynamic"
+        let isDynamic = try rotary?.text("type", among: ["origin", "dynamic"]) == "dynamic"
         let factor = try rotary?.optionalNumber("scaling_factor", in: 1...1e6) ?? 1
         decoder.changeAttention { attention, _ in
             (attention.hasInputBias, attention.hasOutputBias) = (hasBias, hasBias)

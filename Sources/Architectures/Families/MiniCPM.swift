@@ -10,8 +10,10 @@ extension ModelFamily {
         decoder.embedding.scale = Float(try file.optionalNumber("scale_emb", in: factors) ?? 1)
         let depth = try file.optionalNumber("scale_depth", in: factors) ?? 1
         decoder.residualScale = Float(depth / Double(decoder.layers.count).squareRoot())
-        if let width = try file.optionalInteger("dim_model_base", in: DecoderReader.sizes) {
-            decoder.head.scale = Float(Double(width) / Double(decoder.hiddenSize))
+        let width = try file.optionalInteger("dim_model_base", in: DecoderReader.sizes) ?? 1
+        decoder.head.scale = Float(Double(width) / Double(decoder.hiddenSize))
+        for key in ["sparse_config", "mixer_types", "num_experts"] where file.has(key) {
+            decoder.otherFeatures.append(key)
         }
         let hasBias = try file.optionalBool("attention_bias") ?? false
         decoder.changeAttention { attention, _ in

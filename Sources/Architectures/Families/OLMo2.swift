@@ -8,13 +8,27 @@ extension ModelFamily {
 
     /// OLMo 3: OLMo 2 with windows in most layers; rotary scaling acts only in the other layers.
     static let olmo3 = ModelFamily("olmo3", models: "OLMo 3") { file throws(ConfigurationError) in
-        let reader = DecoderReader(olmo: file)
+        var reader = DecoderReader(olmo: file)
+        reader.theta = 500_000
+        reader.isRotary = false
         var decoder = try reader.olmoDecoder()
+        let length = try reader.trainedLength()
+        let far = try RotaryEmbedding(file, trainedLength: length, defaultTheta: reader.theta, kind: .full)
+        var near = try RotaryEmbedding(file, trainedLength: length, defaultTheta: reader.theta, kind: .sliding)
+        // Older files give one scaling, which only full layers have.
+        if try file.optionalObject("rope_parameters")?.isObject(LayerKind.sliding.rawValue) != true {
+            near.scaling = .none
+        }
+        let dimension = decoder.layers[0].attention.headDimension
+        let rotations = try (
+            full: reader.rotation(dimension: dimension, far), sliding: reader.rotation(dimension: dimension, near)
+        )
+        decoder.positionLimit = far.reach
         let window = try file.optionalInteger("sliding_window", in: DecoderReader.windows) ?? 4096
         let windows = try file.windows(window, count: decoder.layers.count) { ($0 + 1) % 4 != 0 }
         decoder.changeAttention { attention, layer in
             attention.window = windows[layer]
-            if windows[layer] != nil { attention.rotation?.embedding.scaling = .none }
+            attention.rotation = windows[layer] == nil ? rotations.full : rotations.sliding
         }
         return ModelDescription(decoder, .normsAfter)
     }

@@ -8,6 +8,8 @@ extension ModelFamily {
         reader.length = 4096
         reader.norm.epsilon = 1e-5
         reader.rotatedShare = 1
+        // The class takes its older names for LongRoPE, and yarn too.
+        reader.longRope = LongRopeSpelling(names: ["longrope", "su", "yarn"], originalLength: 4096)
         var decoder = try reader.decoder()
         let window = try file.optionalInteger("sliding_window", in: DecoderReader.windows)
         decoder.changeAttention { attention, _ in attention.window = window }

@@ -9,6 +9,7 @@ extension ModelFamily {
         reader.keys.lengths = ["max_position_embeddings", "seq_length"]
         reader.keys.normEpsilon = "layer_norm_epsilon"
         reader.keys.theta = "rotary_emb_base"
+        reader.rotatedShare = try file.optionalNumber("rotary_pct", in: 0...1) ?? 1
         // The file gives the width of gate and up together.
         let width = try file.integer("intermediate_size", in: DecoderReader.sizes) / 2
         var decoder = try reader.decoder(intermediateSize: width)
@@ -16,6 +17,7 @@ extension ModelFamily {
         let trained = try file.optionalInteger("seq_length", in: DecoderReader.lengths) ?? decoder.positionLimit
         let isStretched = try file.optionalBool("use_dynamic_ntk") ?? true
         let isGrowing = try file.optionalBool("use_logn_attn") ?? true
+        if try file.optionalBool("no_bias") == false { decoder.otherFeatures.append("no_bias false") }
         decoder.changeAttention { attention, _ in
             attention.hasInputBias = true
             if isStretched { attention.rotation?.embedding.scaling = .doubling(length: trained) }

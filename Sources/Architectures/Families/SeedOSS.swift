@@ -3,7 +3,7 @@ extension ModelFamily {
     static let seedOSS = ModelFamily("seed_oss", models: "Seed-OSS") { file throws(ConfigurationError) in
         var reader = DecoderReader(file)
         reader.length = 524_288
-        reader.sizes = ["head_dim": 128]
+        reader.sizes = ["num_key_value_heads": 8, "head_dim": 128]
         var decoder = try reader.decoder()
         let hasInputBias = try file.optionalBool("attention_bias") ?? true
         let hasOutputBias = try file.optionalBool("attention_out_bias") ?? false

@@ -5,19 +5,21 @@ extension ModelFamily {
         reader.length = 32_768
         reader.theta = 2_000_000
         reader.ties = true
+        reader.sizes = ["num_key_value_heads": 4]
         var decoder = try reader.decoder()
         let every = try file.optionalInteger("no_rope_layer_interval", in: 1...4096) ?? 4
-        let rotates = try file.flags("no_rope_layers", count: decoder.layers.count)
+        let flags = try file.flags("no_rope_layers", count: decoder.layers.count)
+        let rotates = { (layer: Int) in flags.map { $0[layer] } ?? ((layer + 1) % every != 0) }
         let window =
             try file.optionalBool("use_sliding_window") ?? false
             ? try file.optionalInteger("sliding_window", in: DecoderReader.windows) : nil
-        let windows = try file.windows(window, count: decoder.layers.count) { _ in false }
+        let windows = try file.windows(window, count: decoder.layers.count) { window != nil && !rotates($0) }
         let hasAttentionBias = try file.optionalBool("attention_bias") ?? false
         let hasFeedForwardBias = try file.optionalBool("mlp_bias") ?? false
         decoder.changeAttention { attention, layer in
             (attention.hasInputBias, attention.hasOutputBias) = (hasAttentionBias, hasAttentionBias)
             attention.window = windows[layer]
-            if !(rotates.map { $0[layer] } ?? ((layer + 1) % every != 0)) { attention.rotation = nil }
+            if !rotates(layer) { attention.rotation = nil }
         }
         decoder.changeFeedForward { $0.hasBias = hasFeedForwardBias }
         return ModelDescription(decoder, .huggingFace)

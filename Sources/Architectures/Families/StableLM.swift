@@ -6,6 +6,7 @@ extension ModelFamily {
         file throws(ConfigurationError) in
         var reader = DecoderReader(file)
         reader.length = 4096
+        reader.sizes = ["num_key_value_heads": 32]
         reader.keys.normEpsilon = file.has("norm_eps") ? "norm_eps" : "layer_norm_eps"
         reader.norm = NormConfiguration(kind: .layer, hasBias: true, epsilon: 1e-5)
         // The first files call the share `rope_pct`.

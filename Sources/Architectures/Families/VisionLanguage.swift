@@ -37,6 +37,9 @@ extension ModelFamily {
         let defaults = part.has("hidden_size") ? nil : partDefaults[family.modelTypes[0]]
         var model = try family.describe(defaults.map { part.with($0) } ?? part)
         model.decoder.companions = try file.companions(width: model.decoder.hiddenSize)
+        if !part.has("tie_word_embeddings"), let ties = try file.optionalBool("tie_word_embeddings") {
+            model.decoder.tiesEmbeddings = ties
+        }
         return model
     }
 
