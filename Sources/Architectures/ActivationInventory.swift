@@ -117,7 +117,7 @@ extension AttentionKind {
         if case .groupedQuery(let attention) = self { attention.valuesAreKeys } else { false }
     }
 
-    /// The widths of what is computed of each token before its heads are rotated, and given back then.
+    /// The widths of the arrays that a layer takes before it rotates heads. It gives them back after the rotation.
     fileprivate var headScratch: [Int] {
         guard case .groupedQuery(let attention) = self else { return [] }
         let isJoint = attention.queryKeyNorm?.span == .allHeads

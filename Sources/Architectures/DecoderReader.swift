@@ -28,6 +28,8 @@ struct DecoderReader {
     static let sizes = 1...1 << 20
     static let lengths = 1...1 << 30
     static let windows = 1...1 << 30
+    /// Features of all heads together: numbers of elements must stay far below what an `Int` holds.
+    static let mostFeatures = 1 << 24
 
     let file: ConfigurationFile
     var keys = Keys()
@@ -116,7 +118,9 @@ struct DecoderReader {
         // A null means an even division of the hidden size, whatever the default.
         let usual = file.contains(keys.headDimension) ? nil : sizes[keys.headDimension]
         let given = try file.optionalInteger(keys.headDimension, in: 1...1 << 16) ?? usual
-        guard let dimension = given ?? (hidden % heads == 0 ? hidden / heads : nil), heads * dimension <= 1 << 24 else {
+        guard let dimension = given ?? (hidden % heads == 0 ? hidden / heads : nil),
+            heads * dimension <= Self.mostFeatures
+        else {
             throw file.unsupported(
                 keys.hiddenSize, "\(hidden) is not \(heads) heads, and \(keys.headDimension) is not given")
         }

@@ -69,6 +69,10 @@ extension ConfigurationFile {
         }
         attention.headDimension = dimension ?? attention.headDimension
         attention.keyValueHeadCount = count ?? attention.keyValueHeadCount
+        guard attention.queryHeadCount * attention.headDimension <= DecoderReader.mostFeatures else {
+            throw unsupported(
+                "head_dim", "\(attention.queryHeadCount) heads of \(attention.headDimension) are too many")
+        }
         guard attention.queryHeadCount.isMultiple(of: attention.keyValueHeadCount) else {
             throw unsupported(
                 "num_key_value_heads", "\(attention.queryHeadCount) query heads cannot share them evenly")

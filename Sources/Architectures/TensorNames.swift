@@ -172,6 +172,9 @@ public struct TensorNames: Sendable {
         if [.query, .key, .queryNorm, .keyNorm].contains(part), let rotation = layer.attention.rotation,
             rotation.pairing == .interleaved
         {
+            if case .groupedQuery(let attention) = layer.attention {
+                precondition(!attention.valuesAreKeys, "values would be permuted as keys are")
+            }
             map.headDimension = layer.attention.headDimension
             map.interleaved = rotation.dimension
         }

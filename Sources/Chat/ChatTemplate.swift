@@ -23,38 +23,55 @@ public struct ChatTemplate: Sendable {
     ///
     /// - Throws: `unreadable`, `malformed` or `template`.
     public init?(of directory: String) throws(ChatError) {
-        let settings = try ChatFile(directory + "/tokenizer_config.json")
+        let tokens = try Self.tokens(of: directory)
         let bare = directory + "/chat_template.jinja"
         if let text = try readText(bare) {
-            try self.init(path: bare, templates: [("default", text)] + Self.additional(in: directory), settings)
+            try self.init(path: bare, templates: [("default", text)] + Self.additional(in: directory), tokens)
             return
         }
-        for file in [settings, try ChatFile(directory + "/chat_template.json")] {
-            guard let file, let templates = try file.templates() else { continue }
-            try self.init(path: file.path, templates: templates, settings)
+        for name in ["tokenizer_config.json", "chat_template.json"] {
+            guard let file = try ChatFile("\(directory)/\(name)"), let templates = try file.templates() else {
+                continue
+            }
+            try self.init(path: file.path, templates: templates, tokens)
             return
         }
         return nil
     }
 
-    /// The template of a file, with the special tokens of a model's directory.
-    ///
-    /// - Throws: `unreadable`, `malformed` or `template`.
-    public init(file path: String, of directory: String) throws(ChatError) {
-        guard let text = try readText(path) else { throw .unreadable(path: path, reason: "there is no such file") }
-        try self.init(
-            path: path, templates: [("default", text)], ChatFile(directory + "/tokenizer_config.json"))
+    /// The special tokens of a model's directory: those of `special_tokens_map.json`, and before them those of
+    /// `tokenizer_config.json`.
+    private static func tokens(of directory: String) throws(ChatError) -> [String: JSONValue] {
+        var tokens: [String: JSONValue] = [:]
+        for name in ["special_tokens_map.json", "tokenizer_config.json"] {
+            guard let file = try ChatFile("\(directory)/\(name)") else { continue }
+            tokens.merge(try file.tokens()) { $1 }
+        }
+        return tokens
     }
 
-    private init(path: String, templates: [(name: String, text: String)], _ settings: ChatFile?) throws(ChatError) {
+    /// The template of a file, with the special tokens of a model's directory.
+    ///
+    /// - Parameter directory: nil: the model has no special tokens.
+    /// - Throws: `unreadable`, `malformed` or `template`.
+    public init(file path: String, of directory: String?) throws(ChatError) {
+        guard let text = try readText(path) else { throw .unreadable(path: path, reason: "there is no such file") }
+        var tokens: [String: JSONValue] = [:]
+        if let directory { tokens = try Self.tokens(of: directory) }
+        try self.init(path: path, templates: [("default", text)], tokens)
+    }
+
+    private init(
+        path: String, templates: [(name: String, text: String)], _ tokens: [String: JSONValue]
+    ) throws(ChatError) {
         self.path = path
+        self.tokens = tokens
         func template(_ name: String) throws(ChatError) -> Template? {
             guard let text = templates.first(where: { $0.name == name })?.text else { return nil }
             do { return try Template(text) } catch { throw .template(path: path, error) }
         }
         standard = try template("default")
         withTools = try template("tool_use")
-        tokens = try settings?.tokens() ?? [:]
         guard standard != nil || withTools != nil else {
             throw .malformed(path: path, reason: "it has no template named default or tool_use")
         }
@@ -80,11 +97,11 @@ public struct ChatTemplate: Sendable {
             throw .malformed(path: path, reason: "it has a template for conversations with tools only")
         }
         var context = tokens
+        context["documents"] = .null
+        context["add_generation_prompt"] = .bool(addsGenerationPrompt)
         for variable in conversation.variables { context[variable.name] = variable.value }
         context["messages"] = .array(conversation.messages)
         context["tools"] = conversation.tools.map { .array($0) } ?? .null
-        context["documents"] = .null
-        context["add_generation_prompt"] = .bool(addsGenerationPrompt)
         do { return try chosen.render(context, now: now) } catch { throw .template(path: path, error) }
     }
 
@@ -97,7 +114,8 @@ public struct ChatTemplate: Sendable {
         _ conversation: Conversation, by tokenizer: Tokenizer, recognizesSpecial: Bool = false,
         addsGenerationPrompt: Bool = true, now: LocalTime = .now()
     ) throws(ChatError) -> [TokenID] {
-        let breaker = recognizesSpecial ? nil : SpecialBreaker(names: tokenizer.specialSpellings, for: conversation)
+        let breaker =
+            recognizesSpecial ? nil : SpecialBreaker(names: tokenizer.specialSpellings, for: conversation)
         let text = try render(
             breaker?.broken ?? conversation, addsGenerationPrompt: addsGenerationPrompt, now: now)
         do {

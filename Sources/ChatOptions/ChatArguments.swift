@@ -35,8 +35,12 @@ public struct ChatArguments: ParsableArguments {
         if !chat, let (name, _) = others.first(where: { $0.1 != nil }) {
             throw ValidationError("\(name) needs --chat.")
         }
-        if let chatTemplateKwargs, Self.members(of: chatTemplateKwargs) == nil {
+        guard let chatTemplateKwargs else { return }
+        guard let variables = Self.members(of: chatTemplateKwargs) else {
             throw ValidationError("--chat-template-kwargs must be a JSON object, not '\(chatTemplateKwargs)'.")
+        }
+        if let taken = variables.first(where: { ["messages", "tools"].contains($0.name) }) {
+            throw ValidationError("--chat-template-kwargs may not give \(taken.name), which other options give.")
         }
     }
 
@@ -54,15 +58,14 @@ public struct ChatArguments: ParsableArguments {
     public func format(
         of directory: String?, tokenizer: Tokenizer, recognizesSpecial: Bool, read: (String) throws -> [UInt8]
     ) throws -> ChatFormat {
-        let place = directory ?? "the model"
         let template =
-            if let chatTemplate { try ChatTemplate(file: chatTemplate, of: place) } else {
+            if let chatTemplate { try ChatTemplate(file: chatTemplate, of: directory) } else {
                 try directory.flatMap { try ChatTemplate(of: $0) }
             }
         guard let template else {
             throw RunError(
                 .missingInput,
-                "\(place) has no chat template; give one with --chat-template, or leave out --chat and write the prompt as "
+                "\(directory ?? "the model") has no chat template; give one with --chat-template, or leave out --chat and write the prompt as "
                     + "the model expects it")
         }
         var start = Conversation(variables: chatTemplateKwargs.flatMap(Self.members) ?? [])
@@ -75,7 +78,7 @@ public struct ChatArguments: ParsableArguments {
     private static func list(of path: String, _ bytes: [UInt8]) throws -> [JSONValue] {
         do throws(JSONProblem) {
             let value = try JSONValue(parsing: bytes, as: .strict)
-            if let tools = value.elements, tools.allSatisfy({ $0.members != nil }) { return tools }
+            if let tools = ChatFormat.tools(value) { return tools }
         } catch {
             throw RunError(.badInput, "\(path): it is not JSON: \(error)")
         }
@@ -93,12 +96,17 @@ public struct ChatFormat: Sendable {
 
     /// A conversation that a line of input describes.
     ///
-    /// - Parameter value: a user's message as a string; an array of messages; or an object with `messages` and perhaps
-    ///   `tools`. Such messages begin the conversation if they have a system message of their own.
+    /// - Parameter value: a user's message as a string; an array of messages; or an object with `prompt` or `messages`,
+    ///   and perhaps `tools`. Such messages begin the conversation if they have a system message of their own.
     /// - Returns: nil for anything else.
     public func conversation(_ value: JSONValue) -> Conversation? {
         var conversation = start
+        if let tools = value["tools"], tools != .null {
+            guard let tools = Self.tools(tools) else { return nil }
+            conversation.tools = tools
+        }
         if let text = value.stringValue ?? value["prompt"]?.stringValue {
+            guard value["messages"] == nil else { return nil }
             conversation.add(role: "user", text)
             return conversation
         }
@@ -107,8 +115,12 @@ public struct ChatFormat: Sendable {
         else { return nil }
         if messages[0]["role"]?.stringValue == "system" { conversation.messages = [] }
         conversation.messages += messages
-        if let tools = value["tools"]?.elements { conversation.tools = tools }
         return conversation
+    }
+
+    /// A list of objects that describe tools; nil for anything else.
+    static func tools(_ value: JSONValue) -> [JSONValue]? {
+        value.elements.flatMap { $0.allSatisfy { $0.members != nil } ? $0 : nil }
     }
 
     /// The tokens of a prompt for the model's next message.

@@ -135,7 +135,8 @@ public struct Checkpoint: Sendable {
         let names = try fileNames(in: directory)
         let shards = names.filter { $0.hasSuffix(".safetensors") }
         guard shards.isEmpty else { return shards }
-        if let pickle = names.first(where: { name in [".bin", ".pt", ".pth"].contains { name.hasSuffix($0) } }) {
+        let pickles = [("pytorch_model", ".bin"), ("model", ".pt"), ("consolidated", ".pth")]
+        if let pickle = names.first(where: { name in pickles.contains { name.hasPrefix($0) && name.hasSuffix($1) } }) {
             throw .pickled(path: "\(directory)/\(pickle)", directory: directory)
         }
         throw .noWeights(directory: directory)

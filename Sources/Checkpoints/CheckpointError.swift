@@ -71,7 +71,7 @@ public enum CheckpointError: Error, Equatable, Sendable, CustomStringConvertible
         case .pickled(let path, let directory):
             "\(escaped(path)) is a pickle of PyTorch, which may run any code when it is read, so it is not. Convert it once: "
                 + "python3 -c 'import sys, transformers as t; t.AutoModelForCausalLM.from_pretrained(sys.argv[1], "
-                + "dtype=\"auto\").save_pretrained(sys.argv[1])' \(escaped(directory))"
+                + "dtype=\"auto\").save_pretrained(sys.argv[1])' '\(escaped(directory))'"
         case .malformedFile(let path, let problem):
             "\(escaped(path)) is malformed: \(problem). Download it again, or write it again."
         case .pointer(let path, let hint):

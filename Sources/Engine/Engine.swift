@@ -78,6 +78,20 @@ public final class Engine {
     /// Whether there is anything to compute.
     public var isIdle: Bool { scheduler.isIdle }
 
+    /// Whether tokens can follow a request that stayed in the cache, with the bits of a prompt that holds all of them.
+    ///
+    /// They cannot if the longer prompt would have other rotary angles.
+    public func canContinue(_ request: RequestID, addingTokens count: Int) -> Bool {
+        guard let first = scheduler.promptLength(of: request), let known = scheduler.restingTokens(of: request) else {
+            return false
+        }
+        return runner.decoder.configuration.rotations.allSatisfy { rotation in
+            guard let embedding = rotation?.embedding else { return true }
+            return embedding.lengthClass(promptLength: first)
+                == embedding.lengthClass(promptLength: known.count + count)
+        }
+    }
+
     /// The known tokens of a finished request that stayed in the cache; nil if it did not stay.
     public func tokens(inCacheOf request: RequestID) -> [Int32]? { scheduler.restingTokens(of: request) }
 

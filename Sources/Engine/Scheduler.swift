@@ -105,6 +105,9 @@ public struct Scheduler {
         }
     }
 
+    /// The length of the prompt that began a sequence which stayed in the cache.
+    public func promptLength(of request: RequestID) -> Int? { resting[request]?.promptLength }
+
     /// The known tokens of a sequence that stayed in the cache.
     public func restingTokens(of request: RequestID) -> [Int32]? { resting[request]?.tokens }
 

@@ -150,7 +150,7 @@ public final class CPUBackend {
     }
 
     /// Writes the sum of the squares of each head of each row to `sums`, whose rows are `stride` elements apart.
-    public func addSquares(
+    public func writeSquares(
         of rows: Activations, headCount: Int, headDimension: Int, into sums: UnsafeMutablePointer<Float>, stride: Int
     ) {
         precondition(headCount * headDimension <= rows.width && headCount <= stride)

@@ -14,7 +14,7 @@ public struct GroupedAttention {
     let configuration: GroupedQueryAttention
     let queryNorm: Norm?
     let keyNorm: Norm?
-    /// The ranks that have the other heads.
+    /// The ranks that share the layer's heads.
     let group: any Communicator
     /// The index of the layer's rotation in `Step.angles`.
     let rotation: Int
@@ -144,13 +144,13 @@ public struct GroupedAttention {
         let (tokens, dimension, width) = (rows.tokenCount, configuration.headDimension, queryCount + keyCount)
         let sums = step.backend.makeActivations(tokenCount: tokens, width: width)
         sums.elements.update(repeating: 0, count: tokens * width)
-        step.backend.addSquares(
+        step.backend.writeSquares(
             of: rows, headCount: heads.queryHeads.count, headDimension: dimension,
             into: sums.elements + heads.queryHeads.lowerBound, stride: width)
         let keys = Activations(
             elements: rows.elements + heads.queryHeads.count * dimension, tokenCount: tokens,
             width: heads.keyValueHeads.count * dimension, stride: rows.stride)
-        step.backend.addSquares(
+        step.backend.writeSquares(
             of: keys, headCount: heads.keyValueHeads.count, headDimension: dimension,
             into: sums.elements + queryCount + heads.keyValueHeads.lowerBound, stride: width)
         if group.size > 1 {

@@ -8,15 +8,16 @@ public final class RotaryTable: @unchecked Sendable {
     private let rotation: Rotation?
     /// The number of rotated pairs per head.
     public let pairCount: Int
-    /// The angle per position of each pair of features, in radians, for prompts of the length class below.
-    private var frequencies: [Float] = []
-    private var lengthClass = 0
+    /// The angle per position of each pair of features, in radians, by the class of the prompt's length.
+    private var frequencies: [Int: [Float]] = [:]
+    /// Classes that are kept: some families have one for each length.
+    private static let mostClasses = 256
 
     /// - Parameter rotation: the rotation; nil: nothing is rotated, and rows of angles are empty.
     public init(_ rotation: Rotation?) {
         self.rotation = rotation
         pairCount = (rotation?.dimension ?? 0) / 2
-        if let rotation { frequencies = rotation.embedding.frequencies(dimension: rotation.dimension, lengthClass: 0) }
+        if let rotation { frequencies[0] = Self.frequencies(rotation, lengthClass: 0) }
     }
 
     /// Writes rows of `pairCount` cosines and sines for consecutive positions of one sequence.
@@ -26,10 +27,12 @@ public final class RotaryTable: @unchecked Sendable {
     ///   - promptLength: the length of the sequence's prompt, on which the angles of some families depend.
     public func fill(_ angles: Angles, firstRow: Int, positions: Range<Int>, promptLength: Int) {
         guard let rotation, let cosines = angles.cosines, let sines = angles.sines else { return }
-        let wanted = rotation.embedding.lengthClass(promptLength: promptLength)
-        if wanted != lengthClass {
-            frequencies = rotation.embedding.frequencies(dimension: rotation.dimension, lengthClass: wanted)
-            lengthClass = wanted
+        let lengthClass = rotation.embedding.lengthClass(promptLength: promptLength)
+        let known = frequencies[lengthClass]
+        let frequencies = known ?? Self.frequencies(rotation, lengthClass: lengthClass)
+        if known == nil {
+            if self.frequencies.count == Self.mostClasses { self.frequencies.removeAll() }
+            self.frequencies[lengthClass] = frequencies
         }
         let amplitude = rotation.embedding.amplitude
         var row = firstRow * pairCount
@@ -42,5 +45,9 @@ public final class RotaryTable: @unchecked Sendable {
             }
             row += pairCount
         }
+    }
+
+    private static func frequencies(_ rotation: Rotation, lengthClass: Int) -> [Float] {
+        rotation.embedding.frequencies(dimension: rotation.dimension, lengthClass: lengthClass)
     }
 }

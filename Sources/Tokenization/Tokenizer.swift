@@ -85,6 +85,12 @@ public final class Tokenizer: Sendable {
         self.warnings = warnings
     }
 
+    /// The folder of a tokenizer's files, of which `path` names the folder or the main one.
+    public static func folder(of path: String) -> String {
+        let folder = TokenizerLocation(path).path(of: "")
+        return folder.isEmpty ? "." : String(folder.dropLast())
+    }
+
     /// Whether a folder holds a tokenizer's main file.
     public static func isPresent(in folder: String) -> Bool {
         TokenizerLocation.main(in: folder + "/") != nil
@@ -164,14 +170,18 @@ public final class Tokenizer: Sendable {
             }
             let isWhole = segment.range.count == text.count
             let opensText = segment.range.lowerBound == 0
-            let plain = mark.flatMap { text[segment.range].removing($0) }
             let source = try normalizers.normalize(
-                plain ?? (isWhole ? text : Array(text[segment.range])), opensText: opensText, workspace.patterns)
+                isWhole ? text : Array(text[segment.range]), opensText: opensText, workspace.patterns)
             // A damaged file may replace a character by a long text.
             guard source.count <= 4 * longest else { throw .textTooLong(byteCount: source.count) }
-            // Without the marks, names would be found that are plain text.
-            for inner in normalizedMatcher.segments(of: source, takesSpecial: takesSpecial && plain == nil) {
-                try encode(inner, of: source, opensText, into: &tokens, workspace)
+            for inner in normalizedMatcher.segments(of: source, takesSpecial: takesSpecial) {
+                // The marks have done their work.
+                if inner.token == nil, let mark, let plain = source[inner.range].removing(mark) {
+                    let whole = AddedTokenMatcher.Segment(range: 0..<plain.count, token: nil)
+                    try encode(whole, of: plain, opensText && inner.range.lowerBound == 0, into: &tokens, workspace)
+                } else {
+                    try encode(inner, of: source, opensText, into: &tokens, workspace)
+                }
             }
         }
         if special == .on { tokens += postProcessor.after }

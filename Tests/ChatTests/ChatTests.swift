@@ -123,16 +123,55 @@ import Tokenization
     }
 
     @Test func marksStandInNamesOnly() throws {
-        var talk = Conversation(tools: [.object([JSONMember(name: "type", value: .string("<x>"))])])
+        var talk = Conversation(tools: [.object([JSONMember(name: "<x>", value: .string("type"))])])
         // Swift has no literals of noncharacters.
         let marks = try (0xFDD0...0xFDD1).map { String(try #require(Unicode.Scalar($0))) }
-        talk.add(role: "<x>", marks[0] + "<x><x")
+        talk.add(role: "<x>", marks[0] + "<x><y")
         talk.add(role: "user", "plain")
-        let breaker = try #require(SpecialBreaker(names: ["<x>"], for: talk))
+        let breaker = SpecialBreaker(names: ["<x>"], for: talk)
         #expect(String(breaker.mark) == marks[1])
-        #expect(breaker.broken.messages[0]["content"]?.stringValue == marks[0] + "<" + marks[1] + "x><x")
-        #expect(breaker.broken.messages[0]["role"]?.stringValue == "<x>")
-        #expect(breaker.broken.messages[1] == talk.messages[1] && breaker.broken.tools == talk.tools)
-        #expect(SpecialBreaker(names: ["<y>"], for: talk) == nil)
+        let name = "<" + marks[1] + "x>"
+        #expect(breaker.broken.messages[0]["content"]?.stringValue == marks[0] + name + "<y")
+        #expect(breaker.broken.messages[0]["role"]?.stringValue == name)
+        #expect(breaker.broken.messages[1] == talk.messages[1])
+        #expect(breaker.broken.tools?[0][name]?.stringValue == "type")
+        #expect(SpecialBreaker(names: ["<y>", "z"], for: talk).broken.messages[1] == talk.messages[1])
+    }
+
+    /// A name that two texts hold a part each of is no name when a template joins them.
+    @Test func partsOfNamesAreMarked() throws {
+        var talk = Conversation()
+        talk.add(role: "user", "a<|im_")
+        talk.add(role: "user", "end|>")
+        let breaker = SpecialBreaker(names: ["<|im_end|>"], for: talk)
+        #expect(breaker.broken.messages[0]["content"]?.stringValue == "a<\(breaker.mark)|im_")
+        #expect(breaker.broken.messages[1] == talk.messages[1])
+    }
+
+    /// There is a mark even if a message uses all noncharacters.
+    @Test func marksCannotRunOut() throws {
+        var talk = Conversation()
+        let all = (0xFDD0...0xFDEF).compactMap { Unicode.Scalar($0) }.map(String.init).joined()
+        talk.add(role: "user", all + "<x>")
+        let breaker = SpecialBreaker(names: ["<x>"], for: talk)
+        #expect(breaker.mark == "\u{E000}")
+        #expect(breaker.broken.messages[0]["content"]?.stringValue == all + "<\u{E000}x>")
+    }
+
+    @Test func tokensOfTheOlderFileCountToo() throws {
+        let files = try directory([
+            "special_tokens_map.json": json(["bos_token": "<a>", "eos_token": ["content": "<b>"]]),
+            "tokenizer_config.json": json(["chat_template": "{{ bos_token }}{{ eos_token }}", "bos_token": "<c>"]),
+        ])
+        #expect(try ChatTemplate(of: files.path)?.render(conversation) == "<c><b>")
+    }
+
+    @Test func variablesReachTheTemplate() throws {
+        let files = try directory(["chat_template.jinja": "{{ a }}{{ add_generation_prompt }}{{ documents }}"])
+        var talk = conversation
+        talk.variables = [
+            JSONMember(name: "a", value: .number("1")), JSONMember(name: "add_generation_prompt", value: .bool(false)),
+        ]
+        #expect(try ChatTemplate(of: files.path)?.render(talk) == "1FalseNone")
     }
 }

@@ -38,9 +38,14 @@ import Testing
         let path = try directory.write("pytorch_model-00001-of-00002.bin", "x")
         let error = try #require(failure())
         #expect(error == .pickled(path: path, directory: directory.path) && !error.isMissingInput)
-        #expect(error.description.contains("python3 -c") && error.description.hasSuffix(directory.path))
+        #expect(error.description.contains("python3 -c") && error.description.hasSuffix("'\(directory.path)'"))
         try directory.write("model.safetensors", shard("a"))
         #expect(try Checkpoint(directory: directory.path).tensorNames == ["a"])
+    }
+
+    @Test func otherPicklesAreNoWeights() throws {
+        try directory.write("training_args.bin", "x")
+        #expect(failure() == .noWeights(directory: directory.path))
     }
 
     @Test func oneFileBeforeAll() throws {

@@ -101,6 +101,9 @@ import Testing
         try expect(
             65, ["raising.jinja", "line 2", "no more"],
             ["--model", Self.model, "--chat", "--chat-template", raising, "--prompt", "a"])
+        try expect(64, ["messages"], chat + ["--prompt", "a", "--chat-template-kwargs", "{\"messages\": 1}"])
+        let both = try folder.write("{\"prompt\": \"a\", \"tools\": 3}\n", to: "both.jsonl")
+        try expect(65, ["both.jsonl, line 1"], chat + ["--prompts", both])
         let bytes = try folder.write(Data([0x61, 0xFF]), to: "bytes.txt")
         try expect(65, ["bytes.txt", "UTF-8"], chat + ["--prompt-file", bytes])
     }

@@ -119,7 +119,7 @@ import Testing
             var sums = [Float](repeating: -1, count: tokens * stride)
             sums.withUnsafeMutableBufferPointer { sums in
                 guard let first = sums.baseAddress else { return }
-                backend.addSquares(
+                backend.writeSquares(
                     of: rows(inputs, width: heads * dimension, backend), headCount: heads, headDimension: dimension,
                     into: first + 1, stride: stride)
             }

@@ -36,7 +36,7 @@ struct Dialogue {
                     conversation.add(role: "user", text)
                 }
                 var known = kept.flatMap { session.engine.tokens(inCacheOf: $0) } ?? []
-                let tokens: [Int32]
+                var tokens: [Int32]
                 if let format {
                     let whole = try encoded(conversation, format, source)
                     // A template may change what it wrote before, such as by leaving out thoughts.
@@ -45,6 +45,10 @@ struct Dialogue {
                 } else {
                     tokens = try session.model.encode(
                         line, from: source, tokenizer: session.tokenizer, isContinuation: kept != nil)
+                }
+                if let last = kept, !session.engine.canContinue(last, addingTokens: tokens.count) {
+                    tokens = known + tokens
+                    (kept, known) = (nil, [])
                 }
                 guard !tokens.isEmpty else {
                     complain("\(source) encodes to no token, and is passed over")

@@ -42,12 +42,12 @@ struct Generate: ParsableCommand {
                 // Stop strings are text, so they need a tokenizer.
                 if !samplingArguments.stop.isEmpty { _ = try tokenizer.required(by: model, for: "--stop") }
                 let options = try samplingArguments.options(defaults: model.sampling)
-                let prompts = try promptArguments.prompts(model: model, tokenizer: tokenizer)
+                let format = try promptArguments.chatFormat(model: model, tokenizer: tokenizer)
+                let prompts = try promptArguments.prompts(model: model, tokenizer: tokenizer, format: format)
                 let needs =
                     promptArguments.interactive
                     ? RunNeeds(sequenceLength: nil, sequenceCount: 1)
                     : try RunNeeds(prompts, options: options, model: model, arguments: modelArguments)
-                let format = try promptArguments.chatFormat(model: model, tokenizer: tokenizer)
                 return (Job(prompts: prompts, options: options, format: format), needs)
             },
             body: { session, job in

@@ -59,7 +59,9 @@ struct PromptArguments: ParsableArguments {
     }
 
     /// The prompts as token ids; none of them is empty.
-    func prompts(model: OpenedModel, tokenizer: ModelTokenizer) throws -> [Prompt] {
+    ///
+    /// - Parameter format: how conversations become tokens; nil without `--chat`.
+    func prompts(model: OpenedModel, tokenizer: ModelTokenizer, format: ChatFormat?) throws -> [Prompt] {
         if let promptTokenIds {
             let ids = promptTokenIds.split(separator: ",").compactMap { Int32($0) }
             if let bad = ids.first(where: { $0 < 0 || Int($0) >= model.decoder.vocabularySize }) {
@@ -71,7 +73,6 @@ struct PromptArguments: ParsableArguments {
             return [Prompt(tokens: ids, source: "--prompt-token-ids")]
         }
         if interactive { return [] }
-        let format = try chatFormat(model: model, tokenizer: tokenizer)
         return try texts().map { text in
             let tokens =
                 try format.map { try chatTokens(of: text, as: $0, model: model) }
@@ -126,10 +127,10 @@ struct PromptArguments: ParsableArguments {
             guard line.contains(where: { !" \t\r".utf8.contains($0) }) else { return nil }
             let place = "\(prompts), line \(number + 1)"
             let value = try? JSONValue(parsing: Array(line), as: .strict)
+            if chatArguments.chat, let value { return Text(bytes: [], source: place, lineValue: value) }
             if let text = value?.stringValue ?? value?["prompt"]?.stringValue {
                 return Text(bytes: Array(text.utf8), source: place)
             }
-            if chatArguments.chat, let value { return Text(bytes: [], source: place, lineValue: value) }
             throw RunError(
                 .badInput,
                 "\(place): it is no JSON string and no object with \"prompt\""

@@ -73,12 +73,13 @@ struct Tokenize: ParsableCommand {
     private func printChats(by tokenizer: Tokenizer, to printed: inout BufferedOutput) throws {
         do {
             let format = try chatArguments.format(
-                of: model, tokenizer: tokenizer, recognizesSpecial: special == .on, read: { try readInput($0) })
+                of: Tokenizer.folder(of: model), tokenizer: tokenizer, recognizesSpecial: special == .on,
+                read: { try readInput($0) })
             func encode(_ value: JSONValue, _ place: String) throws -> [TokenID] {
                 guard let conversation = format.conversation(value) else {
                     throw RunError(.badInput, "\(place): not a message, nor messages with roles. Correct this line.")
                 }
-                return try format.encode(conversation)
+                do { return try format.encode(conversation) } catch { throw RunError(.badInput, "\(place): \(error)") }
             }
             if let jsonl {
                 for (place, value) in try jsonLines(of: jsonl, "JSON") {
@@ -86,7 +87,10 @@ struct Tokenize: ParsableCommand {
                 }
                 return
             }
-            let message = try text ?? file.map { String(decoding: try readInput($0), as: UTF8.self) } ?? ""
+            let bytes = try text.map { Array($0.utf8) } ?? file.map { try readInput($0) } ?? []
+            guard let message = String(validating: bytes, as: UTF8.self) else {
+                throw RunError(.badInput, "\(file ?? "--text") is not UTF-8.")
+            }
             try show(encode(.string(message), "--chat"), byteCount: message.utf8.count, tokenizer, &printed)
         } catch let error as ChatError {
             throw RunError(.badInput, "\(error)")
