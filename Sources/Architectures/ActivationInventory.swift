@@ -117,7 +117,7 @@ extension AttentionKind {
         if case .groupedQuery(let attention) = self { attention.valuesAreKeys } else { false }
     }
 
-    /// The widths of the arrays that a layer takes before it rotates heads. It gives them back after the rotation.
+    /// The widths of the arrays that a layer takes before it rotates heads, and gives back after that.
     fileprivate var headScratch: [Int] {
         guard case .groupedQuery(let attention) = self else { return [] }
         let isJoint = attention.queryKeyNorm?.span == .allHeads
