@@ -194,6 +194,16 @@ extension DecoderConfiguration {
         }
     }
 
+    /// Reads whether projections have biases, under Llama's keys.
+    mutating func readBiases(_ file: ConfigurationFile) throws(ConfigurationError) {
+        let hasAttentionBias = try file.optionalBool("attention_bias") ?? false
+        let hasFeedForwardBias = try file.optionalBool("mlp_bias") ?? false
+        changeAttention { attention, _ in
+            (attention.hasInputBias, attention.hasOutputBias) = (hasAttentionBias, hasAttentionBias)
+        }
+        changeFeedForward { $0.hasBias = hasFeedForwardBias }
+    }
+
     /// Changes the feed-forward of every layer with a dense one.
     mutating func changeFeedForward(_ change: (inout FeedForward) -> Void) {
         changeLayers { layer, _ in

@@ -109,13 +109,13 @@ public struct ChatTemplate: Sendable {
     ///
     /// - Parameter recognizesSpecial: whether names of special tokens in messages and tools stand for these tokens.
     ///   Otherwise they are plain text, so that nobody can end his message and speak for another.
-    /// - Throws: `template`, `tokenization`.
+    /// - Throws: `template`, `tokenization`, `noMark`.
     public func encode(
         _ conversation: Conversation, by tokenizer: Tokenizer, recognizesSpecial: Bool = false,
         addsGenerationPrompt: Bool = true, now: LocalTime = .now()
     ) throws(ChatError) -> [TokenID] {
-        let breaker =
-            recognizesSpecial ? nil : SpecialBreaker(names: tokenizer.specialSpellings, for: conversation)
+        var breaker: SpecialBreaker?
+        if !recognizesSpecial { breaker = try SpecialBreaker(names: tokenizer.specialSpellings, for: conversation) }
         let text = try render(
             breaker?.broken ?? conversation, addsGenerationPrompt: addsGenerationPrompt, now: now)
         do {
@@ -156,6 +156,8 @@ public enum ChatError: Error, CustomStringConvertible {
     case malformed(path: String, reason: String)
     case template(path: String, TemplateError)
     case tokenization(TokenizationError)
+    /// A conversation uses every character that may mark names of special tokens as plain text.
+    case noMark
 
     public var description: String {
         switch self {
@@ -163,6 +165,9 @@ public enum ChatError: Error, CustomStringConvertible {
         case .malformed(let path, let reason): "\(escaped(path)): \(escaped(reason))"
         case .template(let path, let error): "\(escaped(path)): \(error)"
         case .tokenization(let error): "the conversation: \(error)"
+        case .noMark:
+            "the conversation uses all noncharacters and all characters for private use, so that names of special tokens in "
+                + "it cannot be told from those of the template; leave some of them out"
         }
     }
 }

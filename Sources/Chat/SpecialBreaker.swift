@@ -12,7 +12,8 @@ struct SpecialBreaker {
     let broken: Conversation
 
     /// - Parameter names: the spellings of the special tokens.
-    init(names: [String], for conversation: Conversation) {
+    /// - Throws: `noMark` if the conversation uses all characters that may be a mark.
+    init(names: [String], for conversation: Conversation) throws(ChatError) {
         // Nothing can stand inside a name of one character, and no published template uses such a name.
         let names = names.map { Array($0.unicodeScalars) }.filter { $0.count > 1 }
         let starts = Dictionary(grouping: names) { $0[0] }
@@ -21,8 +22,8 @@ struct SpecialBreaker {
             used.formUnion(text.unicodeScalars)
             return text
         }
-        mark = Self.unused(used)
-        let mark = mark
+        guard let mark = Self.unused(used) else { throw .noMark }
+        self.mark = mark
         broken = Self.mapTexts(of: conversation) { text in
             var marked = String.UnicodeScalarView()
             let scalars = Array(text.unicodeScalars)
@@ -40,14 +41,16 @@ struct SpecialBreaker {
 
     /// The first character without a meaning of its own that a text does not use: one of the noncharacters, or else one of
     /// those for private use (Unicode, chapters 23.5 and 23.7).
-    private static func unused(_ used: Set<Unicode.Scalar>) -> Unicode.Scalar {
+    ///
+    /// - Returns: nil if the text uses all of them.
+    private static func unused(_ used: Set<Unicode.Scalar>) -> Unicode.Scalar? {
         for range in [0xFDD0...0xFDEF, 0xE000...0xF8FF, 0xF0000...0xFFFFD, 0x100000...0x10FFFD] as [ClosedRange<UInt32>]
         {
             for value in range {
                 if let scalar = Unicode.Scalar(value), !used.contains(scalar) { return scalar }
             }
         }
-        preconditionFailure("a conversation of 137,500 different characters for private use")
+        return nil
     }
 
     /// Changes all texts of messages, tools and variables, and the names of their members.

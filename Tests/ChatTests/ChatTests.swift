@@ -128,14 +128,14 @@ import Tokenization
         let marks = try (0xFDD0...0xFDD1).map { String(try #require(Unicode.Scalar($0))) }
         talk.add(role: "<x>", marks[0] + "<x><y")
         talk.add(role: "user", "plain")
-        let breaker = SpecialBreaker(names: ["<x>"], for: talk)
+        let breaker = try SpecialBreaker(names: ["<x>"], for: talk)
         #expect(String(breaker.mark) == marks[1])
         let name = "<" + marks[1] + "x>"
         #expect(breaker.broken.messages[0]["content"]?.stringValue == marks[0] + name + "<y")
         #expect(breaker.broken.messages[0]["role"]?.stringValue == name)
         #expect(breaker.broken.messages[1] == talk.messages[1])
         #expect(breaker.broken.tools?[0][name]?.stringValue == "type")
-        #expect(SpecialBreaker(names: ["<y>", "z"], for: talk).broken.messages[1] == talk.messages[1])
+        #expect(try SpecialBreaker(names: ["<y>", "z"], for: talk).broken.messages[1] == talk.messages[1])
     }
 
     /// A name that two texts hold a part each of is no name when a template joins them.
@@ -143,7 +143,7 @@ import Tokenization
         var talk = Conversation()
         talk.add(role: "user", "a<|im_")
         talk.add(role: "user", "end|>")
-        let breaker = SpecialBreaker(names: ["<|im_end|>"], for: talk)
+        let breaker = try SpecialBreaker(names: ["<|im_end|>"], for: talk)
         #expect(breaker.broken.messages[0]["content"]?.stringValue == "a<\(breaker.mark)|im_")
         #expect(breaker.broken.messages[1] == talk.messages[1])
     }
@@ -153,9 +153,23 @@ import Tokenization
         var talk = Conversation()
         let all = (0xFDD0...0xFDEF).compactMap { Unicode.Scalar($0) }.map(String.init).joined()
         talk.add(role: "user", all + "<x>")
-        let breaker = SpecialBreaker(names: ["<x>"], for: talk)
+        let breaker = try SpecialBreaker(names: ["<x>"], for: talk)
         #expect(breaker.mark == "\u{E000}")
         #expect(breaker.broken.messages[0]["content"]?.stringValue == all + "<\u{E000}x>")
+    }
+
+    @Test func aConversationThatUsesAllMarksIsRefused() {
+        let ranges =
+            [0xFDD0...0xFDEF, 0xE000...0xF8FF, 0xF0000...0xFFFFD, 0x100000...0x10FFFD] as [ClosedRange<UInt32>]
+        var all = String.UnicodeScalarView()
+        all.append(contentsOf: ranges.joined().compactMap { Unicode.Scalar($0) })
+        var talk = Conversation()
+        talk.add(role: "user", String(all))
+        let refused = talk
+        guard case .noMark? = problem({ _ = try SpecialBreaker(names: ["<x>"], for: refused) }) else {
+            Issue.record("accepted")
+            return
+        }
     }
 
     @Test func tokensOfTheOlderFileCountToo() throws {

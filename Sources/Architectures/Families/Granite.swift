@@ -9,13 +9,10 @@ extension ModelFamily {
         decoder.residualScale = Float(try file.optionalNumber("residual_multiplier", in: factors) ?? 1)
         decoder.head.scale = 1 / Float(try file.optionalNumber("logits_scaling", in: factors) ?? 1)
         let scale = Float(try file.optionalNumber("attention_multiplier", in: factors) ?? 1)
-        let hasAttentionBias = try file.optionalBool("attention_bias") ?? false
-        let hasFeedForwardBias = try file.optionalBool("mlp_bias") ?? false
+        try decoder.readBiases(file)
         decoder.changeAttention { attention, _ in
-            (attention.hasInputBias, attention.hasOutputBias) = (hasAttentionBias, hasAttentionBias)
             attention.scores.scale = scale
         }
-        decoder.changeFeedForward { $0.hasBias = hasFeedForwardBias }
         return ModelDescription(decoder, .huggingFace)
     }
 }

@@ -7,12 +7,7 @@ extension ModelFamily {
         reader.length = 2048
         var decoder = try reader.decoder()
         _ = try file.layerKinds(count: decoder.layers.count, supported: [.full])
-        let hasAttentionBias = try file.optionalBool("attention_bias") ?? false
-        let hasFeedForwardBias = try file.optionalBool("mlp_bias") ?? false
-        decoder.changeAttention { attention, _ in
-            (attention.hasInputBias, attention.hasOutputBias) = (hasAttentionBias, hasAttentionBias)
-        }
-        decoder.changeFeedForward { $0.hasBias = hasFeedForwardBias }
+        try decoder.readBiases(file)
         return ModelDescription(decoder, .huggingFace)
     }
 }

@@ -11,12 +11,7 @@ extension ModelFamily {
         reader.isGated = false
         reader.rotatedShare = 0.5
         var decoder = try reader.decoder()
-        let hasAttentionBias = try file.optionalBool("attention_bias") ?? false
-        let hasFeedForwardBias = try file.optionalBool("mlp_bias") ?? false
-        decoder.changeAttention { attention, _ in
-            (attention.hasInputBias, attention.hasOutputBias) = (hasAttentionBias, hasAttentionBias)
-        }
-        decoder.changeFeedForward { $0.hasBias = hasFeedForwardBias }
+        try decoder.readBiases(file)
         return ModelDescription(decoder, .huggingFace)
     }
 }

@@ -14,14 +14,11 @@ extension ModelFamily {
             try file.optionalBool("use_sliding_window") ?? false
             ? try file.optionalInteger("sliding_window", in: DecoderReader.windows) : nil
         let windows = try file.windows(window, count: decoder.layers.count) { window != nil && !rotates($0) }
-        let hasAttentionBias = try file.optionalBool("attention_bias") ?? false
-        let hasFeedForwardBias = try file.optionalBool("mlp_bias") ?? false
+        try decoder.readBiases(file)
         decoder.changeAttention { attention, layer in
-            (attention.hasInputBias, attention.hasOutputBias) = (hasAttentionBias, hasAttentionBias)
             attention.window = windows[layer]
             if !rotates(layer) { attention.rotation = nil }
         }
-        decoder.changeFeedForward { $0.hasBias = hasFeedForwardBias }
         return ModelDescription(decoder, .huggingFace)
     }
 }

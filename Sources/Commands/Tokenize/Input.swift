@@ -1,6 +1,5 @@
 import ArgumentParser
 import Foundation
-import JSON
 import ProgramEntry
 import Tokenization
 
@@ -23,34 +22,29 @@ struct TokenList: ExpressibleByArgument {
 /// Reads a file of JSON values, one per line, with the place of each for messages.
 ///
 /// It reads all lines before the first is used, so that a bad line leaves no output that looks complete.
-func jsonLines<Value: Decodable>(
-    of path: String, as type: Value.Type, _ wanted: String
+///
+/// - Parameter value: reads a line; nil if it is not what is wanted.
+func jsonLines<Value>(
+    of path: String, _ wanted: String, _ value: ([UInt8]) -> Value?
 ) throws(RunError) -> [(place: String, value: Value)] {
     var values: [(place: String, value: Value)] = []
     for (index, line) in try readInput(path).split(separator: 0x0A, omittingEmptySubsequences: false).enumerated() {
         // Blank lines are skipped, such as the one after the last newline.
         if line.allSatisfy({ $0 == 0x20 || $0 == 0x09 || $0 == 0x0D }) { continue }
         let place = "\(path), line \(index + 1)"
-        guard let value = try? JSONDecoder().decode(type, from: Data(line)) else {
+        guard let found = value(Array(line)) else {
             throw RunError(.badInput, "\(place): not \(wanted). Correct this line.")
         }
-        values.append((place, value))
+        values.append((place, found))
     }
     return values
 }
 
-/// Reads a file of JSON values of any kind, one per line.
-func jsonLines(of path: String, _ wanted: String) throws(RunError) -> [(place: String, value: JSONValue)] {
-    var values: [(place: String, value: JSONValue)] = []
-    for (index, line) in try readInput(path).split(separator: 0x0A, omittingEmptySubsequences: false).enumerated() {
-        if line.allSatisfy({ $0 == 0x20 || $0 == 0x09 || $0 == 0x0D }) { continue }
-        let place = "\(path), line \(index + 1)"
-        guard let value = try? JSONValue(parsing: Array(line), as: .strict) else {
-            throw RunError(.badInput, "\(place): not \(wanted). Correct this line.")
-        }
-        values.append((place, value))
-    }
-    return values
+/// Reads a file of JSON values of one type, one per line.
+func jsonLines<Value: Decodable>(
+    of path: String, as type: Value.Type, _ wanted: String
+) throws(RunError) -> [(place: String, value: Value)] {
+    try jsonLines(of: path, wanted) { try? JSONDecoder().decode(type, from: Data($0)) }
 }
 
 extension RunError {

@@ -82,7 +82,9 @@ struct Tokenize: ParsableCommand {
                 do { return try format.encode(conversation) } catch { throw RunError(.badInput, "\(place): \(error)") }
             }
             if let jsonl {
-                for (place, value) in try jsonLines(of: jsonl, "JSON") {
+                for (place, value) in try jsonLines(
+                    of: jsonl, "JSON", { try? JSONValue(parsing: $0, as: .strict) })
+                {
                     try printed.print("{\"ids\": \(list(try encode(value, place)))}")
                 }
                 return
